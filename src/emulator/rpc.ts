@@ -1,0 +1,70 @@
+/**
+ * What an RPC is inside the emulator: a function from a decoded request to a response object, and the one error it may
+ * throw. The server owns the wire, these functions own the rules.
+ */
+
+import type { Clock } from '../clock.js';
+
+/** The canonical gRPC codes that Cloud KMS answers with (google/rpc/code.proto). */
+export const StatusCode = {
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
+} as const;
+export type StatusName = keyof typeof StatusCode;
+
+/** A message for `google.rpc.Status.details`, by its full name, with its fields in lowerCamelCase. */
+export interface StatusDetail {
+  readonly type:
+    | 'google.rpc.PreconditionFailure'
+    | 'google.rpc.ErrorInfo'
+    | 'google.rpc.RetryInfo'
+    | 'google.rpc.QuotaFailure'
+    | 'google.rpc.BadRequest';
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+/** The one error an RPC handler throws; the server turns it into a gRPC status. */
+export class RpcError extends Error {
+  readonly status: StatusName;
+  readonly details: readonly StatusDetail[];
+
+  constructor(status: StatusName, message: string, details: readonly StatusDetail[] = []) {
+    super(message);
+    this.name = 'RpcError';
+    this.status = status;
+    this.details = details;
+  }
+}
+
+/** What a handler knows of the call besides its request. */
+export interface CallContext {
+  /** Short RPC name, e.g. `AsymmetricSign`. */
+  readonly method: string;
+  readonly clock: Clock;
+  /** Request metadata, names in lower case, first value of each. */
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/**
+ * Requests and responses are plain objects in lowerCamelCase as @grpc/proto-loader makes them: enums are strings, bytes
+ * are Buffers, int64 are numbers, an unset message field (wrapper types too) is null or absent.
+ */
+export type RpcMessage = Readonly<Record<string, unknown>>;
+export type RpcHandler = (request: RpcMessage, context: CallContext) => Promise<RpcMessage> | RpcMessage;
+
+/** RPC name → handler, for one gRPC service. */
+export type ServiceHandlers = Readonly<Record<string, RpcHandler>>;
