@@ -1,0 +1,232 @@
+/**
+ * Configuration: parsed once, in the constructor, with every problem listed. Unknown fields are refused, so that a
+ * misspelt option is never accepted and ignored. Defaults stand here with their units.
+ */
+
+import { z } from 'zod';
+import { type Clock, systemClock } from './clock.js';
+import { type ConfigProblem, InvalidConfigError } from './errors.js';
+import { algorithmsOf, findAlgorithm, type ProtectionLevel, type SigningAlgorithmEntry } from './keys/algorithms.js';
+import { resolveAlgorithmAlias } from './keys/algorithm-alias.js';
+import { createDefaultLogger, type Logger } from './logger.js';
+
+const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z][a-z0-9-]{2,61}[a-z0-9]$|^[0-9]{1,20}$/;
+const LOCATION_ID = /^[a-z][a-z0-9-]{0,62}$/;
+const KEY_RING_ID = /^[a-zA-Z0-9_-]{1,63}$/;
+const HOST = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(?::[0-9]{1,5})?$/;
+const HOST_AND_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+):[0-9]{1,5}$/;
+
+const milliseconds = (defaultMs: number) =>
+  z
+    .int('a whole number of milliseconds is required')
+    .min(1, 'at least 1 ms is required')
+    .max(3_600_000, 'at most 3,600,000 ms (one hour) are possible')
+    .default(defaultMs);
+
+const count = (defaultCount: number, max: number) =>
+  z.int('a whole number is required').min(1, 'at least 1 is required').max(max, `at most ${max} are possible`).default(defaultCount);
+
+const isLogger = (value: unknown): value is Logger =>
+  typeof value === 'object' &&
+  value !== null &&
+  (['debug', 'info', 'warn', 'error'] as const).every((level) => typeof Reflect.get(value, level) === 'function');
+
+const isClock = (value: unknown): value is Clock =>
+  typeof value === 'object' &&
+  value !== null &&
+  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
+
+const pinnedVersion = z.strictObject({
+  /** Full CryptoKeyVersion name, in the configured key ring. */
+  name: z.string('the full name of a key version is required'),
+  algorithm: z
+    .string('an algorithm name is required')
+    .refine((name) => findAlgorithm(name) !== undefined, 'is not a Cloud KMS algorithm'),
+  protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
+});
+
+const kmsShape = {
+  projectId: z.string('the Google Cloud project is required').regex(PROJECT_ID, 'is not a project id or number'),
+  locationId: z
+    .string('the Cloud KMS location is required, e.g. europe-west3 or global')
+    .regex(LOCATION_ID, 'is not a location id such as europe-west3, us or global'),
+  keyRingId: z
+    .string('the key ring is required')
+    .regex(KEY_RING_ID, 'a key ring id has 1 to 63 letters, digits, "_" or "-"'),
+  credentialsPath: z.string('must be a path').min(1, 'must not be empty').optional(),
+  apiEndpoint: z.string('must be a host name').regex(HOST, 'is not a host name, optionally with a port').optional(),
+  emulatorHost: z.string('must be HOST:PORT').regex(HOST_AND_PORT, 'is not HOST:PORT').optional(),
+  allowEmulatorInProduction: z.boolean('must be true or false').default(false),
+  deadlines: z
+    .strictObject({
+      /** Total deadline of an operation, with all its calls and retries. */
+      operationMs: milliseconds(10_000),
+      /** Deadline of one attempt of one call. */
+      attemptMs: milliseconds(5_000),
+      /** Total deadline of generateKey and rotateKey, which wait for the HSM to make key material. */
+      generationMs: milliseconds(60_000),
+      /** How long a call may wait for a free stream when all are in use, before its deadline starts. */
+      queueMs: milliseconds(30_000),
+    })
+    .prefault({}),
+  retry: z
+    .strictObject({
+      maxAttempts: count(5, 100),
+      initialDelayMs: milliseconds(100),
+      maxDelayMs: milliseconds(2_000),
+    })
+    .prefault({}),
+  cache: z
+    .strictObject({
+      /** How long it is believed which version of a key is in use. */
+      keyVersionTtlMs: milliseconds(60_000),
+      maxKeys: count(10_000, 10_000_000),
+      maxPublicKeys: count(10_000, 10_000_000),
+    })
+    .prefault({}),
+  channels: z
+    .strictObject({
+      /** gRPC connections at the most; a further one is opened when all are full. */
+      count: count(4, 64),
+      /** Calls at the same time on one connection; the Cloud KMS front end allows about 100 streams. */
+      maxConcurrentCalls: count(100, 1_000),
+    })
+    .prefault({}),
+  pinnedVersions: z.array(pinnedVersion, 'must be a list').default([]),
+  logger: z.custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger').optional(),
+  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+} as const;
+
+const agentShape = {
+  defaultAlgorithm: z
+    .string('must be an algorithm name')
+    .refine(
+      (name) => findAlgorithm(resolveAlgorithmAlias(name))?.purpose === 'ASYMMETRIC_SIGN',
+      `must be ecdsa-p256, ecdsa-p384, ed25519 or one of ${algorithmsOf('ASYMMETRIC_SIGN').join(', ')}`,
+    )
+    .default('EC_SIGN_P384_SHA384'),
+  protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
+  maxCachedAgents: count(10_000, 10_000_000),
+} as const;
+
+const kmsSchema = z.strictObject(kmsShape, 'must be an object with projectId, locationId and keyRingId');
+const agentSchema = z.strictObject({ ...kmsShape, ...agentShape }, 'must be an object with projectId, locationId and keyRingId');
+
+/** Configuration of a `KMSClient`. Only the first three fields are required. */
+export type KMSConfig = z.input<typeof kmsSchema>;
+/** Configuration of an `A2AKeyExchange`: that of a `KMSClient`, and what new agents get. */
+export type A2AKeyExchangeConfig = z.input<typeof agentSchema>;
+
+/** Where the calls go. */
+export type KmsEndpoint =
+  | { readonly kind: 'cloud'; readonly apiEndpoint: string | undefined; readonly credentialsPath: string | undefined }
+  | { readonly kind: 'emulator'; readonly host: string; readonly port: number };
+
+type ParsedKms = z.output<typeof kmsSchema>;
+
+/** A configuration that was checked, with all defaults in place. */
+export interface ResolvedKMSConfig
+  extends Readonly<Omit<ParsedKms, 'logger' | 'clock' | 'apiEndpoint' | 'emulatorHost' | 'allowEmulatorInProduction' | 'credentialsPath'>> {
+  readonly endpoint: KmsEndpoint;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export interface ResolvedAgentConfig {
+  readonly defaultAlgorithm: SigningAlgorithmEntry;
+  readonly protectionLevel: ProtectionLevel;
+  readonly maxCachedAgents: number;
+}
+
+/** The environment variables that are read. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Parses the configuration of a `KMSClient`.
+ * @throws InvalidConfigError with every problem.
+ */
+export function parseKMSConfig(config: unknown, environment: Environment = process.env): ResolvedKMSConfig {
+  const parsed = kmsSchema.safeParse(config);
+  if (!parsed.success) throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
+  const problems = endpointProblems(parsed.data, environment);
+  if (problems.length > 0) throw new InvalidConfigError(problems);
+  return resolveKms(parsed.data, environment);
+}
+
+/**
+ * Parses the configuration of an `A2AKeyExchange` into that of its `KMSClient` and its own.
+ * @throws InvalidConfigError with every problem.
+ */
+export function parseAgentConfig(
+  config: unknown,
+  environment: Environment = process.env,
+): { readonly kms: ResolvedKMSConfig; readonly agents: ResolvedAgentConfig } {
+  const parsed = agentSchema.safeParse(config);
+  if (!parsed.success) throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
+  const { defaultAlgorithm, protectionLevel, maxCachedAgents, ...kms } = parsed.data;
+  const problems = [...endpointProblems(kms, environment)];
+  const entry = findAlgorithm(resolveAlgorithmAlias(defaultAlgorithm));
+  if (entry?.purpose !== 'ASYMMETRIC_SIGN') throw new InvalidConfigError([{ field: 'defaultAlgorithm', problem: 'is not a signing algorithm' }]);
+  if (!entry.protectionLevels.includes(protectionLevel)) {
+    problems.push({
+      field: 'defaultAlgorithm',
+      problem: `${entry.name} does not exist in protection level ${protectionLevel}; use one of ${algorithmsOf('ASYMMETRIC_SIGN', protectionLevel).join(', ')}`,
+    });
+  }
+  if (problems.length > 0) throw new InvalidConfigError(problems);
+  return { kms: resolveKms(kms, environment), agents: { defaultAlgorithm: entry, protectionLevel, maxCachedAgents } };
+}
+
+function toProblems(error: z.ZodError): ConfigProblem[] {
+  return error.issues.flatMap((issue) => {
+    const path = issue.path.map(String).join('.');
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ field: path === '' ? key : `${path}.${key}`, problem: 'is not an option' }));
+    }
+    return [{ field: path === '' ? 'configuration' : path, problem: issue.message }];
+  });
+}
+
+/** Where the emulator's address came from decides which name a problem with it is reported under. */
+function emulatorSource(config: unknown, environment: Environment): { field: string; address: string } | undefined {
+  const own = typeof config === 'object' && config !== null ? Reflect.get(config, 'emulatorHost') : undefined;
+  if (typeof own === 'string') return { field: 'emulatorHost', address: own };
+  const fromEnvironment = environment['KMS_EMULATOR_HOST'];
+  return fromEnvironment ? { field: 'KMS_EMULATOR_HOST', address: fromEnvironment } : undefined;
+}
+
+/** What is wrong with the choice between Cloud KMS and an emulator; independent of the other fields. */
+function endpointProblems(config: unknown, environment: Environment): ConfigProblem[] {
+  const emulator = emulatorSource(config, environment);
+  if (emulator === undefined || typeof config !== 'object' || config === null) return [];
+  const problems: ConfigProblem[] = [];
+  if (emulator.field === 'KMS_EMULATOR_HOST' && !HOST_AND_PORT.test(emulator.address)) {
+    problems.push({ field: emulator.field, problem: `is not HOST:PORT: ${JSON.stringify(emulator.address.slice(0, 100))}` });
+  }
+  if (Reflect.get(config, 'apiEndpoint') !== undefined) {
+    problems.push({ field: emulator.field, problem: 'cannot be combined with apiEndpoint: it is unclear which one to call' });
+  }
+  if (environment['NODE_ENV'] === 'production' && Reflect.get(config, 'allowEmulatorInProduction') !== true) {
+    problems.push({
+      field: emulator.field,
+      problem: 'an emulator protects nothing and is refused with NODE_ENV=production; set allowEmulatorInProduction to use it all the same',
+    });
+  }
+  return problems;
+}
+
+function resolveKms(parsed: ParsedKms, environment: Environment): ResolvedKMSConfig {
+  const { logger, clock, apiEndpoint, emulatorHost: _, allowEmulatorInProduction: __, credentialsPath, ...rest } = parsed;
+  const emulator = emulatorSource(parsed, environment);
+  return {
+    ...rest,
+    endpoint: emulator === undefined ? { kind: 'cloud', apiEndpoint, credentialsPath } : emulatorEndpoint(emulator.address),
+    logger: logger ?? createDefaultLogger(),
+    clock: clock ?? systemClock,
+  };
+}
+
+function emulatorEndpoint(address: string): KmsEndpoint {
+  const colon = address.lastIndexOf(':');
+  return { kind: 'emulator', host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
+}

@@ -1,0 +1,304 @@
+/**
+ * Every error this library throws: one base class, one subclass per thing a caller can act on. `code` is stable and
+ * narrows the type; the message says what was attempted on which resource and what to do next. No error holds key
+ * material, plaintext, a digest or a credential.
+ */
+
+/** What an error knows about the call that failed. */
+export interface ErrorContext {
+  /** The public method that was called, e.g. `sign`. */
+  readonly operation: string;
+  /** The resource it was called for: a full resource name, an agent id or a configuration. */
+  readonly resource: string;
+  /** How many times Cloud KMS was asked before giving up; 0 when the input was refused before any call. */
+  readonly attempts?: number;
+  readonly cause?: unknown;
+}
+
+/** The base of all errors of this library. */
+export abstract class A2AKmsError extends Error {
+  /** Stable, machine-readable. See docs/troubleshooting.md for one entry per code. */
+  abstract readonly code: ErrorCode;
+  readonly operation: string;
+  readonly resource: string;
+  readonly attempts: number;
+
+  constructor(message: string, context: ErrorContext) {
+    super(message, context.cause === undefined ? undefined : { cause: context.cause });
+    this.name = new.target.name;
+    this.operation = context.operation;
+    this.resource = context.resource;
+    this.attempts = context.attempts ?? 0;
+  }
+}
+
+const sentence = (context: ErrorContext, what: string, next: string): string =>
+  `${context.operation} on ${context.resource}: ${what} ${next}`;
+
+/** One thing that is wrong with the configuration. */
+export interface ConfigProblem {
+  /** Dotted path of the field, or the name of the environment variable. */
+  readonly field: string;
+  readonly problem: string;
+}
+
+/** The configuration is not usable. Lists every problem, not only the first. */
+export class InvalidConfigError extends A2AKmsError {
+  readonly code = 'INVALID_CONFIG';
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[]) {
+    const list = problems.map(({ field, problem }) => `${field}: ${problem}`).join('; ');
+    super(`The configuration is not usable (${problems.length} problem${problems.length === 1 ? '' : 's'}): ${list}.`, {
+      operation: 'configure',
+      resource: 'configuration',
+    });
+    this.problems = problems;
+  }
+}
+
+/** An argument was refused, by this library before any call, or by Cloud KMS (then `attempts` is above 0). */
+export class InvalidArgumentError extends A2AKmsError {
+  readonly code = 'INVALID_ARGUMENT';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(sentence(context, problem, 'Correct the argument and call again.'), context);
+  }
+}
+
+/** The data is larger than one Cloud KMS request may carry. Nothing was sent. */
+export class DataTooLargeError extends A2AKmsError {
+  readonly code = 'DATA_TOO_LARGE';
+  readonly sizeBytes: number;
+  readonly limitBytes: number;
+
+  constructor(context: ErrorContext, size: { readonly what: string; readonly sizeBytes: number; readonly limitBytes: number }, next: string) {
+    super(sentence(context, `${size.what} of ${size.sizeBytes} bytes, at most ${size.limitBytes} bytes are possible.`, next), context);
+    this.sizeBytes = size.sizeBytes;
+    this.limitBytes = size.limitBytes;
+  }
+}
+
+/** The algorithm does not exist, does not fit the purpose, or does not exist in the protection level asked for. */
+export class UnsupportedAlgorithmError extends A2AKmsError {
+  readonly code = 'UNSUPPORTED_ALGORITHM';
+  /** The algorithms that would be accepted in its place. */
+  readonly alternatives: readonly string[];
+
+  constructor(context: ErrorContext, problem: string, alternatives: readonly string[]) {
+    super(sentence(context, problem, `Use one of: ${alternatives.join(', ')}.`), context);
+    this.alternatives = alternatives;
+  }
+}
+
+/** A key of that name exists, but it is not the key that was asked for. It was left as it is. */
+export class KeySpecMismatchError extends A2AKmsError {
+  readonly code = 'KEY_SPEC_MISMATCH';
+  /** Field → what was asked for and what the existing key has. */
+  readonly differences: readonly { readonly field: string; readonly expected: string; readonly actual: string }[];
+
+  constructor(
+    context: ErrorContext,
+    differences: readonly { readonly field: string; readonly expected: string; readonly actual: string }[],
+  ) {
+    const list = differences.map((d) => `${d.field} is ${d.actual}, asked for was ${d.expected}`).join('; ');
+    super(sentence(context, `a key of that name exists and differs: ${list}.`, 'Choose another name, or ask for what exists.'), context);
+    this.differences = differences;
+  }
+}
+
+/** Cloud KMS could not generate (or import) the key material of a version. */
+export class KeyGenerationFailedError extends A2AKmsError {
+  readonly code = 'KEY_GENERATION_FAILED';
+  /** `CryptoKeyVersion.generation_failure_reason`, as Cloud KMS gives it. */
+  readonly reason: string;
+
+  constructor(context: ErrorContext, reason: string) {
+    super(sentence(context, `key generation failed: ${reason || 'Cloud KMS gave no reason'}.`, 'Call generateKey again: it makes a new version of the same key.'), context);
+    this.reason = reason;
+  }
+}
+
+/** The key exists but has no version that could do what was asked. */
+export class NoUsableVersionError extends A2AKmsError {
+  readonly code = 'NO_USABLE_VERSION';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(sentence(context, problem, 'Restore or enable a version, or call rotateKey to make a new one.'), context);
+  }
+}
+
+/** The key, version or key ring does not exist (Cloud KMS: NOT_FOUND). */
+export class NotFoundError extends A2AKmsError {
+  readonly code = 'NOT_FOUND';
+
+  constructor(context: ErrorContext) {
+    super(sentence(context, 'it does not exist.', 'Check project, location and key ring, or create it with generateKey (a key) or initialize (the key ring).'), context);
+  }
+}
+
+/** The agent has no key in this key ring. */
+export class AgentKeyNotFoundError extends A2AKmsError {
+  readonly code = 'AGENT_KEY_NOT_FOUND';
+  readonly agentId: string;
+
+  constructor(context: ErrorContext, agentId: string) {
+    super(sentence(context, `agent ${JSON.stringify(agentId)} has no key in this key ring.`, 'Create it with generateAgentKey.'), context);
+    this.agentId = agentId;
+  }
+}
+
+/** The identity lacks a permission (Cloud KMS: PERMISSION_DENIED, also given for resources that may not exist). */
+export class PermissionDeniedError extends A2AKmsError {
+  readonly code = 'PERMISSION_DENIED';
+  /** The IAM permission that the refused RPC needs. */
+  readonly permission: string;
+  /** A predefined role that grants it. */
+  readonly role: string;
+
+  constructor(context: ErrorContext, grant: { readonly permission: string; readonly role: string }) {
+    super(
+      sentence(context, `permission ${grant.permission} is missing, or the resource does not exist.`, `Grant a role that holds it, such as ${grant.role}, on the key or its key ring. Changes of IAM take seconds to minutes.`),
+      context,
+    );
+    this.permission = grant.permission;
+    this.role = grant.role;
+  }
+}
+
+/** The credentials were missing, expired or not accepted. */
+export class UnauthenticatedError extends A2AKmsError {
+  readonly code = 'UNAUTHENTICATED';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(sentence(context, problem, 'Check credentialsPath, or the Application Default Credentials of the environment.'), context);
+  }
+}
+
+/** The resource is in a state, or has a purpose, that does not allow the call. */
+export class FailedPreconditionError extends A2AKmsError {
+  readonly code = 'FAILED_PRECONDITION';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(sentence(context, problem, "Look at the version's state with listKeyVersions."), context);
+  }
+}
+
+/** The resource exists already. */
+export class AlreadyExistsError extends A2AKmsError {
+  readonly code = 'ALREADY_EXISTS';
+
+  constructor(context: ErrorContext) {
+    super(sentence(context, 'it exists already.', 'Read it with getKey.'), context);
+  }
+}
+
+/** A quota is used up (Cloud KMS: RESOURCE_EXHAUSTED). */
+export class ResourceExhaustedError extends A2AKmsError {
+  readonly code = 'RESOURCE_EXHAUSTED';
+  /** When Cloud KMS said to come back, in milliseconds from the answer; absent when it did not say. */
+  readonly retryAfterMs?: number;
+
+  constructor(context: ErrorContext, problem: string, retryAfterMs?: number) {
+    super(sentence(context, problem, 'Call less often, or ask for a higher quota.'), context);
+    if (retryAfterMs !== undefined) this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Cloud KMS could not be reached. */
+export class UnavailableError extends A2AKmsError {
+  readonly code = 'UNAVAILABLE';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(sentence(context, problem, 'Check the network and the endpoint, then call again.'), context);
+  }
+}
+
+/** The deadline of the operation passed. What it had started may still take effect. */
+export class DeadlineExceededError extends A2AKmsError {
+  readonly code = 'DEADLINE_EXCEEDED';
+  readonly timeoutMs: number;
+
+  constructor(context: ErrorContext, exceeded: { readonly limit: string; readonly timeoutMs: number }) {
+    super(
+      sentence(context, `${exceeded.limit} of ${exceeded.timeoutMs} ms passed after ${context.attempts ?? 0} attempt(s).`, 'Raise it, or call less at once.'),
+      context,
+    );
+    this.timeoutMs = exceeded.timeoutMs;
+  }
+}
+
+/** The caller's AbortSignal fired. `cause` is the signal's reason. */
+export class OperationAbortedError extends A2AKmsError {
+  readonly code = 'ABORTED';
+
+  constructor(context: ErrorContext) {
+    super(sentence(context, 'the caller aborted it.', 'What it had started may still take effect.'), context);
+  }
+}
+
+/** What Cloud KMS answered does not match what was asked: it was not used. */
+export class IntegrityError extends A2AKmsError {
+  readonly code = 'INTEGRITY';
+  /** The check that failed. */
+  readonly check: string;
+
+  constructor(context: ErrorContext, check: string) {
+    super(sentence(context, `the answer failed an integrity check: ${check}.`, 'The answer was discarded. Look for a proxy or faulty memory between this process and Cloud KMS.'), context);
+    this.check = check;
+  }
+}
+
+/** The ciphertext is damaged, belongs to another key, or the additional authenticated data differs. */
+export class DecryptionFailedError extends A2AKmsError {
+  readonly code = 'DECRYPTION_FAILED';
+
+  constructor(context: ErrorContext) {
+    super(sentence(context, 'the ciphertext could not be decrypted.', 'Check that it is whole, that it was made with this key, and that the additional authenticated data is the same.'), context);
+  }
+}
+
+/** The client was closed before the call, or while it ran. */
+export class ClientClosedError extends A2AKmsError {
+  readonly code = 'CLIENT_CLOSED';
+
+  constructor(context: ErrorContext) {
+    super(sentence(context, 'the client is closed.', 'Make a new one.'), context);
+  }
+}
+
+/** Cloud KMS failed in a way that has no class of its own (INTERNAL, UNKNOWN, UNIMPLEMENTED, DATA_LOSS, …). */
+export class ServiceError extends A2AKmsError {
+  readonly code = 'SERVICE_ERROR';
+  /** The gRPC status name. */
+  readonly status: string;
+
+  constructor(context: ErrorContext, status: string, problem: string) {
+    super(sentence(context, `Cloud KMS answered ${status}: ${problem}.`, 'Call again; if it stays, look at the status of the service.'), context);
+    this.status = status;
+  }
+}
+
+/** All codes. A `switch` over `code` of a `A2AKmsError` is exhaustive over these. */
+export type ErrorCode =
+  | 'INVALID_CONFIG'
+  | 'INVALID_ARGUMENT'
+  | 'DATA_TOO_LARGE'
+  | 'UNSUPPORTED_ALGORITHM'
+  | 'KEY_SPEC_MISMATCH'
+  | 'KEY_GENERATION_FAILED'
+  | 'NO_USABLE_VERSION'
+  | 'NOT_FOUND'
+  | 'AGENT_KEY_NOT_FOUND'
+  | 'PERMISSION_DENIED'
+  | 'UNAUTHENTICATED'
+  | 'FAILED_PRECONDITION'
+  | 'ALREADY_EXISTS'
+  | 'RESOURCE_EXHAUSTED'
+  | 'UNAVAILABLE'
+  | 'DEADLINE_EXCEEDED'
+  | 'ABORTED'
+  | 'INTEGRITY'
+  | 'DECRYPTION_FAILED'
+  | 'CLIENT_CLOSED'
+  | 'SERVICE_ERROR';
