@@ -6,8 +6,13 @@
 import { z } from 'zod';
 import { type Clock, systemClock } from './clock.js';
 import { type ConfigProblem, InvalidConfigError } from './errors.js';
-import { algorithmsOf, findAlgorithm, type ProtectionLevel, type SigningAlgorithmEntry } from './keys/algorithms.js';
 import { resolveAlgorithmAlias } from './keys/algorithm-alias.js';
+import {
+  algorithmsOf,
+  findAlgorithm,
+  type ProtectionLevel,
+  type SigningAlgorithmEntry,
+} from './keys/algorithms.js';
 import { createDefaultLogger, type Logger } from './logger.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z][a-z0-9-]{2,61}[a-z0-9]$|^[0-9]{1,20}$/;
@@ -24,12 +29,18 @@ const milliseconds = (defaultMs: number) =>
     .default(defaultMs);
 
 const count = (defaultCount: number, max: number) =>
-  z.int('a whole number is required').min(1, 'at least 1 is required').max(max, `at most ${max} are possible`).default(defaultCount);
+  z
+    .int('a whole number is required')
+    .min(1, 'at least 1 is required')
+    .max(max, `at most ${max} are possible`)
+    .default(defaultCount);
 
 const isLogger = (value: unknown): value is Logger =>
   typeof value === 'object' &&
   value !== null &&
-  (['debug', 'info', 'warn', 'error'] as const).every((level) => typeof Reflect.get(value, level) === 'function');
+  (['debug', 'info', 'warn', 'error'] as const).every(
+    (level) => typeof Reflect.get(value, level) === 'function',
+  );
 
 const isClock = (value: unknown): value is Clock =>
   typeof value === 'object' &&
@@ -46,7 +57,9 @@ const pinnedVersion = z.strictObject({
 });
 
 const kmsShape = {
-  projectId: z.string('the Google Cloud project is required').regex(PROJECT_ID, 'is not a project id or number'),
+  projectId: z
+    .string('the Google Cloud project is required')
+    .regex(PROJECT_ID, 'is not a project id or number'),
   locationId: z
     .string('the Cloud KMS location is required, e.g. europe-west3 or global')
     .regex(LOCATION_ID, 'is not a location id such as europe-west3, us or global'),
@@ -54,7 +67,10 @@ const kmsShape = {
     .string('the key ring is required')
     .regex(KEY_RING_ID, 'a key ring id has 1 to 63 letters, digits, "_" or "-"'),
   credentialsPath: z.string('must be a path').min(1, 'must not be empty').optional(),
-  apiEndpoint: z.string('must be a host name').regex(HOST, 'is not a host name, optionally with a port').optional(),
+  apiEndpoint: z
+    .string('must be a host name')
+    .regex(HOST, 'is not a host name, optionally with a port')
+    .optional(),
   emulatorHost: z.string('must be HOST:PORT').regex(HOST_AND_PORT, 'is not HOST:PORT').optional(),
   allowEmulatorInProduction: z.boolean('must be true or false').default(false),
   deadlines: z
@@ -93,7 +109,9 @@ const kmsShape = {
     })
     .prefault({}),
   pinnedVersions: z.array(pinnedVersion, 'must be a list').default([]),
-  logger: z.custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger').optional(),
+  logger: z
+    .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
+    .optional(),
   clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
 } as const;
 
@@ -110,7 +128,10 @@ const agentShape = {
 } as const;
 
 const kmsSchema = z.strictObject(kmsShape, 'must be an object with projectId, locationId and keyRingId');
-const agentSchema = z.strictObject({ ...kmsShape, ...agentShape }, 'must be an object with projectId, locationId and keyRingId');
+const agentSchema = z.strictObject(
+  { ...kmsShape, ...agentShape },
+  'must be an object with projectId, locationId and keyRingId',
+);
 
 /** Configuration of a `KMSClient`. Only the first three fields are required. */
 export type KMSConfig = z.input<typeof kmsSchema>;
@@ -119,14 +140,23 @@ export type A2AKeyExchangeConfig = z.input<typeof agentSchema>;
 
 /** Where the calls go. */
 export type KmsEndpoint =
-  | { readonly kind: 'cloud'; readonly apiEndpoint: string | undefined; readonly credentialsPath: string | undefined }
+  | {
+      readonly kind: 'cloud';
+      readonly apiEndpoint: string | undefined;
+      readonly credentialsPath: string | undefined;
+    }
   | { readonly kind: 'emulator'; readonly host: string; readonly port: number };
 
 type ParsedKms = z.output<typeof kmsSchema>;
 
 /** A configuration that was checked, with all defaults in place. */
 export interface ResolvedKMSConfig
-  extends Readonly<Omit<ParsedKms, 'logger' | 'clock' | 'apiEndpoint' | 'emulatorHost' | 'allowEmulatorInProduction' | 'credentialsPath'>> {
+  extends Readonly<
+    Omit<
+      ParsedKms,
+      'logger' | 'clock' | 'apiEndpoint' | 'emulatorHost' | 'allowEmulatorInProduction' | 'credentialsPath'
+    >
+  > {
   readonly endpoint: KmsEndpoint;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -147,7 +177,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 export function parseKMSConfig(config: unknown, environment: Environment = process.env): ResolvedKMSConfig {
   const parsed = kmsSchema.safeParse(config);
-  if (!parsed.success) throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
+  if (!parsed.success)
+    throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
   const problems = endpointProblems(parsed.data, environment);
   if (problems.length > 0) throw new InvalidConfigError(problems);
   return resolveKms(parsed.data, environment);
@@ -162,11 +193,13 @@ export function parseAgentConfig(
   environment: Environment = process.env,
 ): { readonly kms: ResolvedKMSConfig; readonly agents: ResolvedAgentConfig } {
   const parsed = agentSchema.safeParse(config);
-  if (!parsed.success) throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
+  if (!parsed.success)
+    throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
   const { defaultAlgorithm, protectionLevel, maxCachedAgents, ...kms } = parsed.data;
   const problems = [...endpointProblems(kms, environment)];
   const entry = findAlgorithm(resolveAlgorithmAlias(defaultAlgorithm));
-  if (entry?.purpose !== 'ASYMMETRIC_SIGN') throw new InvalidConfigError([{ field: 'defaultAlgorithm', problem: 'is not a signing algorithm' }]);
+  if (entry?.purpose !== 'ASYMMETRIC_SIGN')
+    throw new InvalidConfigError([{ field: 'defaultAlgorithm', problem: 'is not a signing algorithm' }]);
   if (!entry.protectionLevels.includes(protectionLevel)) {
     problems.push({
       field: 'defaultAlgorithm',
@@ -174,21 +207,30 @@ export function parseAgentConfig(
     });
   }
   if (problems.length > 0) throw new InvalidConfigError(problems);
-  return { kms: resolveKms(kms, environment), agents: { defaultAlgorithm: entry, protectionLevel, maxCachedAgents } };
+  return {
+    kms: resolveKms(kms, environment),
+    agents: { defaultAlgorithm: entry, protectionLevel, maxCachedAgents },
+  };
 }
 
 function toProblems(error: z.ZodError): ConfigProblem[] {
   return error.issues.flatMap((issue) => {
     const path = issue.path.map(String).join('.');
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ field: path === '' ? key : `${path}.${key}`, problem: 'is not an option' }));
+      return issue.keys.map((key) => ({
+        field: path === '' ? key : `${path}.${key}`,
+        problem: 'is not an option',
+      }));
     }
     return [{ field: path === '' ? 'configuration' : path, problem: issue.message }];
   });
 }
 
 /** Where the emulator's address came from decides which name a problem with it is reported under. */
-function emulatorSource(config: unknown, environment: Environment): { field: string; address: string } | undefined {
+function emulatorSource(
+  config: unknown,
+  environment: Environment,
+): { field: string; address: string } | undefined {
   const own = typeof config === 'object' && config !== null ? Reflect.get(config, 'emulatorHost') : undefined;
   if (typeof own === 'string') return { field: 'emulatorHost', address: own };
   const fromEnvironment = environment['KMS_EMULATOR_HOST'];
@@ -201,26 +243,44 @@ function endpointProblems(config: unknown, environment: Environment): ConfigProb
   if (emulator === undefined || typeof config !== 'object' || config === null) return [];
   const problems: ConfigProblem[] = [];
   if (emulator.field === 'KMS_EMULATOR_HOST' && !HOST_AND_PORT.test(emulator.address)) {
-    problems.push({ field: emulator.field, problem: `is not HOST:PORT: ${JSON.stringify(emulator.address.slice(0, 100))}` });
+    problems.push({
+      field: emulator.field,
+      problem: `is not HOST:PORT: ${JSON.stringify(emulator.address.slice(0, 100))}`,
+    });
   }
   if (Reflect.get(config, 'apiEndpoint') !== undefined) {
-    problems.push({ field: emulator.field, problem: 'cannot be combined with apiEndpoint: it is unclear which one to call' });
+    problems.push({
+      field: emulator.field,
+      problem: 'cannot be combined with apiEndpoint: it is unclear which one to call',
+    });
   }
   if (environment['NODE_ENV'] === 'production' && Reflect.get(config, 'allowEmulatorInProduction') !== true) {
     problems.push({
       field: emulator.field,
-      problem: 'an emulator protects nothing and is refused with NODE_ENV=production; set allowEmulatorInProduction to use it all the same',
+      problem:
+        'an emulator protects nothing and is refused with NODE_ENV=production; set allowEmulatorInProduction to use it all the same',
     });
   }
   return problems;
 }
 
 function resolveKms(parsed: ParsedKms, environment: Environment): ResolvedKMSConfig {
-  const { logger, clock, apiEndpoint, emulatorHost: _, allowEmulatorInProduction: __, credentialsPath, ...rest } = parsed;
+  const {
+    logger,
+    clock,
+    apiEndpoint,
+    emulatorHost: _,
+    allowEmulatorInProduction: __,
+    credentialsPath,
+    ...rest
+  } = parsed;
   const emulator = emulatorSource(parsed, environment);
   return {
     ...rest,
-    endpoint: emulator === undefined ? { kind: 'cloud', apiEndpoint, credentialsPath } : emulatorEndpoint(emulator.address),
+    endpoint:
+      emulator === undefined
+        ? { kind: 'cloud', apiEndpoint, credentialsPath }
+        : emulatorEndpoint(emulator.address),
     logger: logger ?? createDefaultLogger(),
     clock: clock ?? systemClock,
   };

@@ -49,10 +49,13 @@ export class InvalidConfigError extends A2AKmsError {
 
   constructor(problems: readonly ConfigProblem[]) {
     const list = problems.map(({ field, problem }) => `${field}: ${problem}`).join('; ');
-    super(`The configuration is not usable (${problems.length} problem${problems.length === 1 ? '' : 's'}): ${list}.`, {
-      operation: 'configure',
-      resource: 'configuration',
-    });
+    super(
+      `The configuration is not usable (${problems.length} problem${problems.length === 1 ? '' : 's'}): ${list}.`,
+      {
+        operation: 'configure',
+        resource: 'configuration',
+      },
+    );
     this.problems = problems;
   }
 }
@@ -72,8 +75,19 @@ export class DataTooLargeError extends A2AKmsError {
   readonly sizeBytes: number;
   readonly limitBytes: number;
 
-  constructor(context: ErrorContext, size: { readonly what: string; readonly sizeBytes: number; readonly limitBytes: number }, next: string) {
-    super(sentence(context, `${size.what} of ${size.sizeBytes} bytes, at most ${size.limitBytes} bytes are possible.`, next), context);
+  constructor(
+    context: ErrorContext,
+    size: { readonly what: string; readonly sizeBytes: number; readonly limitBytes: number },
+    next: string,
+  ) {
+    super(
+      sentence(
+        context,
+        `${size.what} of ${size.sizeBytes} bytes, at most ${size.limitBytes} bytes are possible.`,
+        next,
+      ),
+      context,
+    );
     this.sizeBytes = size.sizeBytes;
     this.limitBytes = size.limitBytes;
   }
@@ -95,14 +109,25 @@ export class UnsupportedAlgorithmError extends A2AKmsError {
 export class KeySpecMismatchError extends A2AKmsError {
   readonly code = 'KEY_SPEC_MISMATCH';
   /** Field → what was asked for and what the existing key has. */
-  readonly differences: readonly { readonly field: string; readonly expected: string; readonly actual: string }[];
+  readonly differences: readonly {
+    readonly field: string;
+    readonly expected: string;
+    readonly actual: string;
+  }[];
 
   constructor(
     context: ErrorContext,
     differences: readonly { readonly field: string; readonly expected: string; readonly actual: string }[],
   ) {
     const list = differences.map((d) => `${d.field} is ${d.actual}, asked for was ${d.expected}`).join('; ');
-    super(sentence(context, `a key of that name exists and differs: ${list}.`, 'Choose another name, or ask for what exists.'), context);
+    super(
+      sentence(
+        context,
+        `a key of that name exists and differs: ${list}.`,
+        'Choose another name, or ask for what exists.',
+      ),
+      context,
+    );
     this.differences = differences;
   }
 }
@@ -114,7 +139,14 @@ export class KeyGenerationFailedError extends A2AKmsError {
   readonly reason: string;
 
   constructor(context: ErrorContext, reason: string) {
-    super(sentence(context, `key generation failed: ${reason || 'Cloud KMS gave no reason'}.`, 'Call generateKey again: it makes a new version of the same key.'), context);
+    super(
+      sentence(
+        context,
+        `key generation failed: ${reason || 'Cloud KMS gave no reason'}.`,
+        'Call generateKey again: it makes a new version of the same key.',
+      ),
+      context,
+    );
     this.reason = reason;
   }
 }
@@ -124,7 +156,10 @@ export class NoUsableVersionError extends A2AKmsError {
   readonly code = 'NO_USABLE_VERSION';
 
   constructor(context: ErrorContext, problem: string) {
-    super(sentence(context, problem, 'Restore or enable a version, or call rotateKey to make a new one.'), context);
+    super(
+      sentence(context, problem, 'Restore or enable a version, or call rotateKey to make a new one.'),
+      context,
+    );
   }
 }
 
@@ -133,7 +168,14 @@ export class NotFoundError extends A2AKmsError {
   readonly code = 'NOT_FOUND';
 
   constructor(context: ErrorContext) {
-    super(sentence(context, 'it does not exist.', 'Check project, location and key ring, or create it with generateKey (a key) or initialize (the key ring).'), context);
+    super(
+      sentence(
+        context,
+        'it does not exist.',
+        'Check project, location and key ring, or create it with generateKey (a key) or initialize (the key ring).',
+      ),
+      context,
+    );
   }
 }
 
@@ -143,7 +185,14 @@ export class AgentKeyNotFoundError extends A2AKmsError {
   readonly agentId: string;
 
   constructor(context: ErrorContext, agentId: string) {
-    super(sentence(context, `agent ${JSON.stringify(agentId)} has no key in this key ring.`, 'Create it with generateAgentKey.'), context);
+    super(
+      sentence(
+        context,
+        `agent ${JSON.stringify(agentId)} has no key in this key ring.`,
+        'Create it with generateAgentKey.',
+      ),
+      context,
+    );
     this.agentId = agentId;
   }
 }
@@ -158,7 +207,11 @@ export class PermissionDeniedError extends A2AKmsError {
 
   constructor(context: ErrorContext, grant: { readonly permission: string; readonly role: string }) {
     super(
-      sentence(context, `permission ${grant.permission} is missing, or the resource does not exist.`, `Grant a role that holds it, such as ${grant.role}, on the key or its key ring. Changes of IAM take seconds to minutes.`),
+      sentence(
+        context,
+        `permission ${grant.permission} is missing, or the resource does not exist.`,
+        `Grant a role that holds it, such as ${grant.role}, on the key or its key ring. Changes of IAM take seconds to minutes.`,
+      ),
       context,
     );
     this.permission = grant.permission;
@@ -171,7 +224,14 @@ export class UnauthenticatedError extends A2AKmsError {
   readonly code = 'UNAUTHENTICATED';
 
   constructor(context: ErrorContext, problem: string) {
-    super(sentence(context, problem, 'Check credentialsPath, or the Application Default Credentials of the environment.'), context);
+    super(
+      sentence(
+        context,
+        problem,
+        'Check credentialsPath, or the Application Default Credentials of the environment.',
+      ),
+      context,
+    );
   }
 }
 
@@ -221,7 +281,11 @@ export class DeadlineExceededError extends A2AKmsError {
 
   constructor(context: ErrorContext, exceeded: { readonly limit: string; readonly timeoutMs: number }) {
     super(
-      sentence(context, `${exceeded.limit} of ${exceeded.timeoutMs} ms passed after ${context.attempts ?? 0} attempt(s).`, 'Raise it, or call less at once.'),
+      sentence(
+        context,
+        `${exceeded.limit} of ${exceeded.timeoutMs} ms passed after ${context.attempts ?? 0} attempt(s).`,
+        'Raise it, or call less at once.',
+      ),
       context,
     );
     this.timeoutMs = exceeded.timeoutMs;
@@ -244,7 +308,14 @@ export class IntegrityError extends A2AKmsError {
   readonly check: string;
 
   constructor(context: ErrorContext, check: string) {
-    super(sentence(context, `the answer failed an integrity check: ${check}.`, 'The answer was discarded. Look for a proxy or faulty memory between this process and Cloud KMS.'), context);
+    super(
+      sentence(
+        context,
+        `the answer failed an integrity check: ${check}.`,
+        'The answer was discarded. Look for a proxy or faulty memory between this process and Cloud KMS.',
+      ),
+      context,
+    );
     this.check = check;
   }
 }
@@ -254,7 +325,14 @@ export class DecryptionFailedError extends A2AKmsError {
   readonly code = 'DECRYPTION_FAILED';
 
   constructor(context: ErrorContext) {
-    super(sentence(context, 'the ciphertext could not be decrypted.', 'Check that it is whole, that it was made with this key, and that the additional authenticated data is the same.'), context);
+    super(
+      sentence(
+        context,
+        'the ciphertext could not be decrypted.',
+        'Check that it is whole, that it was made with this key, and that the additional authenticated data is the same.',
+      ),
+      context,
+    );
   }
 }
 
@@ -274,7 +352,14 @@ export class ServiceError extends A2AKmsError {
   readonly status: string;
 
   constructor(context: ErrorContext, status: string, problem: string) {
-    super(sentence(context, `Cloud KMS answered ${status}: ${problem}.`, 'Call again; if it stays, look at the status of the service.'), context);
+    super(
+      sentence(
+        context,
+        `Cloud KMS answered ${status}: ${problem}.`,
+        'Call again; if it stays, look at the status of the service.',
+      ),
+      context,
+    );
     this.status = status;
   }
 }

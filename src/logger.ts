@@ -17,7 +17,10 @@ export function createDefaultLogger(): Logger {
   let pending: Promise<Logger> | undefined;
   const load = async (): Promise<Logger> => {
     const { default: pino } = await import('pino');
-    const logger: Logger = pino({ name: 'a2a-kms', level: 'warn' }, pino.destination({ dest: 2, sync: true }));
+    const logger: Logger = pino(
+      { name: 'a2a-kms', level: 'warn' },
+      pino.destination({ dest: 2, sync: true }),
+    );
     return logger;
   };
   const write =

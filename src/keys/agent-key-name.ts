@@ -43,10 +43,16 @@ export function parseAgentId(text: unknown): ParseResult<AgentId> {
   }
   const sizeBytes = Buffer.byteLength(text, 'utf8');
   if (sizeBytes > AGENT_ID_MAX_BYTES) {
-    return { ok: false, problem: `an agent id has at most ${AGENT_ID_MAX_BYTES} bytes in UTF-8, this one has ${sizeBytes}.` };
+    return {
+      ok: false,
+      problem: `an agent id has at most ${AGENT_ID_MAX_BYTES} bytes in UTF-8, this one has ${sizeBytes}.`,
+    };
   }
   if (!isAgentId(text)) {
-    return { ok: false, problem: 'an agent id is in Unicode normalisation form C; call .normalize("NFC") on it first.' };
+    return {
+      ok: false,
+      problem: 'an agent id is in Unicode normalisation form C; call .normalize("NFC") on it first.',
+    };
   }
   return { ok: true, value: text };
 }
@@ -80,7 +86,9 @@ export function agentKeyRoleLabel(role: AgentKeyRole): Record<string, string> {
 }
 
 /** Whose key it is by its labels, or undefined when they name no agent (or were damaged). */
-export function agentOfLabels(labels: Readonly<Record<string, string>>): { agentId: AgentId; role: AgentKeyRole } | undefined {
+export function agentOfLabels(
+  labels: Readonly<Record<string, string>>,
+): { agentId: AgentId; role: AgentKeyRole } | undefined {
   const role = labels[ROLE_LABEL];
   if (role !== 'signing' && role !== 'encryption') return undefined;
   let encoded = '';

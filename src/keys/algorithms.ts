@@ -82,6 +82,8 @@ export interface SigningAlgorithmEntry extends AlgorithmBase<SigningAlgorithm, '
 export interface DecryptionAlgorithmEntry extends AlgorithmBase<DecryptionAlgorithm, 'ASYMMETRIC_DECRYPT'> {
   readonly key: Extract<AsymmetricKeyType, { kind: 'rsa' }>;
   readonly hash: HashName;
+  /** Modulus less two hashes and two bytes (RFC 8017 section 7.1.1). */
+  readonly maxPlaintextBytes: number;
   /** JWE `alg` (RFC 7518); absent where JOSE has no name for it. */
   readonly joseName?: string;
 }
@@ -264,6 +266,7 @@ function rsaOaep(
     protectionLevels: BOTH,
     key: { kind: 'rsa', modulusBits, padding: 'oaep', hash },
     hash,
+    maxPlaintextBytes: modulusBits / 8 - 2 * HASH_BYTES[hash] - 2,
     joseName: joseNames[hash],
   };
 }

@@ -15,14 +15,14 @@ export interface KeySpec {
   readonly purpose: ProviderKeyPurpose;
   readonly algorithm: KeyAlgorithm;
   /** Default `HSM`. `SOFTWARE` only when asked for by name. */
-  readonly protectionLevel?: ProtectionLevel;
+  readonly protectionLevel?: ProtectionLevel | undefined;
   /** Your own labels, kept on every update. Cloud KMS rules: lower case, at most 63 characters each. */
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
   /**
    * How long a version stays DESTROY_SCHEDULED before it is destroyed for good. Seconds, 86,400 to 10,368,000 (120 days);
    * default 2,592,000 (30 days). Cannot be changed later.
    */
-  readonly destroyScheduledDurationSeconds?: number;
+  readonly destroyScheduledDurationSeconds?: number | undefined;
 }
 
 /** What is known of a key. */
@@ -77,24 +77,24 @@ export interface KeyVersionMetadata {
 /** Options that every call takes. */
 export interface CallOptions {
   /** Aborts the call: it rejects with `OperationAbortedError`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Total deadline of the call in milliseconds, in place of the configured one. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface EncryptionOptions extends CallOptions {
   /** Authenticated with the ciphertext but not part of it; decryption needs the same bytes. Symmetric keys only. */
-  readonly additionalAuthenticatedData?: Uint8Array;
+  readonly additionalAuthenticatedData?: Uint8Array | undefined;
 }
 
 export interface ListKeysOptions extends CallOptions {
   /** Only keys that have all these labels. */
-  readonly labels?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface RestoreOptions extends CallOptions {
   /** State after the restore; default `ENABLED`. Cloud KMS itself leaves a restored version DISABLED. */
-  readonly state?: 'ENABLED' | 'DISABLED';
+  readonly state?: 'ENABLED' | 'DISABLED' | undefined;
 }
 
 /** A signature and what made it. */

@@ -38,7 +38,8 @@ export function isResourceId(text: string): boolean {
   return RESOURCE_ID.test(text);
 }
 
-const isKeyRingName = (text: string): text is KeyRingName => /^projects\/[^/]+\/locations\/[^/]+\/keyRings\/[^/]+$/.test(text);
+const isKeyRingName = (text: string): text is KeyRingName =>
+  /^projects\/[^/]+\/locations\/[^/]+\/keyRings\/[^/]+$/.test(text);
 const isCryptoKeyName = (text: string): text is CryptoKeyName => text.includes('/cryptoKeys/');
 const isVersionName = (text: string): text is CryptoKeyVersionName => text.includes('/cryptoKeyVersions/');
 
@@ -59,7 +60,8 @@ export function cryptoKeyName(keyRing: KeyRingName, keyId: string): CryptoKeyNam
 /** The version with that number of a key. */
 export function keyVersion(key: CryptoKeyName, number: number): KeyVersion {
   const name = `${key}/cryptoKeyVersions/${number}`;
-  if (!Number.isSafeInteger(number) || number < 1 || !isVersionName(name)) throw new TypeError(`not a version number: ${number}`);
+  if (!Number.isSafeInteger(number) || number < 1 || !isVersionName(name))
+    throw new TypeError(`not a version number: ${number}`);
   return { name, number };
 }
 
@@ -81,10 +83,15 @@ export function parseVersionOf(key: CryptoKeyName, text: string): KeyVersion | u
  * (which pins the version). A name in another key ring is refused.
  */
 export function parseKeyReference(text: string, keyRing: KeyRingName): ParseResult<KeyReference> {
-  if (typeof text !== 'string') return { ok: false, problem: 'a key id or resource name (a string) is required.' };
+  if (typeof text !== 'string')
+    return { ok: false, problem: 'a key id or resource name (a string) is required.' };
   if (!text.includes('/')) {
-    if (RESOURCE_ID.test(text)) return { ok: true, value: { kind: 'key', key: cryptoKeyName(keyRing, text) } };
-    return { ok: false, problem: `a key id has 1 to 63 letters, digits, "_" or "-", got ${JSON.stringify(text.slice(0, 100))}.` };
+    if (RESOURCE_ID.test(text))
+      return { ok: true, value: { kind: 'key', key: cryptoKeyName(keyRing, text) } };
+    return {
+      ok: false,
+      problem: `a key id has 1 to 63 letters, digits, "_" or "-", got ${JSON.stringify(text.slice(0, 100))}.`,
+    };
   }
   const prefix = `${keyRing}/cryptoKeys/`;
   if (!text.startsWith(prefix)) {
@@ -94,10 +101,16 @@ export function parseKeyReference(text: string, keyRing: KeyRingName): ParseResu
     };
   }
   const [keyId = '', collection, number, ...rest] = text.slice(prefix.length).split('/');
-  if (!RESOURCE_ID.test(keyId)) return { ok: false, problem: `${JSON.stringify(keyId.slice(0, 100))} is not a key id.` };
+  if (!RESOURCE_ID.test(keyId))
+    return { ok: false, problem: `${JSON.stringify(keyId.slice(0, 100))} is not a key id.` };
   const key = cryptoKeyName(keyRing, keyId);
   if (collection === undefined) return { ok: true, value: { kind: 'key', key } };
-  if (collection !== 'cryptoKeyVersions' || number === undefined || rest.length > 0 || !VERSION_NUMBER.test(number)) {
+  if (
+    collection !== 'cryptoKeyVersions' ||
+    number === undefined ||
+    rest.length > 0 ||
+    !VERSION_NUMBER.test(number)
+  ) {
     return {
       ok: false,
       problem: `after the key id only "/cryptoKeyVersions/NUMBER" may follow, got ${JSON.stringify(text.slice(prefix.length + keyId.length, 300))}.`,

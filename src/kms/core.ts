@@ -1,0 +1,17 @@
+/** What the operations on keys work with: one set per client. */
+
+import type { ResolvedKMSConfig } from '../config.js';
+import type { KeyRingName } from '../keys/resource-name.js';
+import type { KeyReader } from './key-reader.js';
+import type { PublicKeys } from './public-keys.js';
+import type { RpcCaller } from './rpc-caller.js';
+import type { VersionResolver } from './version-resolver.js';
+
+export interface KmsCore {
+  readonly config: ResolvedKMSConfig;
+  readonly keyRing: KeyRingName;
+  readonly caller: RpcCaller;
+  readonly reader: KeyReader;
+  readonly resolver: VersionResolver;
+  readonly publicKeys: PublicKeys;
+}

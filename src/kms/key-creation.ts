@@ -1,0 +1,182 @@
+/**
+ * Creates keys and key rings so that any number of processes may do it at once and a crash between two calls is made
+ * good by the next one: what exists is adopted if it is what was asked for, and never silently used if it is not.
+ */
+
+import {
+  AlreadyExistsError,
+  KeyGenerationFailedError,
+  KeySpecMismatchError,
+  NotFoundError,
+  NoUsableVersionError,
+} from '../errors.js';
+import { type CryptoKeyName, keyIdOf, keyVersion } from '../keys/resource-name.js';
+import type { KmsCore } from './core.js';
+import type { CheckedKeySpec } from './key-spec.js';
+import type { Operation } from './operation.js';
+import { type KeyRecord, toVersionRecord, type VersionRecord } from './resources.js';
+import type { KeySnapshot } from './version-resolver.js';
+
+/** Key generation in an HSM takes about half a second; asking sooner costs reads for nothing. */
+const FIRST_POLL_MS = 100;
+const MAX_POLL_MS = 2_000;
+const POLL_GROWTH = 1.6;
+
+/** Makes sure that the key ring exists. Key rings cannot be deleted, so once is enough. */
+export async function ensureKeyRing(core: KmsCore, operation: Operation): Promise<void> {
+  const { keyRing, caller, config } = core;
+  try {
+    await caller.call(operation, {
+      rpc: 'getKeyRing',
+      request: { name: keyRing },
+      routeBy: ['name', keyRing],
+    });
+    return;
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+  }
+  const parent = `projects/${config.projectId}/locations/${config.locationId}`;
+  try {
+    await caller.call(operation, {
+      rpc: 'createKeyRing',
+      request: { parent, keyRingId: config.keyRingId, keyRing: {} },
+      routeBy: ['parent', parent],
+    });
+  } catch (error) {
+    // Another process was first.
+    if (!(error instanceof AlreadyExistsError)) throw error;
+  }
+}
+
+/** Creates the key or adopts the one that exists, and waits until it has a version that can be used. */
+export async function ensureKey(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+): Promise<KeySnapshot> {
+  const existing = await findKey(core, operation, spec.key);
+  const key = existing ?? (await createKey(core, operation, spec));
+  requireSameSpec(operation, key, spec);
+  if (key.purpose !== 'ENCRYPT_DECRYPT') await awaitFirstVersion(core, operation, key.name);
+  return core.resolver.refresh(operation, key.name);
+}
+
+async function findKey(
+  core: KmsCore,
+  operation: Operation,
+  name: CryptoKeyName,
+): Promise<KeyRecord | undefined> {
+  try {
+    return await core.reader.getKey(operation, name);
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
+async function createKey(core: KmsCore, operation: Operation, spec: CheckedKeySpec): Promise<KeyRecord> {
+  try {
+    await core.caller.call(operation, {
+      rpc: 'createCryptoKey',
+      request: {
+        parent: core.keyRing,
+        cryptoKeyId: keyIdOf(spec.key),
+        cryptoKey: {
+          purpose: spec.purpose,
+          versionTemplate: { algorithm: spec.algorithm.name, protectionLevel: spec.protectionLevel },
+          labels: { ...spec.labels },
+          destroyScheduledDuration: { seconds: spec.destroyScheduledDurationSeconds },
+        },
+      },
+      routeBy: ['parent', core.keyRing],
+    });
+  } catch (error) {
+    // Another process was first, or an earlier attempt of this call was and its answer was lost.
+    if (!(error instanceof AlreadyExistsError)) throw error;
+  }
+  return core.reader.getKey(operation, spec.key);
+}
+
+function requireSameSpec(operation: Operation, key: KeyRecord, spec: CheckedKeySpec): void {
+  const wanted = [
+    { field: 'purpose', expected: spec.purpose, actual: key.purpose },
+    { field: 'algorithm', expected: spec.algorithm.name, actual: key.algorithm },
+    { field: 'protectionLevel', expected: spec.protectionLevel, actual: key.protectionLevel },
+    ...Object.entries(spec.identifyingLabels).map(([label, value]) => ({
+      field: `label ${label}`,
+      expected: value,
+      actual: key.labels[label] ?? 'not set',
+    })),
+  ];
+  const differences = wanted.filter(({ expected, actual }) => expected !== actual);
+  if (differences.length > 0) throw new KeySpecMismatchError(operation.context(), differences);
+}
+
+/**
+ * Waits until the key has an ENABLED version. A key that a crash left without a version, or whose generation failed in
+ * an earlier call, gets a new one; a key whose versions were all disabled or destroyed on purpose does not.
+ */
+async function awaitFirstVersion(core: KmsCore, operation: Operation, key: CryptoKeyName): Promise<void> {
+  const versions = await core.reader.listVersions(operation, key);
+  const inState = (state: string): VersionRecord | undefined =>
+    versions.find((version) => version.metadata.state === state);
+  if (inState('ENABLED') !== undefined) return;
+  const pending = inState('PENDING_GENERATION');
+  if (pending !== undefined) {
+    await awaitGeneration(core, operation, key, pending);
+    return;
+  }
+  if (versions.every((version) => version.metadata.state === 'GENERATION_FAILED')) {
+    const created = await createVersion(core, operation, key, versions);
+    await awaitGeneration(core, operation, key, created);
+    return;
+  }
+  throw new NoUsableVersionError(operation.context(), 'the key exists, and none of its versions is ENABLED.');
+}
+
+/**
+ * Creates a version. The call is not repeated blindly: after a failure that leaves open whether it happened, a version
+ * that was not there before is taken as the one.
+ */
+export async function createVersion(
+  core: KmsCore,
+  operation: Operation,
+  key: CryptoKeyName,
+  before: readonly VersionRecord[],
+): Promise<VersionRecord> {
+  const newest = before.reduce((max, version) => Math.max(max, version.number), 0);
+  for (;;) {
+    const outcome = await core.caller.callCarefully(operation, {
+      rpc: 'createCryptoKeyVersion',
+      request: { parent: key, cryptoKeyVersion: {} },
+      routeBy: ['parent', key],
+    });
+    if (outcome.kind === 'done') return toVersionRecord(outcome.response, { key }, operation.context());
+    const created = (await core.reader.listVersions(operation, key)).find(
+      (version) => version.number > newest,
+    );
+    if (created !== undefined) return created;
+  }
+}
+
+/** Waits until the version leaves PENDING_GENERATION, asking less and less often, as long as the operation may take. */
+export async function awaitGeneration(
+  core: KmsCore,
+  operation: Operation,
+  key: CryptoKeyName,
+  created: VersionRecord,
+): Promise<VersionRecord> {
+  let version = created;
+  for (
+    let delayMs = FIRST_POLL_MS;
+    version.metadata.state === 'PENDING_GENERATION';
+    delayMs = Math.min(MAX_POLL_MS, delayMs * POLL_GROWTH)
+  ) {
+    await operation.delay(delayMs / 2 + (Math.random() * delayMs) / 2);
+    version = await core.reader.getVersion(operation, key, keyVersion(key, version.number));
+  }
+  if (version.metadata.state === 'GENERATION_FAILED') {
+    throw new KeyGenerationFailedError(operation.context(), version.metadata.failureReason ?? '');
+  }
+  return version;
+}

@@ -1,0 +1,108 @@
+/** The key to generate, checked against the algorithm table and the limits of Cloud KMS before any call is made. */
+
+import { z } from 'zod';
+import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
+import {
+  type AlgorithmEntry,
+  algorithmsOf,
+  findAlgorithm,
+  type ProtectionLevel,
+} from '../keys/algorithms.js';
+import type { ProviderKeyPurpose } from '../keys/key-provider.js';
+import { type CryptoKeyName, type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
+
+/** "destroy_scheduled_duration" in resources.proto: default 30 days; the documentation gives 24 hours and 120 days as bounds. */
+const DESTROY_SCHEDULED_DEFAULT_SECONDS = 2_592_000;
+const DESTROY_SCHEDULED_MIN_SECONDS = 86_400;
+const DESTROY_SCHEDULED_MAX_SECONDS = 10_368_000;
+/** "A crypto key can have no more than 64 labels" and the form of keys and values: documentation, "Labeling keys". */
+const MAX_LABELS = 64;
+const LABEL_KEY = /^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$/u;
+const LABEL_VALUE = /^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$/u;
+
+const schema = z.strictObject({
+  name: z.string('a key id is required'),
+  purpose: z.enum(
+    ['ENCRYPT_DECRYPT', 'ASYMMETRIC_SIGN', 'ASYMMETRIC_DECRYPT'],
+    'must be ENCRYPT_DECRYPT, ASYMMETRIC_SIGN or ASYMMETRIC_DECRYPT',
+  ),
+  algorithm: z.string('an algorithm is required'),
+  protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
+  labels: z
+    .record(
+      z.string().regex(LABEL_KEY, 'is not a label key'),
+      z.string().regex(LABEL_VALUE, 'is not a label value'),
+    )
+    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `at most ${MAX_LABELS} labels are possible`)
+    .default({}),
+  destroyScheduledDurationSeconds: z
+    .int('must be whole seconds')
+    .min(DESTROY_SCHEDULED_MIN_SECONDS, 'must be at least 86,400 seconds (24 hours)')
+    .max(DESTROY_SCHEDULED_MAX_SECONDS, 'must be at most 10,368,000 seconds (120 days)')
+    .default(DESTROY_SCHEDULED_DEFAULT_SECONDS),
+});
+
+export interface CheckedKeySpec {
+  readonly key: CryptoKeyName;
+  readonly purpose: ProviderKeyPurpose;
+  readonly algorithm: AlgorithmEntry;
+  readonly protectionLevel: ProtectionLevel;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Labels that say whose key it is: an existing key without them is another one. */
+  readonly identifyingLabels: Readonly<Record<string, string>>;
+  readonly destroyScheduledDurationSeconds: number;
+}
+
+/** Labels with this prefix are this library's; they take part in the decision whether an existing key is the same. */
+const IDENTIFYING_LABEL = /^a2a-(?:role|agent-[0-9]+)$/;
+
+/**
+ * Checks a spec.
+ * @throws InvalidArgumentError naming every field that is wrong; UnsupportedAlgorithmError with the alternatives.
+ */
+export function checkKeySpec(spec: unknown, keyRing: KeyRingName, context: ErrorContext): CheckedKeySpec {
+  const parsed = schema.safeParse(spec);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? `${issue.keys.join(', ')}: is not part of a key spec`
+        : `${issue.path.map(String).join('.') || 'spec'}: ${issue.message}`,
+    );
+    throw new InvalidArgumentError(context, `the key spec is not usable: ${problems.join('; ')}.`);
+  }
+  const { name, purpose, algorithm, protectionLevel, labels, destroyScheduledDurationSeconds } = parsed.data;
+  const reference = parseKeyReference(name, keyRing);
+  if (!reference.ok) throw new InvalidArgumentError(context, reference.problem);
+  if (reference.value.kind === 'version') {
+    throw new InvalidArgumentError(
+      context,
+      'a key is generated under a key id or key name, not the name of a version.',
+    );
+  }
+  const entry = findAlgorithm(algorithm);
+  if (entry === undefined || entry.purpose !== purpose) {
+    const problem =
+      entry === undefined
+        ? `${JSON.stringify(algorithm)} is not a Cloud KMS algorithm.`
+        : `${algorithm} is of purpose ${entry.purpose}, not ${purpose}.`;
+    throw new UnsupportedAlgorithmError(context, problem, algorithmsOf(purpose, protectionLevel));
+  }
+  if (!entry.protectionLevels.includes(protectionLevel)) {
+    throw new UnsupportedAlgorithmError(
+      context,
+      `Cloud KMS has no ${protectionLevel} form of ${algorithm}${protectionLevel === 'HSM' ? '; it exists in protection level SOFTWARE only, which has to be asked for by name' : ''}.`,
+      algorithmsOf(purpose, protectionLevel),
+    );
+  }
+  return {
+    key: reference.value.key,
+    purpose,
+    algorithm: entry,
+    protectionLevel,
+    labels,
+    identifyingLabels: Object.fromEntries(
+      Object.entries(labels).filter(([label]) => IDENTIFYING_LABEL.test(label)),
+    ),
+    destroyScheduledDurationSeconds,
+  };
+}

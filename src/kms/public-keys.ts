@@ -1,0 +1,123 @@
+/**
+ * Public keys of key versions. A version is immutable, so its key is fetched once, checked, parsed, and kept until it is
+ * evicted; nothing that a caller or a peer sends ever empties this cache.
+ */
+
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { ResolvedKMSConfig } from '../config.js';
+import { IntegrityError } from '../errors.js';
+import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithms.js';
+import { hasSpki, postQuantumSpki, toPem } from '../keys/spki.js';
+import { checkedBytes, requireEqual, withIntegrityRetry } from './integrity.js';
+import type { KeyReader } from './key-reader.js';
+import type { Operation } from './operation.js';
+import { RefreshingCache } from './refreshing-cache.js';
+import type { RpcCaller } from './rpc-caller.js';
+import type { UsableVersion } from './version-resolver.js';
+
+/** A public key, ready to verify with. */
+export interface PublicKey {
+  readonly algorithm: AlgorithmEntry;
+  /** SubjectPublicKeyInfo (RFC 7468 section 13). */
+  readonly pem: string;
+  readonly material:
+    | { readonly kind: 'key-object'; readonly keyObject: KeyObject }
+    /** Post-quantum keys, as the bytes of their standard: Node cannot hold them before version 24. */
+    | { readonly kind: 'raw'; readonly parameterSet: string; readonly bytes: Uint8Array };
+}
+
+export class PublicKeys {
+  readonly #caller: RpcCaller;
+  readonly #reader: KeyReader;
+  readonly #cache: RefreshingCache<PublicKey>;
+
+  constructor(caller: RpcCaller, reader: KeyReader, config: ResolvedKMSConfig) {
+    this.#caller = caller;
+    this.#reader = reader;
+    this.#cache = new RefreshingCache({ maxEntries: config.cache.maxPublicKeys, clock: config.clock });
+  }
+
+  /** The key if it is in the cache. */
+  peek(versionName: string): PublicKey | undefined {
+    return this.#cache.peek(versionName);
+  }
+
+  /** The key of a version; one fetch for any number of callers. */
+  get(operation: Operation, version: UsableVersion): PublicKey | Promise<PublicKey> {
+    const found = this.#cache.get(version.name, () =>
+      this.#reader.detached(operation, (own) => withIntegrityRetry(() => this.#fetch(own, version))),
+    );
+    return found instanceof Promise ? operation.waitFor(found) : found;
+  }
+
+  async #fetch(operation: Operation, version: UsableVersion): Promise<PublicKey> {
+    const { name, algorithm, protectionLevel } = version;
+    const postQuantum = 'key' in algorithm && algorithm.key.kind === 'pqc';
+    const answer = await this.#caller.call(operation, {
+      rpc: 'getPublicKey',
+      // Post-quantum keys have no default format (GetPublicKeyRequest.public_key_format in service.proto).
+      request: postQuantum ? { name, publicKeyFormat: 'NIST_PQC' } : { name },
+      routeBy: ['name', name],
+    });
+    requireEqual(operation, 'the name of the public key', { expected: name, actual: answer.name });
+    requireEqual(operation, 'the algorithm of the public key', {
+      expected: algorithm.name,
+      actual: answer.algorithm,
+    });
+    requireEqual(operation, 'the protection level', {
+      expected: protectionLevel,
+      actual: answer.protectionLevel,
+    });
+    if (postQuantum) {
+      const bytes = checkedBytes(operation, 'the public key', {
+        bytes: answer.publicKey?.data,
+        checksum: answer.publicKey?.crc32cChecksum,
+      });
+      return postQuantumKey(algorithm, bytes);
+    }
+    const pem = checkedBytes(operation, 'the PEM', {
+      bytes:
+        typeof answer.pem === 'string' && answer.pem !== '' ? Buffer.from(answer.pem, 'utf8') : undefined,
+      checksum: answer.pemCrc32c,
+    }).toString('utf8');
+    return {
+      algorithm,
+      pem,
+      material: { kind: 'key-object', keyObject: parsePem(operation, algorithm, pem) },
+    };
+  }
+}
+
+function postQuantumKey(algorithm: AlgorithmEntry, bytes: Buffer): PublicKey {
+  const parameterSet = 'key' in algorithm && algorithm.key.kind === 'pqc' ? algorithm.key.parameterSet : '';
+  const pem = hasSpki(parameterSet) ? toPem('PUBLIC KEY', postQuantumSpki(parameterSet, bytes)) : '';
+  return { algorithm, pem, material: { kind: 'raw', parameterSet, bytes } };
+}
+
+/** Parses the PEM and refuses a key that is not of the type, curve and size that the algorithm declares. */
+function parsePem(operation: Operation, algorithm: AlgorithmEntry, pem: string): KeyObject {
+  let keyObject: KeyObject;
+  try {
+    keyObject = createPublicKey({ key: pem, format: 'pem', type: 'spki' });
+  } catch (cause) {
+    throw new IntegrityError(operation.context(cause), 'the PEM is not a public key');
+  }
+  if (!('key' in algorithm) || !isOfType(keyObject, algorithm.key)) {
+    throw new IntegrityError(operation.context(), `the public key is not one for ${algorithm.name}`);
+  }
+  return keyObject;
+}
+
+function isOfType(keyObject: KeyObject, type: AsymmetricKeyType): boolean {
+  const details = keyObject.asymmetricKeyDetails;
+  switch (type.kind) {
+    case 'ec':
+      return keyObject.asymmetricKeyType === 'ec' && details?.namedCurve === type.nodeCurve;
+    case 'rsa':
+      return keyObject.asymmetricKeyType === 'rsa' && details?.modulusLength === type.modulusBits;
+    case 'okp':
+      return keyObject.asymmetricKeyType === 'ed25519';
+    case 'pqc':
+      return false;
+  }
+}

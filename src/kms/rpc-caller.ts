@@ -1,0 +1,178 @@
+/**
+ * Calls one RPC until it succeeds or there is no point in going on: a place on a channel, a deadline for each attempt,
+ * repeats with growing, jittered delays for what may be repeated, and a typed error at the end.
+ */
+
+import type { ResolvedKMSConfig } from '../config.js';
+import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
+import type { Channel, KmsConnection } from './connection.js';
+import type { Operation } from './operation.js';
+import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
+import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
+
+export type RetrySettings = Pick<ResolvedKMSConfig, 'deadlines' | 'retry'>;
+
+/** An RPC with its request. */
+export interface RpcCall<Name extends RpcName> {
+  readonly rpc: Name;
+  readonly request: RpcRequest<Name>;
+  /** The resource in the request that the front end routes by: its `name`, `parent` or `crypto_key.name` field. */
+  readonly routeBy: readonly [
+    field: 'name' | 'parent' | 'crypto_key.name' | 'crypto_key_version.name',
+    resource: string,
+  ];
+}
+
+/** The outcome of an RPC that must not be repeated blindly. */
+export type CarefulOutcome<T> =
+  | { readonly kind: 'done'; readonly response: T }
+  | { readonly kind: 'unknown' };
+
+export class RpcCaller {
+  readonly #connection: KmsConnection;
+  readonly #settings: RetrySettings;
+  #closed = false;
+
+  constructor(connection: KmsConnection, settings: RetrySettings) {
+    this.#connection = connection;
+    this.#settings = settings;
+  }
+
+  /**
+   * Calls the RPC, repeating it where that is safe.
+   * @throws the typed error of the last failure.
+   */
+  async call<Name extends RpcName>(operation: Operation, call: RpcCall<Name>): Promise<RpcResponse<Name>> {
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#attempt(operation, call);
+      if ('response' in outcome) return outcome.response;
+      await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
+    }
+  }
+
+  /**
+   * Calls an RPC that must not be repeated blindly. `unknown` means that it may or may not have taken effect: look, then
+   * call again if it did not.
+   * @throws the typed error of a failure after which it certainly had no effect.
+   */
+  async callCarefully<Name extends RpcName>(
+    operation: Operation,
+    call: RpcCall<Name>,
+  ): Promise<CarefulOutcome<RpcResponse<Name>>> {
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#attempt(operation, call);
+      if ('response' in outcome) return { kind: 'done', response: outcome.response };
+      if (isTransient(outcome.failure)) {
+        await operation.delay(this.#delayMs(attempt, outcome.failure));
+        return { kind: 'unknown' };
+      }
+      await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
+    }
+  }
+
+  /** Refuses all further calls. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #attempt<Name extends RpcName>(
+    operation: Operation,
+    call: RpcCall<Name>,
+  ): Promise<{ readonly response: RpcResponse<Name> } | { readonly failure: RpcFailure }> {
+    const channel = await this.#channelFor(operation);
+    operation.attempts += 1;
+    try {
+      const response = await this.#connection.send(channel, call.rpc, call.request, {
+        routing: `${call.routeBy[0]}=${encodeURIComponent(call.routeBy[1])}`,
+        timeoutMs: Math.min(this.#settings.deadlines.attemptMs, operation.remainingMs),
+        signal: operation.signal,
+      });
+      return { response };
+    } catch (error) {
+      // The operation's own end is what cancelled the call: its error is the one to report.
+      operation.signal.throwIfAborted();
+      operation.lastFailure = error;
+      return { failure: toRpcFailure(error) };
+    } finally {
+      this.#connection.release(channel);
+    }
+  }
+
+  async #channelFor(operation: Operation): Promise<Channel> {
+    if (this.#closed) throw new ClientClosedError(operation.context());
+    if (!this.#connection.isOpen) await this.#open(operation);
+    const lease = this.#connection.lease();
+    if ('ready' in lease) return lease.ready;
+    return this.#waitInQueue(operation, lease);
+  }
+
+  async #open(operation: Operation): Promise<void> {
+    try {
+      await operation.waitFor(this.#connection.open());
+    } catch (error) {
+      operation.signal.throwIfAborted();
+      throw new UnauthenticatedError(
+        operation.context(error),
+        `no connection could be set up: ${error instanceof Error ? error.message : 'unknown reason'}.`,
+      );
+    }
+  }
+
+  /** Waiting for a place has a limit of its own, so that a burst of calls does not eat their deadlines. */
+  async #waitInQueue(
+    operation: Operation,
+    lease: { readonly waiting: Promise<Channel>; leave(): void },
+  ): Promise<Channel> {
+    const { queueMs } = this.#settings.deadlines;
+    operation.pauseDeadline();
+    let cancelTimer = (): void => {};
+    const tooLong = new Promise<never>((_, reject) => {
+      cancelTimer = operation.clock.setTimer(queueMs, () =>
+        reject(
+          new DeadlineExceededError(operation.context(), {
+            limit: 'the time in the queue for a free stream',
+            timeoutMs: queueMs,
+          }),
+        ),
+      );
+    });
+    let channel: Channel | undefined;
+    try {
+      channel = await operation.waitFor(Promise.race([lease.waiting, tooLong]));
+      return channel;
+    } finally {
+      cancelTimer();
+      operation.resumeDeadline();
+      lease.leave();
+      // A place that was handed over in the same moment as the wait ended must not be lost.
+      if (channel === undefined) void lease.waiting.then((late) => this.#connection.release(late));
+    }
+  }
+
+  async #beforeRepeat(
+    operation: Operation,
+    tried: { readonly call: RpcCall<RpcName>; readonly attempt: number; readonly failure: RpcFailure },
+  ): Promise<void> {
+    const { call, attempt, failure } = tried;
+    const delayMs = this.#delayMs(attempt, failure);
+    const giveUp =
+      !isRepeatable(call.rpc, failure) ||
+      attempt >= this.#settings.retry.maxAttempts ||
+      delayMs >= operation.remainingMs;
+    if (giveUp) {
+      throw toTypedError(call.rpc, failure, {
+        context: operation.context(),
+        timeoutMs: this.#settings.deadlines.attemptMs,
+      });
+    }
+    await operation.delay(delayMs);
+  }
+
+  /** Doubles with each attempt; at least half of it is kept, the rest is jitter. A delay that the server named is kept whole. */
+  #delayMs(attempt: number, failure: RpcFailure): number {
+    const { initialDelayMs, maxDelayMs } = this.#settings.retry;
+    const grown = Math.min(maxDelayMs, initialDelayMs * 2 ** (attempt - 1));
+    const jittered = grown / 2 + (Math.random() * grown) / 2;
+    return Math.max(failure.retryAfterMs ?? 0, jittered);
+  }
+}

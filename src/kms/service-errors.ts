@@ -1,0 +1,133 @@
+/** From a gRPC failure to this library's errors: one table by status, and the retry delay that a server may send. */
+
+import {
+  type A2AKmsError,
+  AlreadyExistsError,
+  DeadlineExceededError,
+  DecryptionFailedError,
+  type ErrorContext,
+  FailedPreconditionError,
+  IntegrityError,
+  InvalidArgumentError,
+  NotFoundError,
+  PermissionDeniedError,
+  ResourceExhaustedError,
+  ServiceError,
+  UnauthenticatedError,
+  UnavailableError,
+} from '../errors.js';
+import { RPC_TRAITS, type RpcName } from './rpc.js';
+import { retryDelayOf } from './status-details.js';
+
+/** gRPC status codes by number (google/rpc/code.proto). */
+const STATUS_NAMES = [
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+] as const;
+export type StatusName = (typeof STATUS_NAMES)[number];
+
+/** A failed attempt of one RPC, before it is decided whether to try again. */
+export interface RpcFailure {
+  readonly status: StatusName;
+  readonly message: string;
+  /** When the server said to come back, in milliseconds. */
+  readonly retryAfterMs: number | undefined;
+  readonly cause: unknown;
+}
+
+/** What went wrong in an attempt, read from what the gRPC client rejected with. */
+export function toRpcFailure(cause: unknown): RpcFailure {
+  const code = property(cause, 'code');
+  const status = (typeof code === 'number' ? STATUS_NAMES[code] : undefined) ?? 'UNKNOWN';
+  const details = property(cause, 'details');
+  const message =
+    typeof details === 'string' && details !== ''
+      ? details
+      : cause instanceof Error
+        ? cause.message
+        : 'no message';
+  return { status, message, retryAfterMs: retryDelayOf(property(cause, 'metadata')), cause };
+}
+
+/**
+ * Whether an attempt may be repeated. A quota answer means that nothing was done; after any other transient failure the
+ * call may have taken effect, so only calls that are safe to repeat are. CANCELLED is what a reset stream can look like
+ * when nobody here cancelled it.
+ */
+export function isRepeatable(rpc: RpcName, failure: RpcFailure): boolean {
+  if (failure.status === 'RESOURCE_EXHAUSTED') return true;
+  return isTransient(failure) && RPC_TRAITS[rpc].repeat === 'safe';
+}
+
+/** Whether the failure leaves open if the call took effect. */
+export function isTransient(failure: RpcFailure): boolean {
+  return (
+    failure.status === 'UNAVAILABLE' ||
+    failure.status === 'DEADLINE_EXCEEDED' ||
+    failure.status === 'INTERNAL' ||
+    failure.status === 'CANCELLED'
+  );
+}
+
+/** The typed error for a failure that is not, or no longer, repeated. */
+export function toTypedError(
+  rpc: RpcName,
+  failure: RpcFailure,
+  limits: { readonly context: ErrorContext; readonly timeoutMs: number },
+): A2AKmsError {
+  const context = { ...limits.context, cause: failure.cause };
+  const said = `Cloud KMS said: ${failure.message}`;
+  switch (failure.status) {
+    case 'INVALID_ARGUMENT':
+      return toInvalidArgument(rpc, context, failure.message);
+    case 'NOT_FOUND':
+      return new NotFoundError(context);
+    case 'ALREADY_EXISTS':
+      return new AlreadyExistsError(context);
+    case 'PERMISSION_DENIED':
+      return new PermissionDeniedError(context, RPC_TRAITS[rpc]);
+    case 'UNAUTHENTICATED':
+      return new UnauthenticatedError(context, said);
+    case 'FAILED_PRECONDITION':
+      return new FailedPreconditionError(context, said);
+    case 'RESOURCE_EXHAUSTED':
+      return new ResourceExhaustedError(context, said, failure.retryAfterMs);
+    case 'DEADLINE_EXCEEDED':
+      return new DeadlineExceededError(context, {
+        limit: `the attempt deadline of ${rpc}`,
+        timeoutMs: limits.timeoutMs,
+      });
+    case 'UNAVAILABLE':
+    case 'CANCELLED':
+      return new UnavailableError(context, `Cloud KMS could not be reached: ${failure.message}.`);
+    default:
+      return new ServiceError(context, failure.status, failure.message);
+  }
+}
+
+/** Cloud KMS has one status for a bad argument, a damaged ciphertext and a checksum that did not match on arrival. */
+function toInvalidArgument(rpc: RpcName, context: ErrorContext, message: string): A2AKmsError {
+  if (/crc32c/i.test(message)) return new IntegrityError(context, `the request arrived damaged (${message})`);
+  if ((rpc === 'decrypt' || rpc === 'asymmetricDecrypt') && /decrypt/i.test(message))
+    return new DecryptionFailedError(context);
+  return new InvalidArgumentError(context, `Cloud KMS said: ${message}`);
+}
+
+function property(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
+}

@@ -1,0 +1,29 @@
+/**
+ * Works with the version in use of a key. What the cache says may be a minute old: when the service answers that the
+ * version is no longer usable, the version is looked up again and the call is made once more.
+ */
+
+import { FailedPreconditionError, NotFoundError } from '../errors.js';
+import type { KeyPurpose } from '../keys/algorithms.js';
+import type { KeyReference } from '../keys/resource-name.js';
+import type { KmsCore } from './core.js';
+import type { Operation } from './operation.js';
+import type { UsableVersion } from './version-resolver.js';
+
+export async function withUsableVersion<T>(
+  core: KmsCore,
+  operation: Operation,
+  target: { readonly reference: KeyReference; readonly purposes: readonly KeyPurpose[] },
+  use: (version: UsableVersion) => Promise<T>,
+): Promise<T> {
+  const { reference, purposes } = target;
+  const version = await core.resolver.resolve(operation, reference, purposes);
+  try {
+    return await use(version);
+  } catch (error) {
+    const outdated = error instanceof FailedPreconditionError || error instanceof NotFoundError;
+    if (!outdated || reference.kind === 'version' || core.resolver.isPinned(reference.key)) throw error;
+    core.resolver.invalidate(reference.key);
+    return use(await core.resolver.resolve(operation, reference, purposes));
+  }
+}

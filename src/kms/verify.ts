@@ -1,0 +1,110 @@
+/**
+ * Verifies a signature against the versions it may be by: the pinned one, or the version in use and then the other
+ * versions that were not destroyed, newest first. A public key is fetched only when its turn comes.
+ */
+
+import { NoUsableVersionError } from '../errors.js';
+import { findAlgorithm } from '../keys/algorithms.js';
+import type { KeyReference } from '../keys/resource-name.js';
+import type { KmsCore } from './core.js';
+import type { Operation } from './operation.js';
+import type { VersionRecord } from './resources.js';
+import { verifySignature } from './signature-check.js';
+import type { KeySnapshot, UsableVersion } from './version-resolver.js';
+
+/** A signature without a version is tried against this many versions at the most, so that a forgery costs little. */
+const MAX_CANDIDATES = 16;
+
+/** A signature over a message. */
+export interface SignedMessage {
+  readonly data: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** The verdict if it needs no call: every public key that has to be tried is in the cache. */
+export async function verifyWarm(
+  core: KmsCore,
+  reference: KeyReference,
+  signed: SignedMessage,
+): Promise<boolean | undefined> {
+  const names = warmCandidates(core, reference);
+  if (names === undefined) return undefined;
+  let tried = 0;
+  for (const { name, fetchable } of names) {
+    const key = core.publicKeys.peek(name);
+    if (key === undefined) {
+      if (fetchable) return undefined;
+      continue;
+    }
+    tried += 1;
+    if (await verifySignature(key, signed.data, signed.signature)) return true;
+  }
+  return tried === 0 ? undefined : false;
+}
+
+/** The verdict, with public keys fetched where need be. */
+export async function verifyCold(
+  core: KmsCore,
+  operation: Operation,
+  reference: KeyReference,
+  signed: SignedMessage,
+): Promise<boolean> {
+  let tried = 0;
+  for (const version of await coldCandidates(core, operation, reference)) {
+    const key = version.fetchable
+      ? await core.publicKeys.get(operation, version.usable)
+      : core.publicKeys.peek(version.usable.name);
+    if (key === undefined) continue;
+    tried += 1;
+    if (await verifySignature(key, signed.data, signed.signature)) return true;
+  }
+  if (tried === 0)
+    throw new NoUsableVersionError(operation.context(), 'no version has a public key that can be read.');
+  return false;
+}
+
+function warmCandidates(
+  core: KmsCore,
+  reference: KeyReference,
+): readonly { readonly name: string; readonly fetchable: boolean }[] | undefined {
+  if (reference.kind === 'version') return [{ name: reference.version.name, fetchable: true }];
+  const pinned = core.resolver.resolveWarm(reference);
+  if (pinned !== undefined) return [{ name: pinned.name, fetchable: true }];
+  const snapshot = core.resolver.peek(reference.key);
+  return (
+    snapshot && inOrder(snapshot).map((version) => ({ name: version.name, fetchable: isFetchable(version) }))
+  );
+}
+
+async function coldCandidates(
+  core: KmsCore,
+  operation: Operation,
+  reference: KeyReference,
+): Promise<readonly { readonly usable: UsableVersion; readonly fetchable: boolean }[]> {
+  if (reference.kind === 'version' || core.resolver.isPinned(reference.key)) {
+    return [
+      { usable: await core.resolver.resolve(operation, reference, ['ASYMMETRIC_SIGN']), fetchable: true },
+    ];
+  }
+  const snapshot = await core.resolver.snapshot(operation, reference.key);
+  const { name: key, protectionLevel } = snapshot.key;
+  return inOrder(snapshot).flatMap((version) => {
+    const algorithm = findAlgorithm(version.metadata.algorithm);
+    if (algorithm === undefined) return [];
+    const { name, number } = version;
+    return [{ usable: { name, number, key, algorithm, protectionLevel }, fetchable: isFetchable(version) }];
+  });
+}
+
+/** Cloud KMS gives out the public keys of ENABLED versions only; others serve as long as they are cached. */
+const isFetchable = (version: VersionRecord): boolean => version.metadata.state === 'ENABLED';
+
+function inOrder(snapshot: KeySnapshot): readonly VersionRecord[] {
+  const { current, versions } = snapshot;
+  const others = versions
+    .filter((version) => version.name !== current?.name && version.metadata.state !== 'DESTROYED')
+    .toReversed();
+  return [...(current === undefined ? [] : [current]), ...others]
+    .filter((version) => findAlgorithm(version.metadata.algorithm)?.purpose === 'ASYMMETRIC_SIGN')
+    .slice(0, MAX_CANDIDATES);
+}

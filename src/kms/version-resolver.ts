@@ -1,0 +1,219 @@
+/**
+ * Which version of a key is in use. ENCRYPT_DECRYPT keys have a primary; other keys have none in Cloud KMS: theirs is
+ * the ENABLED version that the label `a2a-primary` names, else the ENABLED version with the highest number.
+ */
+
+import type { ResolvedKMSConfig } from '../config.js';
+import {
+  type ErrorContext,
+  IntegrityError,
+  InvalidConfigError,
+  NoUsableVersionError,
+  UnsupportedAlgorithmError,
+} from '../errors.js';
+import { type AlgorithmEntry, algorithmsOf, findAlgorithm, type KeyPurpose } from '../keys/algorithms.js';
+import {
+  type CryptoKeyName,
+  type KeyReference,
+  type KeyRingName,
+  type KeyVersion,
+  keyVersion,
+  parseKeyReference,
+} from '../keys/resource-name.js';
+import type { KeyReader } from './key-reader.js';
+import type { Operation } from './operation.js';
+import { RefreshingCache } from './refreshing-cache.js';
+import type { KeyRecord, VersionRecord } from './resources.js';
+
+/** The label that names the version in use of an asymmetric key, by number. */
+export const PRIMARY_LABEL = 'a2a-primary';
+
+/** A version to work with. */
+export interface UsableVersion extends KeyVersion {
+  readonly key: CryptoKeyName;
+  readonly algorithm: AlgorithmEntry;
+  /** The level that was promised for the key; every answer must name it. */
+  readonly protectionLevel: string;
+}
+
+/** A key and, for asymmetric keys, its versions in ascending order of their numbers. */
+export interface KeySnapshot {
+  readonly key: KeyRecord;
+  readonly versions: readonly VersionRecord[];
+  /** The version in use; undefined when no version is usable. */
+  readonly current: VersionRecord | undefined;
+}
+
+/** Immutable facts of a version that was asked for by its name. */
+interface VersionFacts {
+  readonly algorithm: string;
+  readonly protectionLevel: string;
+}
+
+/** The version in use of a key whose versions are known. */
+export function currentVersion(
+  key: KeyRecord,
+  versions: readonly VersionRecord[],
+): VersionRecord | undefined {
+  if (key.purpose === 'ENCRYPT_DECRYPT') return key.primary;
+  const enabled = versions.filter((version) => version.metadata.state === 'ENABLED');
+  const label = key.labels[PRIMARY_LABEL];
+  const pointer =
+    label === undefined ? undefined : enabled.find((version) => String(version.number) === label);
+  return (
+    pointer ??
+    enabled.reduce<VersionRecord | undefined>(
+      (best, version) => (best === undefined || version.number > best.number ? version : best),
+      undefined,
+    )
+  );
+}
+
+export class VersionResolver {
+  readonly #reader: KeyReader;
+  readonly #snapshots: RefreshingCache<KeySnapshot>;
+  readonly #facts: RefreshingCache<VersionFacts>;
+  readonly #pinned: ReadonlyMap<CryptoKeyName, UsableVersion>;
+  readonly #pinnedByName: ReadonlyMap<string, UsableVersion>;
+
+  constructor(reader: KeyReader, config: ResolvedKMSConfig, keyRing: KeyRingName) {
+    this.#reader = reader;
+    const { clock, cache } = config;
+    this.#snapshots = new RefreshingCache({ maxEntries: cache.maxKeys, ttlMs: cache.keyVersionTtlMs, clock });
+    this.#facts = new RefreshingCache({ maxEntries: cache.maxKeys, clock });
+    const pinned = parsePinned(config, keyRing);
+    this.#pinnedByName = new Map(pinned.map((version) => [version.name, version]));
+    // Of several pinned versions of a key the newest is the one in use, like everywhere else.
+    this.#pinned = new Map(
+      pinned.toSorted((a, b) => a.number - b.number).map((version) => [version.key, version]),
+    );
+  }
+
+  /** The version a reference means, fit for the purpose. */
+  async resolve(
+    operation: Operation,
+    reference: KeyReference,
+    purposes: readonly KeyPurpose[],
+  ): Promise<UsableVersion> {
+    const version = this.resolveWarm(reference) ?? (await this.#resolveCold(operation, reference));
+    if (!purposes.includes(version.algorithm.purpose)) {
+      throw new UnsupportedAlgorithmError(
+        operation.context(),
+        `${version.algorithm.name} is of purpose ${version.algorithm.purpose}, which cannot ${operation.name}.`,
+        purposes.flatMap((purpose) => algorithmsOf(purpose)),
+      );
+    }
+    return version;
+  }
+
+  /** The version a reference means, if that is known without a call. */
+  resolveWarm(reference: KeyReference): UsableVersion | undefined {
+    if (reference.kind === 'key') return this.#pinned.get(reference.key);
+    return this.#pinnedByName.get(reference.version.name);
+  }
+
+  /** Whether the version in use is fixed by the configuration. */
+  isPinned(key: CryptoKeyName): boolean {
+    return this.#pinned.has(key);
+  }
+
+  /** The key and its versions, from the cache or from Cloud KMS; one lookup for any number of callers. */
+  snapshot(operation: Operation, key: CryptoKeyName): KeySnapshot | Promise<KeySnapshot> {
+    const found = this.#snapshots.get(key, () =>
+      this.#reader.detached(operation, (own) => this.#load(own, key)),
+    );
+    return found instanceof Promise ? operation.waitFor(found) : found;
+  }
+
+  /** The key and its versions if they are in the cache. */
+  peek(key: CryptoKeyName): KeySnapshot | undefined {
+    return this.#snapshots.peek(key);
+  }
+
+  /** Reads the key and its versions from Cloud KMS, whatever the cache holds, and puts them into it. */
+  async refresh(operation: Operation, key: CryptoKeyName): Promise<KeySnapshot> {
+    this.#snapshots.invalidate(key);
+    const snapshot = await this.#load(operation, key);
+    this.#snapshots.set(key, snapshot);
+    return snapshot;
+  }
+
+  /** Forgets what is known of a key. */
+  invalidate(key: CryptoKeyName): void {
+    this.#snapshots.invalidate(key);
+  }
+
+  async #resolveCold(operation: Operation, reference: KeyReference): Promise<UsableVersion> {
+    const { key } = reference;
+    if (reference.kind === 'version') {
+      const { version } = reference;
+      const known = this.#snapshots
+        .peek(key)
+        ?.versions.find((record) => record.name === version.name)?.metadata;
+      const loaded =
+        known ??
+        this.#facts.get(version.name, () =>
+          this.#reader.detached(
+            operation,
+            async (own) => (await this.#reader.getVersion(own, key, version)).metadata,
+          ),
+        );
+      const facts = loaded instanceof Promise ? await operation.waitFor(loaded) : loaded;
+      return {
+        ...version,
+        key,
+        algorithm: entryOf(operation.context(), facts.algorithm),
+        protectionLevel: facts.protectionLevel,
+      };
+    }
+    const found = this.snapshot(operation, key);
+    const { key: record, current } = found instanceof Promise ? await found : found;
+    if (current === undefined) {
+      throw new NoUsableVersionError(operation.context(), 'the key has no ENABLED version.');
+    }
+    return {
+      name: current.name,
+      number: current.number,
+      key,
+      algorithm: entryOf(operation.context(), current.metadata.algorithm),
+      protectionLevel: record.protectionLevel,
+    };
+  }
+
+  async #load(operation: Operation, name: CryptoKeyName): Promise<KeySnapshot> {
+    const key = await this.#reader.getKey(operation, name);
+    const versions =
+      key.purpose === 'ENCRYPT_DECRYPT' ? [] : await this.#reader.listVersions(operation, name);
+    const current = currentVersion(key, versions);
+    if (current !== undefined && current.metadata.protectionLevel !== key.protectionLevel) {
+      throw new IntegrityError(
+        operation.context(),
+        `the key was created with protection level ${key.protectionLevel}, its version ${current.number} has ${current.metadata.protectionLevel}`,
+      );
+    }
+    return { key, versions, current };
+  }
+}
+
+function entryOf(context: ErrorContext, algorithm: string): AlgorithmEntry {
+  const entry = findAlgorithm(algorithm);
+  if (entry !== undefined) return entry;
+  throw new UnsupportedAlgorithmError(
+    context,
+    `${algorithm} is not known to this library.`,
+    algorithmsOf('ASYMMETRIC_SIGN'),
+  );
+}
+
+function parsePinned(config: ResolvedKMSConfig, keyRing: KeyRingName): UsableVersion[] {
+  return config.pinnedVersions.map((pinned, index) => {
+    const parsed = parseKeyReference(pinned.name, keyRing);
+    const algorithm = findAlgorithm(pinned.algorithm);
+    if (!parsed.ok || parsed.value.kind !== 'version' || algorithm === undefined) {
+      const problem = parsed.ok ? 'is not the full name of a key version' : parsed.problem;
+      throw new InvalidConfigError([{ field: `pinnedVersions.${index}.name`, problem }]);
+    }
+    const { key, version } = parsed.value;
+    return { ...keyVersion(key, version.number), key, algorithm, protectionLevel: pinned.protectionLevel };
+  });
+}
