@@ -1,0 +1,123 @@
+/**
+ * AsymmetricSign. A given digest is signed as it is: `crypto.sign(null, digest, key)` would hash it once more for RSA
+ * and elliptic curve keys, so the padding is built here and ECDSA comes from a library that takes the digest.
+ */
+
+import { constants, createHash, type KeyObject, privateEncrypt, sign } from 'node:crypto';
+import type { AsymmetricKeyType, DigestName, SigningAlgorithmEntry } from '../../keys/algorithms.js';
+import { CryptoInputError, KeyMaterialError } from './crypto-errors.js';
+import { encodeEmsaPss } from './emsa-pss.js';
+import { type KeyMaterial, postQuantumKey, privateKeyOf } from './key-material.js';
+import { loadScheme } from './post-quantum.js';
+
+type EcKeyType = Extract<AsymmetricKeyType, { kind: 'ec' }>;
+type RsaKeyType = Extract<AsymmetricKeyType, { kind: 'rsa' }>;
+
+/** DER of a DigestInfo up to the digest (RFC 8017 section 9.2, note 1). */
+const DIGEST_INFO_PREFIXES: Readonly<Record<DigestName, Buffer>> = {
+  sha256: Buffer.from('3031300d060960864801650304020105000420', 'hex'),
+  sha384: Buffer.from('3041300d060960864801650304020205000430', 'hex'),
+  sha512: Buffer.from('3051300d060960864801650304020305000440', 'hex'),
+};
+
+/**
+ * Signs a digest as it is: ECDSA as DER, RSA PKCS#1 v1.5 and PSS as the modulus' bytes.
+ *
+ * @throws CryptoInputError when the algorithm takes no digest or the digest has the wrong length.
+ * @throws KeyMaterialError when the key is not one of the algorithm.
+ */
+export async function signDigest(
+  entry: SigningAlgorithmEntry,
+  material: KeyMaterial,
+  digest: Buffer,
+): Promise<Buffer> {
+  const { input, key } = entry;
+  if (input.kind !== 'digest') throw new CryptoInputError(`${entry.name} signs data, not a digest.`);
+  if (digest.length !== input.sizeBytes) {
+    throw new CryptoInputError(`The digest must have ${input.sizeBytes} bytes, not ${digest.length}.`);
+  }
+  const privateKey = privateKeyOf(material);
+  switch (key.kind) {
+    case 'ec':
+      return signEcdsa(key, privateKey, digest);
+    case 'rsa':
+      return signRsaDigest(key, privateKey, { digest, hash: input.digest });
+    default:
+      throw new KeyMaterialError(`${entry.name} has no way to sign a digest.`);
+  }
+}
+
+/**
+ * Signs data: hashed first for the algorithms that take a digest, as it is for the others.
+ *
+ * @throws CryptoInputError when the data is larger than the algorithm takes.
+ * @throws KeyMaterialError when the key is not one of the algorithm.
+ */
+export async function signData(
+  entry: SigningAlgorithmEntry,
+  material: KeyMaterial,
+  data: Buffer,
+): Promise<Buffer> {
+  const { input, key } = entry;
+  if (input.kind === 'digest') {
+    return signDigest(entry, material, createHash(input.digest).update(data).digest());
+  }
+  if (data.length > input.maxBytes) {
+    throw new CryptoInputError(`The data must have at most ${input.maxBytes} bytes, not ${data.length}.`);
+  }
+  switch (key.kind) {
+    case 'okp':
+      return sign(null, data, privateKeyOf(material));
+    case 'rsa':
+      return privateEncrypt({ key: privateKeyOf(material), padding: constants.RSA_PKCS1_PADDING }, data);
+    case 'pqc':
+      return signPostQuantum(material, data);
+    default:
+      throw new KeyMaterialError(`${entry.name} has no way to sign data.`);
+  }
+}
+
+async function signEcdsa(key: EcKeyType, privateKey: KeyObject, digest: Buffer): Promise<Buffer> {
+  const { d } = privateKey.export({ format: 'jwk' });
+  if (d === undefined) throw new KeyMaterialError('An elliptic curve key is needed.');
+  const curve = await loadCurve(key.curve);
+  const signature = curve.sign(digest, Buffer.from(d, 'base64url'), {
+    prehash: false,
+    lowS: key.lowS,
+    format: 'der',
+    // Cloud KMS gives another signature each time.
+    extraEntropy: true,
+  });
+  return Buffer.from(signature);
+}
+
+async function loadCurve(curve: EcKeyType['curve']) {
+  switch (curve) {
+    case 'P-256':
+      return (await import('@noble/curves/nist.js')).p256;
+    case 'P-384':
+      return (await import('@noble/curves/nist.js')).p384;
+    case 'secp256k1':
+      return (await import('@noble/curves/secp256k1.js')).secp256k1;
+  }
+}
+
+function signRsaDigest(
+  key: RsaKeyType,
+  privateKey: KeyObject,
+  { digest, hash }: { digest: Buffer; hash: DigestName },
+): Buffer {
+  if (key.padding === 'pss') {
+    const encoded = encodeEmsaPss(digest, hash, key.modulusBits);
+    return privateEncrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, encoded);
+  }
+  const digestInfo = Buffer.concat([DIGEST_INFO_PREFIXES[hash], digest]);
+  return privateEncrypt({ key: privateKey, padding: constants.RSA_PKCS1_PADDING }, digestInfo);
+}
+
+async function signPostQuantum(material: KeyMaterial, data: Buffer): Promise<Buffer> {
+  const { parameterSet, secretKey } = postQuantumKey(material);
+  const scheme = await loadScheme(parameterSet);
+  if (scheme.kind !== 'signature') throw new KeyMaterialError('A post-quantum signing key is needed.');
+  return Buffer.from(scheme.sign(data, secretKey));
+}
