@@ -166,6 +166,7 @@ export interface ResolvedAgentConfig {
   readonly defaultAlgorithm: SigningAlgorithmEntry;
   readonly protectionLevel: ProtectionLevel;
   readonly maxCachedAgents: number;
+  readonly clock: Clock;
 }
 
 /** The environment variables that are read. */
@@ -191,15 +192,20 @@ export function parseKMSConfig(config: unknown, environment: Environment = proce
 export function parseAgentConfig(
   config: unknown,
   environment: Environment = process.env,
-): { readonly kms: ResolvedKMSConfig; readonly agents: ResolvedAgentConfig } {
+): { readonly kms: KMSConfig; readonly agents: ResolvedAgentConfig } {
   const parsed = agentSchema.safeParse(config);
-  if (!parsed.success)
+  if (!parsed.success) {
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
+  }
   const { defaultAlgorithm, protectionLevel, maxCachedAgents, ...kms } = parsed.data;
   const problems = [...endpointProblems(kms, environment)];
   const entry = findAlgorithm(resolveAlgorithmAlias(defaultAlgorithm));
-  if (entry?.purpose !== 'ASYMMETRIC_SIGN')
-    throw new InvalidConfigError([{ field: 'defaultAlgorithm', problem: 'is not a signing algorithm' }]);
+  if (entry?.purpose !== 'ASYMMETRIC_SIGN') {
+    throw new InvalidConfigError([
+      ...problems,
+      { field: 'defaultAlgorithm', problem: 'is not a signing algorithm' },
+    ]);
+  }
   if (!entry.protectionLevels.includes(protectionLevel)) {
     problems.push({
       field: 'defaultAlgorithm',
@@ -207,10 +213,8 @@ export function parseAgentConfig(
     });
   }
   if (problems.length > 0) throw new InvalidConfigError(problems);
-  return {
-    kms: resolveKms(kms, environment),
-    agents: { defaultAlgorithm: entry, protectionLevel, maxCachedAgents },
-  };
+  const clock = kms.clock ?? systemClock;
+  return { kms, agents: { defaultAlgorithm: entry, protectionLevel, maxCachedAgents, clock } };
 }
 
 function toProblems(error: z.ZodError): ConfigProblem[] {
