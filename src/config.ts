@@ -6,11 +6,14 @@
 import { z } from 'zod';
 import { type Clock, systemClock } from './clock.js';
 import { type ConfigProblem, InvalidConfigError } from './errors.js';
-import { resolveAlgorithmAlias } from './keys/algorithm-alias.js';
+import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from './keys/algorithm-alias.js';
 import {
   algorithmsOf,
   findAlgorithm,
+  isKeyAlgorithm,
+  type KeyAlgorithm,
   type ProtectionLevel,
+  type SigningAlgorithm,
   type SigningAlgorithmEntry,
 } from './keys/algorithms.js';
 import { createDefaultLogger, type Logger } from './logger.js';
@@ -50,9 +53,7 @@ const isClock = (value: unknown): value is Clock =>
 const pinnedVersion = z.strictObject({
   /** Full CryptoKeyVersion name, in the configured key ring. */
   name: z.string('the full name of a key version is required'),
-  algorithm: z
-    .string('an algorithm name is required')
-    .refine((name) => findAlgorithm(name) !== undefined, 'is not a Cloud KMS algorithm'),
+  algorithm: z.custom<KeyAlgorithm>(isKeyAlgorithm, 'is not a Cloud KMS algorithm'),
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
 });
 
@@ -133,10 +134,88 @@ const agentSchema = z.strictObject(
   'must be an object with projectId, locationId and keyRingId',
 );
 
+/** A key version that is used without looking it up, for identities that may sign but not read keys. */
+export interface PinnedVersion {
+  /** Full CryptoKeyVersion name in the configured key ring. */
+  readonly name: string;
+  readonly algorithm: KeyAlgorithm;
+  /** Every answer must name this level. Default `HSM`. */
+  readonly protectionLevel?: ProtectionLevel | undefined;
+}
+
 /** Configuration of a `KMSClient`. Only the first three fields are required. */
-export type KMSConfig = z.input<typeof kmsSchema>;
+export interface KMSConfig {
+  /** Google Cloud project, id or number. */
+  readonly projectId: string;
+  /** Cloud KMS location, e.g. `europe-west3`, `us` or `global`. */
+  readonly locationId: string;
+  readonly keyRingId: string;
+  /** Path of a credentials file (JSON). Default: Application Default Credentials. */
+  readonly credentialsPath?: string | undefined;
+  /** Host, optionally with a port, of a regional endpoint such as `cloudkms.europe-west3.rep.googleapis.com`. */
+  readonly apiEndpoint?: string | undefined;
+  /** `HOST:PORT` of an emulator: no encryption, no credentials, no protection. Default: the environment's `KMS_EMULATOR_HOST`. */
+  readonly emulatorHost?: string | undefined;
+  /** Allows an emulator with `NODE_ENV=production`. Default false. */
+  readonly allowEmulatorInProduction?: boolean | undefined;
+  /** Milliseconds. */
+  readonly deadlines?:
+    | {
+        /** Of an operation, with all its calls and retries. Default 10,000. */
+        readonly operationMs?: number | undefined;
+        /** Of one attempt of one call. Default 5,000. */
+        readonly attemptMs?: number | undefined;
+        /** Of `generateKey` and `rotateKey`, which wait for the HSM to make key material. Default 60,000. */
+        readonly generationMs?: number | undefined;
+        /** Of the wait for a free stream when all are in use; the other deadlines stand still meanwhile. Default 30,000. */
+        readonly queueMs?: number | undefined;
+      }
+    | undefined;
+  /** Repeats of calls that are safe to repeat; the delay doubles with each and is jittered. */
+  readonly retry?:
+    | {
+        /** Default 5. */
+        readonly maxAttempts?: number | undefined;
+        /** Default 100. */
+        readonly initialDelayMs?: number | undefined;
+        /** Default 2,000. */
+        readonly maxDelayMs?: number | undefined;
+      }
+    | undefined;
+  readonly cache?:
+    | {
+        /** How long it is believed which version of a key is in use. Milliseconds, default 60,000. */
+        readonly keyVersionTtlMs?: number | undefined;
+        /** Keys whose versions are remembered. Default 10,000. */
+        readonly maxKeys?: number | undefined;
+        /** Public keys that are remembered. Default 10,000. */
+        readonly maxPublicKeys?: number | undefined;
+      }
+    | undefined;
+  readonly channels?:
+    | {
+        /** gRPC connections at the most; a further one is opened when all are full. Default 4. */
+        readonly count?: number | undefined;
+        /** Calls at the same time on one connection. Default 100, what the Cloud KMS front end allows. */
+        readonly maxConcurrentCalls?: number | undefined;
+      }
+    | undefined;
+  readonly pinnedVersions?: readonly PinnedVersion[] | undefined;
+  /** A pino logger or one with the same four methods. Default: pino to standard error, level `warn`. */
+  readonly logger?: Logger | undefined;
+  /** Default: the real one. For tests. */
+  readonly clock?: Clock | undefined;
+}
+
 /** Configuration of an `A2AKeyExchange`: that of a `KMSClient`, and what new agents get. */
-export type A2AKeyExchangeConfig = z.input<typeof agentSchema>;
+export interface A2AKeyExchangeConfig extends KMSConfig {
+  /** `ecdsa-p384` (the default), `ecdsa-p256`, `ed25519`, or the Cloud KMS name of a signing algorithm. */
+  readonly defaultAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
+  /** Default `HSM`. `SOFTWARE` only when asked for by name. */
+  readonly protectionLevel?: ProtectionLevel | undefined;
+  /** Agents whose key name is remembered. Default 10,000. */
+  readonly maxCachedAgents?: number | undefined;
+}
 
 /** Where the calls go. */
 export type KmsEndpoint =

@@ -421,6 +421,11 @@ export function findAlgorithm(name: string): AlgorithmEntry | undefined {
   return TABLE.get(name);
 }
 
+/** Whether it is the name of an algorithm in the table. */
+export function isKeyAlgorithm(name: unknown): name is KeyAlgorithm {
+  return typeof name === 'string' && TABLE.has(name);
+}
+
 /** Names of the algorithms of a purpose, optionally only those that exist in a protection level; in table order. */
 export function algorithmsOf(
   purpose: KeyPurpose,

@@ -45,7 +45,12 @@ export class KmsConnection {
     return this.#channels.length > 0;
   }
 
-  /** Loads the client libraries and opens the first channel, if that has not happened yet. */
+  /** Loads the client libraries. Reads files and runs their code, and talks to nobody. */
+  async load(): Promise<void> {
+    await Promise.all([import('@google-cloud/kms'), import('@grpc/grpc-js')]);
+  }
+
+  /** Opens the first channel, if that has not happened yet. May ask for credentials over the network. */
   async open(): Promise<void> {
     if (this.#channels.length === 0) await this.#openChannel();
   }

@@ -3,7 +3,6 @@
  * and hands over to the modules beside it.
  */
 
-import { z } from 'zod';
 import { type KMSConfig, parseKMSConfig, type ResolvedKMSConfig } from '../config.js';
 import { type ErrorContext, InvalidArgumentError, OperationAbortedError } from '../errors.js';
 import type {
@@ -19,6 +18,16 @@ import type {
   SignatureDetails,
 } from '../keys/key-provider.js';
 import { type KeyReference, keyRingName, parseKeyReference } from '../keys/resource-name.js';
+import {
+  callOptions,
+  destroyAfterSeconds,
+  encryptionOptions,
+  listKeysOptions,
+  parseInput,
+  parseOptions,
+  requireBytes,
+  restoreOptions,
+} from './call-input.js';
 import { KmsConnection } from './connection.js';
 import type { KmsCore } from './core.js';
 import { destroy, restore } from './destruction.js';
@@ -34,27 +43,6 @@ import { RpcCaller } from './rpc-caller.js';
 import { type SigningPayload, signWith } from './signing.js';
 import { verifyCold, verifyWarm } from './verify.js';
 import { VersionResolver } from './version-resolver.js';
-
-const isAbortSignal = (value: unknown): value is AbortSignal => value instanceof AbortSignal;
-const callShape = {
-  signal: z.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal').optional(),
-  timeoutMs: z
-    .int('must be whole milliseconds')
-    .min(1, 'must be at least 1')
-    .max(3_600_000, 'must be at most 3,600,000')
-    .optional(),
-};
-const callOptions = z.strictObject(callShape);
-const encryptionOptions = z.strictObject({
-  ...callShape,
-  additionalAuthenticatedData: z.instanceof(Uint8Array, { error: 'must be bytes (Uint8Array)' }).optional(),
-});
-const listOptions = z.strictObject({ ...callShape, labels: z.record(z.string(), z.string()).optional() });
-const restoreOptions = z.strictObject({
-  ...callShape,
-  state: z.enum(['ENABLED', 'DISABLED'], 'must be ENABLED or DISABLED').optional(),
-});
-const seconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();
 
 const NO_DATA = new Uint8Array(0);
 
@@ -163,10 +151,14 @@ export class KMSClient implements KeyProvider {
       data: requireBytes(context, 'data', data),
       signature: requireBytes(context, 'signature', signature),
     };
-    const operation = this.#operation('verify', nameOf(reference), options);
-    if (options?.signal?.aborted) throw new OperationAbortedError(operation.context(options.signal.reason));
+    if (options !== undefined) {
+      const { signal } = parseOptions(context, callOptions, options);
+      if (signal?.aborted) throw new OperationAbortedError({ ...context, cause: signal.reason });
+    }
     const verdict = await verifyWarm(this.#core, reference, signed);
-    return verdict ?? operation.run(() => verifyCold(this.#core, operation, reference, signed));
+    if (verdict !== undefined) return verdict;
+    const operation = this.#operation('verify', nameOf(reference), options);
+    return operation.run(() => verifyCold(this.#core, operation, reference, signed));
   }
 
   /**
@@ -227,7 +219,10 @@ export class KMSClient implements KeyProvider {
   async destroyKey(keyId: string, destroyAfter?: number, options?: CallOptions): Promise<DestructionResult> {
     const context = { operation: 'destroyKey', resource: String(keyId) };
     const reference = this.#reference(context, keyId);
-    const afterSeconds = parseOptions(context, seconds, destroyAfter, 'destroyAfter');
+    const afterSeconds = parseInput(context, destroyAfterSeconds, {
+      name: 'destroyAfter',
+      value: destroyAfter,
+    });
     const operation = this.#operation('destroyKey', nameOf(reference), options);
     return operation.run(() => destroy(this.#core, operation, reference, afterSeconds));
   }
@@ -256,7 +251,7 @@ export class KMSClient implements KeyProvider {
   /** The keys of the key ring; with `labels`, those that have all of them. */
   async listKeys(options?: ListKeysOptions): Promise<readonly KeyMetadata[]> {
     const context = { operation: 'listKeys', resource: this.#core.keyRing };
-    const { labels = {}, ...callerOptions } = parseOptions(context, listOptions, options);
+    const { labels = {}, ...callerOptions } = parseOptions(context, listKeysOptions, options);
     const filter = Object.entries(labels)
       .map(([label, value]) => `labels.${label}=${JSON.stringify(value)}`)
       .join(' AND ');
@@ -340,27 +335,3 @@ export class KMSClient implements KeyProvider {
 
 const nameOf = (reference: KeyReference): string =>
   reference.kind === 'version' ? reference.version.name : reference.key;
-
-function requireBytes(context: ErrorContext, name: string, value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  throw new InvalidArgumentError(
-    context,
-    `${name} must be bytes (Buffer or Uint8Array), got ${value === null ? 'null' : typeof value}.`,
-  );
-}
-
-function parseOptions<Schema extends z.ZodType>(
-  context: ErrorContext,
-  schema: Schema,
-  options: unknown,
-  name = 'options',
-): z.output<Schema> {
-  const parsed = schema.safeParse(options === undefined && name === 'options' ? {} : options);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? `${issue.keys.join(', ')} is not an option`
-      : `${[name, ...issue.path.map(String)].join('.')} ${issue.message}`,
-  );
-  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
-}

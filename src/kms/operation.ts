@@ -134,15 +134,16 @@ export class Operation {
     });
   }
 
+  /** The error of an operation whose deadline has passed, or would before anything could still succeed. */
+  deadlineError(): DeadlineExceededError {
+    return new DeadlineExceededError(this.context(this.lastFailure), {
+      limit: 'the deadline',
+      timeoutMs: this.#timeoutMs,
+    });
+  }
+
   #arm(): void {
-    this.#cancelTimer = this.clock.setTimer(this.remainingMs, () =>
-      this.#fail(
-        new DeadlineExceededError(this.context(this.lastFailure), {
-          limit: 'the deadline',
-          timeoutMs: this.#timeoutMs,
-        }),
-      ),
-    );
+    this.#cancelTimer = this.clock.setTimer(this.remainingMs, () => this.#fail(this.deadlineError()));
   }
 
   #fail(error: A2AKmsError): void {

@@ -107,6 +107,10 @@ export class RpcCaller {
   }
 
   async #open(operation: Operation): Promise<void> {
+    // Loading the client libraries takes up to seconds on a cold disk: no reason to fail the first call.
+    operation.pauseDeadline();
+    await this.#connection.load();
+    operation.resumeDeadline();
     try {
       await operation.waitFor(this.#connection.open());
     } catch (error) {
@@ -159,6 +163,9 @@ export class RpcCaller {
       !isRepeatable(call.rpc, failure) ||
       attempt >= this.#settings.retry.maxAttempts ||
       delayMs >= operation.remainingMs;
+    if (giveUp && failure.status === 'DEADLINE_EXCEEDED' && delayMs >= operation.remainingMs) {
+      throw operation.deadlineError();
+    }
     if (giveUp) {
       throw toTypedError(call.rpc, failure, {
         context: operation.context(),

@@ -1,0 +1,71 @@
+/** What callers pass to `KMSClient` methods, parsed once: options and bytes. */
+
+import { z } from 'zod';
+import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+
+const callShape = {
+  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+  timeoutMs: z
+    .int('must be whole milliseconds')
+    .min(1, 'must be at least 1')
+    .max(3_600_000, 'must be at most 3,600,000')
+    .optional(),
+};
+
+export const callOptions = z.strictObject(callShape);
+
+export const encryptionOptions = z.strictObject({
+  ...callShape,
+  additionalAuthenticatedData: z
+    .instanceof(Uint8Array, { error: 'must be bytes (Buffer or Uint8Array)' })
+    .optional(),
+});
+
+export const listKeysOptions = z.strictObject({
+  ...callShape,
+  labels: z.record(z.string(), z.string()).optional(),
+});
+
+export const restoreOptions = z.strictObject({
+  ...callShape,
+  state: z.enum(['ENABLED', 'DISABLED'], 'must be ENABLED or DISABLED').optional(),
+});
+
+export const destroyAfterSeconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();
+
+/**
+ * Parses an argument.
+ * @throws InvalidArgumentError naming every field that is wrong.
+ */
+export function parseInput<Schema extends z.ZodType>(
+  context: ErrorContext,
+  schema: Schema,
+  input: { readonly name: string; readonly value: unknown },
+): z.output<Schema> {
+  const parsed = schema.safeParse(input.value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? `${issue.keys.join(', ')} is not an option`
+      : `${[input.name, ...issue.path.map(String)].join('.')} ${issue.message}`,
+  );
+  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+}
+
+/** Parses options; none are the same as empty ones. */
+export function parseOptions<Schema extends z.ZodType>(
+  context: ErrorContext,
+  schema: Schema,
+  options: unknown,
+): z.output<Schema> {
+  return parseInput(context, schema, { name: 'options', value: options ?? {} });
+}
+
+/** @throws InvalidArgumentError for what is not bytes. Strings are not taken: their encoding would be a guess. */
+export function requireBytes(context: ErrorContext, name: string, value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  throw new InvalidArgumentError(
+    context,
+    `${name} must be bytes (Buffer or Uint8Array), got ${value === null ? 'null' : typeof value}.`,
+  );
+}

@@ -1,0 +1,160 @@
+import { describe, expect, it } from 'vitest';
+import { parseAgentConfig, parseKMSConfig } from '../src/config.js';
+import { InvalidConfigError } from '../src/errors.js';
+
+const minimal = { projectId: 'acme-prod', locationId: 'europe-west3', keyRingId: 'agents' };
+
+function problemsOf(parse: () => unknown): readonly { field: string; problem: string }[] {
+  try {
+    parse();
+  } catch (error) {
+    if (error instanceof InvalidConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe('parseKMSConfig', () => {
+  it('fills in every default of a minimal configuration', () => {
+    const config = parseKMSConfig(minimal, {});
+    expect(config).toMatchObject({
+      ...minimal,
+      endpoint: { kind: 'cloud' },
+      deadlines: { operationMs: 10_000, attemptMs: 5_000, generationMs: 60_000, queueMs: 30_000 },
+      cache: { keyVersionTtlMs: 60_000 },
+      channels: { maxConcurrentCalls: 100 },
+    });
+  });
+
+  it('lists every problem with the name of its field', () => {
+    const config = {
+      locationId: 'Europe',
+      keyRingId: 'a b',
+      channels: { count: 0 },
+      deadlines: { operationMs: '5' },
+      retries: 3,
+      logger: {},
+    };
+    const fields = problemsOf(() => parseKMSConfig(config, {})).map(({ field }) => field);
+    expect(fields.toSorted()).toEqual([
+      'channels.count',
+      'deadlines.operationMs',
+      'keyRingId',
+      'locationId',
+      'logger',
+      'projectId',
+      'retries',
+    ]);
+  });
+
+  it('names the configuration itself when it is not an object', () => {
+    expect(problemsOf(() => parseKMSConfig('acme', {}))).toEqual([
+      { field: 'configuration', problem: expect.stringContaining('object') },
+    ]);
+  });
+
+  it.each([['acme-prod'], ['example.com:acme-prod'], ['123456789012']])(
+    'takes %s for a project',
+    (projectId) => {
+      expect(parseKMSConfig({ ...minimal, projectId }, {}).projectId).toBe(projectId);
+    },
+  );
+
+  it('takes the emulator from the environment', () => {
+    expect(parseKMSConfig(minimal, { KMS_EMULATOR_HOST: '127.0.0.1:9010' }).endpoint).toEqual({
+      kind: 'emulator',
+      host: '127.0.0.1',
+      port: 9010,
+    });
+  });
+
+  it('prefers the emulator of the configuration to that of the environment', () => {
+    const config = { ...minimal, emulatorHost: '[::1]:1234' };
+    expect(parseKMSConfig(config, { KMS_EMULATOR_HOST: '127.0.0.1:9010' }).endpoint).toEqual({
+      kind: 'emulator',
+      host: '[::1]',
+      port: 1234,
+    });
+  });
+
+  it('refuses an emulator address without a port, by the name of the variable', () => {
+    expect(problemsOf(() => parseKMSConfig(minimal, { KMS_EMULATOR_HOST: 'localhost' }))).toEqual([
+      { field: 'KMS_EMULATOR_HOST', problem: expect.stringContaining('HOST:PORT') },
+    ]);
+  });
+
+  it.each([
+    ['KMS_EMULATOR_HOST', minimal, { NODE_ENV: 'production', KMS_EMULATOR_HOST: '127.0.0.1:9010' }],
+    ['emulatorHost', { ...minimal, emulatorHost: '127.0.0.1:9010' }, { NODE_ENV: 'production' }],
+  ])('refuses an emulator in production that %s names', (field, config, environment) => {
+    expect(problemsOf(() => parseKMSConfig(config, environment))).toEqual([
+      { field, problem: expect.stringContaining('allowEmulatorInProduction') },
+    ]);
+  });
+
+  it('allows an emulator in production when the configuration says so', () => {
+    const config = { ...minimal, emulatorHost: '127.0.0.1:9010', allowEmulatorInProduction: true };
+    expect(parseKMSConfig(config, { NODE_ENV: 'production' }).endpoint.kind).toBe('emulator');
+  });
+
+  it('refuses an endpoint and an emulator together', () => {
+    const config = { ...minimal, apiEndpoint: 'cloudkms.europe-west3.rep.googleapis.com' };
+    expect(problemsOf(() => parseKMSConfig(config, { KMS_EMULATOR_HOST: '127.0.0.1:9010' }))).toEqual([
+      { field: 'KMS_EMULATOR_HOST', problem: expect.stringContaining('apiEndpoint') },
+    ]);
+  });
+
+  it('reports a refused emulator beside the other problems', () => {
+    const fields = problemsOf(() =>
+      parseKMSConfig({ ...minimal, projectId: '' }, { NODE_ENV: 'production', KMS_EMULATOR_HOST: 'h:1' }),
+    );
+    expect(fields.map(({ field }) => field)).toEqual(['projectId', 'KMS_EMULATOR_HOST']);
+  });
+});
+
+describe('parseAgentConfig', () => {
+  it('has P-384 in the HSM as the default', () => {
+    const { agents } = parseAgentConfig(minimal, {});
+    expect(agents.defaultAlgorithm.name).toBe('EC_SIGN_P384_SHA384');
+    expect(agents.protectionLevel).toBe('HSM');
+  });
+
+  it('takes a short algorithm name', () => {
+    expect(
+      parseAgentConfig({ ...minimal, defaultAlgorithm: 'ecdsa-p256' }, {}).agents.defaultAlgorithm.name,
+    ).toBe('EC_SIGN_P256_SHA256');
+  });
+
+  it('refuses Ed25519 in the HSM and names the alternatives', () => {
+    expect(problemsOf(() => parseAgentConfig({ ...minimal, defaultAlgorithm: 'ed25519' }, {}))).toEqual([
+      { field: 'defaultAlgorithm', problem: expect.stringMatching(/HSM.*EC_SIGN_P256_SHA256/) },
+    ]);
+  });
+
+  it('takes Ed25519 where SOFTWARE is asked for by name', () => {
+    const { agents } = parseAgentConfig(
+      { ...minimal, defaultAlgorithm: 'ed25519', protectionLevel: 'SOFTWARE' },
+      {},
+    );
+    expect(agents).toMatchObject({
+      protectionLevel: 'SOFTWARE',
+      defaultAlgorithm: { name: 'EC_SIGN_ED25519' },
+    });
+  });
+
+  it.each([['GOOGLE_SYMMETRIC_ENCRYPTION'], ['toString'], ['rot13']])(
+    'refuses %s as an algorithm to sign with',
+    (defaultAlgorithm) => {
+      expect(
+        problemsOf(() => parseAgentConfig({ ...minimal, defaultAlgorithm }, {})).map(({ field }) => field),
+      ).toEqual(['defaultAlgorithm']);
+    },
+  );
+
+  it('reports problems of the endpoint too', () => {
+    const config = { ...minimal, emulatorHost: '127.0.0.1:1', defaultAlgorithm: 'nope' };
+    expect(
+      problemsOf(() => parseAgentConfig(config, { NODE_ENV: 'production' })).map(({ field }) => field),
+    ).toEqual(['defaultAlgorithm', 'emulatorHost']);
+  });
+});
