@@ -20,7 +20,7 @@ export function encodeEmsaPss(digest: Buffer, hash: DigestName, modulusBits: num
 
   const masked = xor(block, mgf1(saltedHash, hash, block.length));
   // The encoded message has one bit less than the modulus, so the leftmost bit is 0 (step 11).
-  masked[0] = (masked[0] ?? 0) & 0x7f;
+  masked.writeUInt8(masked.readUInt8(0) & 0x7f);
   return Buffer.concat([masked, saltedHash, Buffer.from([0xbc])]);
 }
 
@@ -36,5 +36,5 @@ function mgf1(seed: Buffer, hash: DigestName, lengthBytes: number): Buffer {
 }
 
 function xor(a: Buffer, b: Buffer): Buffer {
-  return Buffer.from(a.map((byte, index) => byte ^ (b[index] ?? 0)));
+  return Buffer.from(a.map((byte, index) => byte ^ b.readUInt8(index)));
 }

@@ -2,7 +2,7 @@
 
 import type { KemAlgorithmEntry } from '../../keys/algorithms.js';
 import { CiphertextError, KeyMaterialError } from './crypto-errors.js';
-import { type KeyMaterial, postQuantumKey } from './key-material.js';
+import { type KeyMaterial, postQuantumKeyFor } from './key-material.js';
 import { loadScheme } from './post-quantum.js';
 
 /**
@@ -17,15 +17,13 @@ export async function decapsulate(
   material: KeyMaterial,
   ciphertext: Buffer,
 ): Promise<Buffer> {
-  const { parameterSet, secretKey } = postQuantumKey(material);
-  if (parameterSet !== entry.key.parameterSet)
-    throw new KeyMaterialError(`A key for ${entry.name} is needed.`);
+  const { parameterSet, secretKey } = postQuantumKeyFor(entry, material);
   if (ciphertext.length !== entry.ciphertextBytes) {
     throw new CiphertextError(
       `The ciphertext for ${entry.name} must have ${entry.ciphertextBytes} bytes, not ${ciphertext.length}.`,
     );
   }
   const scheme = await loadScheme(parameterSet);
-  if (scheme.kind !== 'kem') throw new KeyMaterialError('A key encapsulation key is needed.');
+  if (scheme.kind !== 'kem') throw new KeyMaterialError(`${entry.name} has no way to decapsulate.`);
   return Buffer.from(scheme.decapsulate(ciphertext, secretKey));
 }

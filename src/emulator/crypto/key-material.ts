@@ -39,6 +39,8 @@ export interface PostQuantumMaterial {
   readonly publicKey: Buffer;
 }
 
+type AsymmetricEntry = Extract<AlgorithmEntry, { key: AsymmetricKeyType }>;
+
 const generateKeyPairAsync = promisify(generateKeyPair);
 
 /** GOOGLE_SYMMETRIC_ENCRYPTION is AES-256-GCM. */
@@ -139,15 +141,27 @@ export function symmetricKey(material: KeyMaterial): Buffer {
   return material.bytes;
 }
 
-/** The private half of an RSA, elliptic curve or Ed25519 key. @throws KeyMaterialError for any other key. */
-export function privateKeyOf(material: KeyMaterial): KeyObject {
-  if (material.kind !== 'keypair') throw new KeyMaterialError('An RSA or elliptic curve key is needed.');
+/**
+ * The private key for an RSA, elliptic curve or Ed25519 algorithm.
+ *
+ * @throws KeyMaterialError when the key is not one of the algorithm.
+ */
+export function privateKeyFor(entry: AsymmetricEntry, material: KeyMaterial): KeyObject {
+  if (material.kind !== 'keypair' || describeKey(material.privateKey) !== describeKeyType(entry.key)) {
+    throw new KeyMaterialError(`A key for ${entry.name} is needed.`);
+  }
   return material.privateKey;
 }
 
-/** The raw keys of a post-quantum scheme. @throws KeyMaterialError for any other key. */
-export function postQuantumKey(material: KeyMaterial): PostQuantumMaterial {
-  if (material.kind !== 'pqc') throw new KeyMaterialError('A post-quantum key is needed.');
+/**
+ * The raw keys for a post-quantum algorithm.
+ *
+ * @throws KeyMaterialError when the key is not one of the algorithm.
+ */
+export function postQuantumKeyFor(entry: AsymmetricEntry, material: KeyMaterial): PostQuantumMaterial {
+  if (material.kind !== 'pqc' || material.parameterSet !== describeKeyType(entry.key)) {
+    throw new KeyMaterialError(`A key for ${entry.name} is needed.`);
+  }
   return material;
 }
 
@@ -175,7 +189,7 @@ function parsePkcs8(der: Buffer): KeyObject {
 }
 
 /** An algorithm's key in the words of {@link describeKey}, so that the two can be compared. */
-function describeKeyType(key: Exclude<AsymmetricKeyType, { kind: 'pqc' }>): string {
+function describeKeyType(key: AsymmetricKeyType): string {
   switch (key.kind) {
     case 'rsa':
       return `rsa ${key.modulusBits}`;
@@ -183,6 +197,8 @@ function describeKeyType(key: Exclude<AsymmetricKeyType, { kind: 'pqc' }>): stri
       return `ec ${key.nodeCurve}`;
     case 'okp':
       return 'ed25519';
+    case 'pqc':
+      return key.parameterSet;
   }
 }
 

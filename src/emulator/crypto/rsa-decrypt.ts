@@ -3,20 +3,20 @@
 import { constants, privateDecrypt } from 'node:crypto';
 import type { DecryptionAlgorithmEntry } from '../../keys/algorithms.js';
 import { CiphertextError } from './crypto-errors.js';
-import { type KeyMaterial, privateKeyOf } from './key-material.js';
+import { type KeyMaterial, privateKeyFor } from './key-material.js';
 
 /**
  * The plaintext of an OAEP ciphertext.
  *
  * @throws CiphertextError for any ciphertext that does not decrypt, without saying why.
- * @throws KeyMaterialError when the key is not an RSA key.
+ * @throws KeyMaterialError when the key is not one of the algorithm.
  */
 export function decryptOaep(
   entry: DecryptionAlgorithmEntry,
   material: KeyMaterial,
   ciphertext: Buffer,
 ): Buffer {
-  const key = privateKeyOf(material);
+  const key = privateKeyFor(entry, material);
   try {
     return privateDecrypt(
       { key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: entry.hash },

@@ -7,7 +7,7 @@ import { constants, createHash, type KeyObject, privateEncrypt, sign } from 'nod
 import type { AsymmetricKeyType, DigestName, SigningAlgorithmEntry } from '../../keys/algorithms.js';
 import { CryptoInputError, KeyMaterialError } from './crypto-errors.js';
 import { encodeEmsaPss } from './emsa-pss.js';
-import { type KeyMaterial, postQuantumKey, privateKeyOf } from './key-material.js';
+import { type KeyMaterial, postQuantumKeyFor, privateKeyFor } from './key-material.js';
 import { loadScheme } from './post-quantum.js';
 
 type EcKeyType = Extract<AsymmetricKeyType, { kind: 'ec' }>;
@@ -36,7 +36,7 @@ export async function signDigest(
   if (digest.length !== input.sizeBytes) {
     throw new CryptoInputError(`The digest must have ${input.sizeBytes} bytes, not ${digest.length}.`);
   }
-  const privateKey = privateKeyOf(material);
+  const privateKey = privateKeyFor(entry, material);
   switch (key.kind) {
     case 'ec':
       return signEcdsa(key, privateKey, digest);
@@ -67,11 +67,14 @@ export async function signData(
   }
   switch (key.kind) {
     case 'okp':
-      return sign(null, data, privateKeyOf(material));
+      return sign(null, data, privateKeyFor(entry, material));
     case 'rsa':
-      return privateEncrypt({ key: privateKeyOf(material), padding: constants.RSA_PKCS1_PADDING }, data);
+      return privateEncrypt(
+        { key: privateKeyFor(entry, material), padding: constants.RSA_PKCS1_PADDING },
+        data,
+      );
     case 'pqc':
-      return signPostQuantum(material, data);
+      return signPostQuantum(entry, material, data);
     default:
       throw new KeyMaterialError(`${entry.name} has no way to sign data.`);
   }
@@ -79,7 +82,7 @@ export async function signData(
 
 async function signEcdsa(key: EcKeyType, privateKey: KeyObject, digest: Buffer): Promise<Buffer> {
   const { d } = privateKey.export({ format: 'jwk' });
-  if (d === undefined) throw new KeyMaterialError('An elliptic curve key is needed.');
+  if (d === undefined) throw new KeyMaterialError('The private half of the key is missing.');
   const curve = await loadCurve(key.curve);
   const signature = curve.sign(digest, Buffer.from(d, 'base64url'), {
     prehash: false,
@@ -115,9 +118,13 @@ function signRsaDigest(
   return privateEncrypt({ key: privateKey, padding: constants.RSA_PKCS1_PADDING }, digestInfo);
 }
 
-async function signPostQuantum(material: KeyMaterial, data: Buffer): Promise<Buffer> {
-  const { parameterSet, secretKey } = postQuantumKey(material);
+async function signPostQuantum(
+  entry: SigningAlgorithmEntry,
+  material: KeyMaterial,
+  data: Buffer,
+): Promise<Buffer> {
+  const { parameterSet, secretKey } = postQuantumKeyFor(entry, material);
   const scheme = await loadScheme(parameterSet);
-  if (scheme.kind !== 'signature') throw new KeyMaterialError('A post-quantum signing key is needed.');
+  if (scheme.kind !== 'signature') throw new KeyMaterialError(`${entry.name} has no way to sign data.`);
   return Buffer.from(scheme.sign(data, secretKey));
 }
