@@ -18,7 +18,7 @@ import {
 } from './keys/algorithms.js';
 import { createDefaultLogger, type Logger } from './logger.js';
 
-const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z][a-z0-9-]{2,61}[a-z0-9]$|^[0-9]{1,20}$/;
+const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
 const LOCATION_ID = /^[a-z][a-z0-9-]{0,62}$/;
 const KEY_RING_ID = /^[a-zA-Z0-9_-]{1,63}$/;
 const HOST = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(?::[0-9]{1,5})?$/;

@@ -1,0 +1,399 @@
+/**
+ * What every provider of keys must do, written once. A provider's test calls `describeKeyProvider` with a way to make
+ * one; everything below goes through the `KeyProvider` interface only.
+ */
+
+import { createHash, createPublicKey, randomBytes, randomUUID, verify } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  algorithmsOf,
+  findAlgorithm,
+  type ProtectionLevel,
+  type SigningAlgorithmEntry,
+} from '../../src/keys/algorithms.js';
+import type { KeyProvider, KeySpec } from '../../src/keys/key-provider.js';
+
+export interface ProviderUnderTest {
+  readonly provider: KeyProvider;
+  /** Stops what the provider talks to. */
+  close(): Promise<void>;
+}
+
+export interface ContractOptions {
+  readonly make: () => Promise<ProviderUnderTest>;
+  readonly protectionLevel: ProtectionLevel;
+  /** Signing algorithms to leave out, e.g. where a run against a paid service should stay small. */
+  readonly without?: readonly string[];
+}
+
+const message = Buffer.from('pay 10 EUR to alice');
+
+export function describeKeyProvider(name: string, options: ContractOptions): void {
+  const { protectionLevel } = options;
+  const signing = algorithmsOf('ASYMMETRIC_SIGN', protectionLevel).filter(
+    (algorithm) => !options.without?.includes(algorithm),
+  );
+
+  describe(`${name} keeps the contract of a key provider`, () => {
+    let provider: KeyProvider;
+    let underTest: ProviderUnderTest;
+    beforeAll(async () => {
+      underTest = await options.make();
+      provider = underTest.provider;
+      await provider.initialize();
+    });
+    afterAll(async () => {
+      await provider.close();
+      await underTest.close();
+    });
+
+    const spec = (rest: Partial<KeySpec> = {}): KeySpec => ({
+      name: `contract-${randomUUID()}`,
+      purpose: 'ASYMMETRIC_SIGN',
+      algorithm: 'EC_SIGN_P256_SHA256',
+      protectionLevel,
+      ...rest,
+    });
+    const symmetric = (): KeySpec =>
+      spec({ purpose: 'ENCRYPT_DECRYPT', algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION' });
+
+    describe.each(signing)('signing with %s', (algorithm) => {
+      it('generates, signs, verifies here and with node:crypto, and refuses everything else', async () => {
+        const entry = signingEntry(algorithm);
+        const key = await provider.generateKey(spec({ algorithm: entry.name }));
+        expect(key).toMatchObject({ purpose: 'ASYMMETRIC_SIGN', algorithm, protectionLevel });
+        expect(key.primary).toBe(`${key.name}/cryptoKeyVersions/1`);
+
+        const signed = await provider.signDetailed(key.name, message);
+        expect(signed).toMatchObject({
+          keyVersion: key.primary,
+          algorithm,
+          protectionLevel,
+          encoding: entry.signatureEncoding,
+        });
+        expect(await provider.verify(key.name, message, signed.signature)).toBe(true);
+        expect(await provider.verify(key.primary ?? '', message, signed.signature)).toBe(true);
+
+        const flipped = Buffer.from(signed.signature);
+        flipped[flipped.length - 1] = (flipped.at(-1) ?? 0) ^ 1;
+        expect(await provider.verify(key.name, message, flipped)).toBe(false);
+        expect(await provider.verify(key.name, Buffer.from('pay 99 EUR to alice'), signed.signature)).toBe(
+          false,
+        );
+        expect(await provider.verify(key.name, message, Buffer.alloc(0))).toBe(false);
+        expect(await provider.verify(key.name, message, randomBytes(entry.signatureBytes))).toBe(false);
+
+        const pem = await provider.getPublicKey(key.name);
+        expect(Buffer.isBuffer(pem)).toBe(true);
+        expect(pem.toString()).toMatch(/^-----BEGIN PUBLIC KEY-----\n/);
+        if (entry.key.kind === 'ec' && entry.input.kind === 'digest') {
+          expect(verify(entry.input.digest, message, createPublicKey(pem), signed.signature)).toBe(true);
+        }
+      });
+    });
+
+    describe('signing', () => {
+      it('gives the same kind of signature for a digest that the caller computed', async () => {
+        const key = await provider.generateKey(spec({ algorithm: 'EC_SIGN_P384_SHA384' }));
+        const { signature } = await provider.signDigest(
+          key.name,
+          createHash('sha384').update(message).digest(),
+        );
+        expect(await provider.verify(key.name, message, signature)).toBe(true);
+      });
+
+      it('refuses a digest of another length before any call', async () => {
+        const key = await provider.generateKey(spec({ algorithm: 'EC_SIGN_P384_SHA384' }));
+        await expect(
+          provider.signDigest(key.name, createHash('sha256').update(message).digest()),
+        ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      });
+
+      it('signs an empty message and one of a megabyte', async () => {
+        const key = await provider.generateKey(spec());
+        for (const data of [Buffer.alloc(0), randomBytes(1 << 20)]) {
+          expect(await provider.verify(key.name, data, await provider.sign(key.name, data))).toBe(true);
+        }
+      });
+
+      it('refuses a key that is not for signing', async () => {
+        const key = await provider.generateKey(symmetric());
+        await expect(provider.sign(key.name, message)).rejects.toMatchObject({
+          code: 'UNSUPPORTED_ALGORITHM',
+        });
+      });
+
+      it('refuses a string for a message', async () => {
+        const key = await provider.generateKey(spec());
+        await expect(provider.sign(key.name, JSON.parse('"text"'))).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+        });
+      });
+
+      it('says NOT_FOUND for a key that does not exist', async () => {
+        await expect(provider.sign('no-such-key', message)).rejects.toMatchObject({
+          code: 'NOT_FOUND',
+          operation: 'sign',
+        });
+      });
+    });
+
+    describe('generateKey', () => {
+      it('gives back the existing key when it is the one asked for', async () => {
+        const wanted = spec({ labels: { team: 'billing' } });
+        const first = await provider.generateKey(wanted);
+        const again = await provider.generateKey(wanted);
+        expect(again).toEqual(first);
+        expect(again.labels).toMatchObject({ team: 'billing' });
+      });
+
+      it.each([
+        ['another algorithm', { algorithm: 'EC_SIGN_P384_SHA384' as const }, 'algorithm'],
+        [
+          'another purpose',
+          { purpose: 'ENCRYPT_DECRYPT' as const, algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION' as const },
+          'purpose',
+        ],
+      ])('refuses an existing key of %s', async (_, change, field) => {
+        const first = spec();
+        await provider.generateKey(first);
+        await expect(provider.generateKey({ ...first, ...change })).rejects.toMatchObject({
+          code: 'KEY_SPEC_MISMATCH',
+          differences: expect.arrayContaining([expect.objectContaining({ field })]),
+        });
+      });
+
+      it('refuses an algorithm of another purpose and names those that fit', async () => {
+        await expect(
+          provider.generateKey(spec({ algorithm: 'RSA_DECRYPT_OAEP_3072_SHA256' })),
+        ).rejects.toMatchObject({
+          code: 'UNSUPPORTED_ALGORITHM',
+          alternatives: expect.arrayContaining(['EC_SIGN_P256_SHA256']),
+        });
+      });
+
+      it('makes one key for callers that race', async () => {
+        const wanted = spec();
+        const keys = await Promise.all(Array.from({ length: 10 }, () => provider.generateKey(wanted)));
+        expect(new Set(keys.map((key) => key.primary)).size).toBe(1);
+        expect(await provider.listKeyVersions(wanted.name)).toHaveLength(1);
+      });
+    });
+
+    describe('encryption', () => {
+      it('decrypts what it encrypted, with and without additional authenticated data', async () => {
+        const { name: keyName } = await provider.generateKey(symmetric());
+        const plaintext = randomBytes(1_000);
+        expect(await provider.decrypt(keyName, await provider.encrypt(keyName, plaintext))).toEqual(
+          plaintext,
+        );
+        const additionalAuthenticatedData = Buffer.from('invoice 7');
+        const bound = await provider.encrypt(keyName, plaintext, { additionalAuthenticatedData });
+        expect(await provider.decrypt(keyName, bound, { additionalAuthenticatedData })).toEqual(plaintext);
+        await expect(provider.decrypt(keyName, bound)).rejects.toMatchObject({ code: 'DECRYPTION_FAILED' });
+        await expect(
+          provider.decrypt(keyName, bound, { additionalAuthenticatedData: Buffer.from('invoice 8') }),
+        ).rejects.toMatchObject({ code: 'DECRYPTION_FAILED' });
+      });
+
+      it('refuses a ciphertext that is damaged or of another key', async () => {
+        const [a, b] = await Promise.all([
+          provider.generateKey(symmetric()),
+          provider.generateKey(symmetric()),
+        ]);
+        const ciphertext = await provider.encrypt(a.name, message);
+        const damaged = Buffer.from(ciphertext);
+        damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1;
+        await expect(provider.decrypt(a.name, damaged)).rejects.toMatchObject({ code: 'DECRYPTION_FAILED' });
+        await expect(provider.decrypt(b.name, ciphertext)).rejects.toMatchObject({
+          code: 'DECRYPTION_FAILED',
+        });
+      });
+
+      it('decrypts under a version name too, since the ciphertext names its version (P13)', async () => {
+        const key = await provider.generateKey(symmetric());
+        const ciphertext = await provider.encrypt(key.primary ?? '', message);
+        expect(await provider.decrypt(key.primary ?? '', ciphertext)).toEqual(message);
+      });
+
+      it('refuses more than one request may carry, naming limit and way out', async () => {
+        const key = await provider.generateKey(symmetric());
+        await expect(provider.encrypt(key.name, Buffer.alloc(65_537))).rejects.toMatchObject({
+          code: 'DATA_TOO_LARGE',
+          sizeBytes: 65_537,
+          message: expect.stringContaining('EnvelopeCipher'),
+        });
+      });
+
+      it('encrypts with the public key and decrypts with the private one', async () => {
+        const key = await provider.generateKey(
+          spec({ purpose: 'ASYMMETRIC_DECRYPT', algorithm: 'RSA_DECRYPT_OAEP_3072_SHA256' }),
+        );
+        const ciphertext = await provider.encrypt(key.name, message);
+        expect(ciphertext).toHaveLength(384);
+        expect(await provider.decrypt(key.name, ciphertext)).toEqual(message);
+        await expect(provider.encrypt(key.name, Buffer.alloc(319))).rejects.toMatchObject({
+          code: 'DATA_TOO_LARGE',
+          limitBytes: 318,
+        });
+        await expect(
+          provider.encrypt(key.name, message, { additionalAuthenticatedData: message }),
+        ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      });
+    });
+
+    describe('rotation', () => {
+      it('signs with the new version under the same name, and still verifies what the old one signed (P12)', async () => {
+        const key = await provider.generateKey(spec());
+        const before = await provider.sign(key.name, message);
+        const rotated = await provider.rotateKey(key.name);
+        expect(rotated).toMatchObject({ name: key.name, primary: `${key.name}/cryptoKeyVersions/2` });
+        const after = await provider.signDetailed(key.name, message);
+        expect(after.keyVersion).toBe(rotated.primary);
+        expect(await provider.verify(key.name, message, before)).toBe(true);
+        expect(await provider.verify(key.name, message, after.signature)).toBe(true);
+        expect(await provider.verify(key.primary ?? '', message, after.signature)).toBe(false);
+      });
+
+      it('encrypts with the new version and still decrypts what the old one encrypted', async () => {
+        const key = await provider.generateKey(symmetric());
+        const before = await provider.encrypt(key.name, message);
+        const rotated = await provider.rotateKey(key.name);
+        expect(rotated).toMatchObject({ name: key.name, primary: `${key.name}/cryptoKeyVersions/2` });
+        expect(await provider.decrypt(key.name, before)).toEqual(message);
+        expect(await provider.decrypt(key.name, await provider.encrypt(key.name, message))).toEqual(message);
+      });
+
+      it('uses version 10 after version 9 (D3)', async () => {
+        const key = await provider.generateKey(spec());
+        for (let version = 2; version <= 10; version++) await provider.rotateKey(key.name);
+        expect((await provider.signDetailed(key.name, message)).keyVersion).toBe(
+          `${key.name}/cryptoKeyVersions/10`,
+        );
+        expect((await provider.listKeyVersions(key.name)).map(({ version }) => version)).toEqual([
+          1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+        ]);
+      });
+
+      it('signs with the pinned version, whatever is in use', async () => {
+        const key = await provider.generateKey(spec());
+        await provider.rotateKey(key.name);
+        expect((await provider.signDetailed(key.primary ?? '', message)).keyVersion).toBe(key.primary);
+      });
+
+      it('refuses to rotate a version', async () => {
+        const key = await provider.generateKey(spec());
+        await expect(provider.rotateKey(key.primary ?? '')).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+        });
+      });
+    });
+
+    describe('destruction', () => {
+      it('schedules all versions, refuses to sign, and restores them to work', async () => {
+        const key = await provider.generateKey(spec());
+        const signature = await provider.sign(key.name, message);
+        const { versions } = await provider.destroyKey(key.name);
+        expect(versions).toEqual([{ name: key.primary, destroyTime: expect.any(Date) }]);
+        expect((await provider.listKeyVersions(key.name))[0]?.state).toBe('DESTROY_SCHEDULED');
+        await expect(provider.sign(key.name, message)).rejects.toMatchObject({ code: 'NO_USABLE_VERSION' });
+        const restored = await provider.restoreKey(key.name);
+        expect(restored.primary).toBe(key.primary);
+        expect(await provider.verify(key.name, message, signature)).toBe(true);
+        expect(await provider.verify(key.name, message, await provider.sign(key.name, message))).toBe(true);
+      });
+
+      it('schedules one version by its name and leaves the others', async () => {
+        const key = await provider.generateKey(spec());
+        await provider.rotateKey(key.name);
+        await provider.destroyKey(key.primary ?? '');
+        expect((await provider.listKeyVersions(key.name)).map(({ state }) => state)).toEqual([
+          'DESTROY_SCHEDULED',
+          'ENABLED',
+        ]);
+      });
+
+      it('refuses, untouched, when the key destroys sooner than asked', async () => {
+        const key = await provider.generateKey(spec({ destroyScheduledDurationSeconds: 86_400 }));
+        await expect(provider.destroyKey(key.name, 86_401)).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+          message: expect.stringContaining('86400'),
+        });
+        expect((await provider.listKeyVersions(key.name))[0]?.state).toBe('ENABLED');
+        await provider.destroyKey(key.name, 86_400);
+      });
+
+      it('restores to DISABLED when asked, and has nothing to restore twice', async () => {
+        const key = await provider.generateKey(spec());
+        await provider.destroyKey(key.name);
+        const restored = await provider.restoreKey(key.name, { state: 'DISABLED' });
+        expect(restored.primary).toBeUndefined();
+        await expect(provider.restoreKey(key.name)).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
+      });
+    });
+
+    describe('reading', () => {
+      it('lists keys by label', async () => {
+        const mark = `m${randomBytes(6).toString('hex')}`;
+        const marked = await provider.generateKey(spec({ labels: { mark } }));
+        await provider.generateKey(spec());
+        expect((await provider.listKeys({ labels: { mark } })).map((key) => key.name)).toEqual([marked.name]);
+        expect((await provider.listKeys()).length).toBeGreaterThanOrEqual(2);
+      });
+
+      it('reads a key by short id, key name and version name', async () => {
+        const wanted = spec();
+        const key = await provider.generateKey(wanted);
+        for (const id of [wanted.name, key.name, key.primary ?? ''])
+          expect(await provider.getKey(id)).toEqual(key);
+      });
+
+      it.each([
+        'getKey',
+        'listKeyVersions',
+        'getPublicKey',
+        'rotateKey',
+        'destroyKey',
+        'restoreKey',
+      ] as const)('%s says NOT_FOUND for a key that does not exist', async (method) => {
+        await expect(provider[method]('no-such-key')).rejects.toMatchObject({
+          code: 'NOT_FOUND',
+          operation: method,
+        });
+      });
+
+      it.each([
+        'getKey',
+        'listKeyVersions',
+        'getPublicKey',
+        'rotateKey',
+        'destroyKey',
+        'restoreKey',
+      ] as const)('%s refuses a name in another key ring', async (method) => {
+        const elsewhere = 'projects/other/locations/global/keyRings/other/cryptoKeys/k';
+        await expect(provider[method](elsewhere)).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+          attempts: 0,
+        });
+      });
+    });
+
+    it('refuses a call that was aborted before it began', async () => {
+      const key = await provider.generateKey(spec());
+      const signal = AbortSignal.abort(new Error('no longer needed'));
+      await expect(provider.sign(key.name, message, { signal })).rejects.toMatchObject({
+        code: 'ABORTED',
+        cause: signal.reason,
+      });
+      await expect(provider.verify(key.name, message, message, { signal })).rejects.toMatchObject({
+        code: 'ABORTED',
+      });
+    });
+  });
+}
+
+function signingEntry(name: string): SigningAlgorithmEntry {
+  const entry = findAlgorithm(name);
+  if (entry?.purpose !== 'ASYMMETRIC_SIGN') throw new Error(`${name} does not sign`);
+  return entry;
+}
