@@ -1,0 +1,82 @@
+/** The direction of dependency between the folders of src, as docs/architecture.md draws it. Arrows only ever point down. */
+
+/** What a folder may import besides itself; everything else in src is refused. */
+const allowed = [
+  { from: 'keys/', to: [] },
+  { from: 'clock.ts', to: [] },
+  { from: 'logger.ts', to: [] },
+  { from: 'crc32c.ts', to: [] },
+  { from: 'errors.ts', to: [] },
+  { from: 'config.ts', to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts'] },
+  { from: 'audit/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'logger.ts'] },
+  { from: 'kms/', to: ['clock.ts', 'config.ts', 'crc32c.ts', 'errors.ts', 'keys/', 'logger.ts', 'audit/'] },
+  {
+    from: 'software/',
+    to: ['clock.ts', 'config.ts', 'crc32c.ts', 'errors.ts', 'keys/', 'logger.ts', 'audit/'],
+  },
+  { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
+];
+
+const source = (entry) => `^src/${entry.replaceAll('.', '\\.')}${entry.endsWith('/') ? '' : '$'}`;
+
+module.exports = {
+  forbidden: [
+    ...allowed.map(({ from, to }) => ({
+      name: `${from.replace(/\/$|\.ts$/, '')}-imports-only-what-is-below`,
+      comment: `src/${from} may import ${to.length === 0 ? 'nothing of ours' : to.map((entry) => `src/${entry}`).join(', ')}`,
+      severity: 'error',
+      from: { path: source(from) },
+      to: { path: '^src/', pathNot: [source(from), ...to.map(source)] },
+    })),
+    {
+      name: 'sdk-never-imports-the-emulator',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(emulator|cli)/' },
+      to: { path: '^src/emulator/' },
+    },
+    {
+      name: 'facade-is-imported-only-from-above',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(index\\.ts$|cli/)' },
+      to: { path: '^src/a2a-key-exchange\\.ts$' },
+    },
+    {
+      name: 'nothing-imports-the-public-api-but-the-cli',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/cli/' },
+      to: { path: '^src/index\\.ts$' },
+    },
+    {
+      name: 'providers-never-know-agents',
+      severity: 'error',
+      from: { path: '^src/(kms|software|emulator)/' },
+      to: { path: '^src/keys/agent-key-name\\.ts$' },
+    },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'no-undeclared-packages',
+      comment: 'only what package.json lists under dependencies is there in an installed package',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown'],
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+    },
+  },
+};

@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['tests/**/*.test.ts'],
+    // RSA-4096 keys are generated in pure software; on a busy two-core machine that takes seconds.
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    reporters: ['default', 'json'],
+    outputFile: { json: 'coverage/test-results.json' },
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts'],
+      // Argument parsing around startKmsEmulator, run in a process of its own by its test.
+      exclude: ['src/emulator/main.ts'],
+      reporter: ['text', 'json-summary'],
+      thresholds: { lines: 95, branches: 95, functions: 95, statements: 95 },
+    },
+  },
+});
