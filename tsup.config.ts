@@ -1,17 +1,33 @@
-import { defineConfig } from 'tsup';
+import { defineConfig, type Options } from 'tsup';
 
-export default defineConfig({
-  entry: {
-    index: 'src/index.ts',
-    'emulator/index': 'src/emulator/index.ts',
-    'emulator/main': 'src/emulator/main.ts',
-  },
-  format: ['esm', 'cjs'],
+const library = { index: 'src/index.ts', 'emulator/index': 'src/emulator/index.ts' };
+
+const shared: Options = {
   target: 'node20',
   platform: 'node',
-  dts: { entry: { index: 'src/index.ts', 'emulator/index': 'src/emulator/index.ts' } },
-  shims: true,
-  splitting: true,
+  dts: { entry: library },
   sourcemap: true,
-  clean: true,
-});
+  removeNodeProtocol: false,
+};
+
+export default defineConfig([
+  {
+    ...shared,
+    format: 'esm',
+    entry: { ...library, 'emulator/main': 'src/emulator/main.ts' },
+    splitting: true,
+  },
+  {
+    ...shared,
+    format: 'cjs',
+    entry: library,
+    // Shared chunks in CommonJS go through a second compiler that renames classes and makes import() eager requires.
+    splitting: false,
+    esbuildOptions(options) {
+      options.define = { ...options.define, 'import.meta.url': 'importMetaUrl' };
+      options.banner = {
+        js: "'use strict';\nconst importMetaUrl = require('node:url').pathToFileURL(__filename).href;",
+      };
+    },
+  },
+]);

@@ -1,0 +1,82 @@
+/**
+ * Checks what users get: packs the package, lints the tarball and its types, installs it into an empty folder, and uses it
+ * there from both module systems, from TypeScript and from the command line. Run by `npm run check:package`.
+ */
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const workspace = mkdtempSync(join(tmpdir(), 'a2a-kms-package-'));
+
+/** An emulator of the outside would make the consumers talk to that one. */
+const { KMS_EMULATOR_HOST: _, ...environment } = process.env;
+
+function run(title: string, folder: string, command: string, args: readonly string[]): void {
+  console.log(`\n== ${title}`);
+  execFileSync(command, args, { cwd: folder, stdio: 'inherit', env: environment });
+}
+
+function pack(): string {
+  run('pack', root, 'npm', ['pack', '--silent', '--pack-destination', workspace]);
+  const tarball = readdirSync(workspace).find((file) => file.endsWith('.tgz'));
+  assert(tarball !== undefined, 'npm pack made no tarball');
+  return join(workspace, tarball);
+}
+
+function install(tarball: string): string {
+  const consumer = join(workspace, 'consumer');
+  mkdirSync(consumer);
+  writeFileSync(join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', private: true }));
+  run('install into an empty folder', consumer, 'npm', [
+    'install',
+    '--no-audit',
+    '--no-fund',
+    '--prefer-offline',
+    tarball,
+  ]);
+  cpSync(join(root, 'tests/package/consumer'), consumer, { recursive: true });
+  return consumer;
+}
+
+/** The emulator's command serves, says where on its first line, and stops cleanly when told to. */
+async function checkCommand(consumer: string): Promise<void> {
+  console.log('\n== a2a-kms-emulator');
+  const child = spawn(join(consumer, 'node_modules/.bin/a2a-kms-emulator'), ['--port', '0'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: environment,
+  });
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', resolve);
+  });
+  const firstLine = new Promise<string>((resolve) => createInterface(child.stdout).once('line', resolve));
+  const line = await Promise.race([
+    firstLine,
+    exited.then((code) => assert.fail(`ended with ${code} before it served`)),
+  ]);
+  console.log(line);
+  assert.match(line, /^KMS_EMULATOR_HOST=127\.0\.0\.1:[0-9]+$/);
+  child.kill('SIGTERM');
+  assert.equal(await exited, 0);
+}
+
+try {
+  const tarball = pack();
+  run('publint', root, 'npx', ['--no-install', 'publint', 'run', tarball, '--strict']);
+  run('are the types wrong', root, 'npx', ['--no-install', 'attw', tarball]);
+  const consumer = install(tarball);
+  run('ES modules', consumer, process.execPath, ['use.mjs']);
+  run('CommonJS', consumer, process.execPath, ['use.cjs']);
+  const tsc = join(dirname(fileURLToPath(import.meta.resolve('typescript'))), '../bin/tsc');
+  run('types, node16 resolution', consumer, process.execPath, [tsc, '-p', '.']);
+  await checkCommand(consumer);
+  console.log('\npackage ok');
+} finally {
+  rmSync(workspace, { recursive: true, force: true });
+}
