@@ -27,6 +27,7 @@ export type {
   KeyMetadata,
   KeyProvider,
   KeySpec,
+  KeyVersionInUse,
   KeyVersionMetadata,
   KeyVersionState,
   ListKeysOptions,

@@ -41,6 +41,10 @@ export interface KeyMetadata {
   readonly primary: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly destroyScheduledDurationSeconds: number;
+  /** When Cloud KMS makes the next version by itself; only ENCRYPT_DECRYPT keys with a rotation schedule have it. */
+  readonly nextRotationTime?: Date;
+  /** The time between two rotations of that schedule, in seconds. */
+  readonly rotationPeriodSeconds?: number;
 }
 
 /** `CryptoKeyVersion.CryptoKeyVersionState`. */
@@ -107,6 +111,15 @@ export interface SignatureDetails {
   readonly encoding: SignatureEncoding;
 }
 
+/** The version of a key that a call would use now. */
+export interface KeyVersionInUse {
+  /** Full name of the version. */
+  readonly keyVersion: string;
+  readonly algorithm: KeyAlgorithm;
+  /** The level that was promised for the key; every answer is compared with it. */
+  readonly protectionLevel: string;
+}
+
 /** What a destruction did. */
 export interface DestructionResult {
   /** Full CryptoKey name. */
@@ -129,6 +142,11 @@ export interface KeyProvider {
   verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean>;
   encrypt(keyId: string, plaintext: Uint8Array, options?: EncryptionOptions): Promise<Buffer>;
   decrypt(keyId: string, ciphertext: Uint8Array, options?: EncryptionOptions): Promise<Buffer>;
+  /**
+   * Which version a key id means now. As fresh as what `sign` goes by: from the cache where it is known, so that it costs
+   * no call in general.
+   */
+  resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse>;
   /** The public key as PEM (SubjectPublicKeyInfo, RFC 7468 section 13). */
   getPublicKey(keyId: string, options?: CallOptions): Promise<Buffer>;
   /** Makes a new version and uses it from now on. */

@@ -5,6 +5,7 @@
 
 import { type KMSConfig, parseKMSConfig, type ResolvedKMSConfig } from '../config.js';
 import { type ErrorContext, InvalidArgumentError, OperationAbortedError } from '../errors.js';
+import type { KeyPurpose } from '../keys/algorithms.js';
 import type {
   CallOptions,
   DestructionResult,
@@ -12,6 +13,7 @@ import type {
   KeyMetadata,
   KeyProvider,
   KeySpec,
+  KeyVersionInUse,
   KeyVersionMetadata,
   ListKeysOptions,
   RestoreOptions,
@@ -45,6 +47,14 @@ import { verifyCold, verifyWarm } from './verify.js';
 import { VersionResolver } from './version-resolver.js';
 
 const NO_DATA = new Uint8Array(0);
+const ANY_PURPOSE = [
+  'ENCRYPT_DECRYPT',
+  'ASYMMETRIC_SIGN',
+  'ASYMMETRIC_DECRYPT',
+  'RAW_ENCRYPT_DECRYPT',
+  'MAC',
+  'KEY_ENCAPSULATION',
+] as const satisfies readonly KeyPurpose[];
 
 /**
  * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process.
@@ -177,6 +187,17 @@ export class KMSClient implements KeyProvider {
    */
   async decrypt(keyId: string, ciphertext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
     return this.#encryption('decrypt', keyId, ciphertext, options);
+  }
+
+  /** Which version a key id means now, from the cache where it is known. A version name means itself. */
+  async resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse> {
+    const reference = this.#reference({ operation: 'resolveKeyVersion', resource: String(keyId) }, keyId);
+    const operation = this.#operation('resolveKeyVersion', nameOf(reference), options);
+    return operation.run(async () => {
+      const version = await this.#core.resolver.resolve(operation, reference, ANY_PURPOSE);
+      const { name: keyVersion, algorithm, protectionLevel } = version;
+      return { keyVersion, algorithm: algorithm.name, protectionLevel };
+    });
   }
 
   /** The public key of the version in use (or the pinned one), PEM. */

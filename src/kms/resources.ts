@@ -19,6 +19,9 @@ export interface KeyRecord {
   readonly labels: Readonly<Record<string, string>>;
   readonly createTime: Date;
   readonly destroyScheduledDurationSeconds: number;
+  /** The rotation schedule; only ENCRYPT_DECRYPT keys can have one. */
+  readonly nextRotationTime?: Date;
+  readonly rotationPeriodSeconds?: number;
   /** Only ENCRYPT_DECRYPT keys have one. */
   readonly primary: VersionRecord | undefined;
 }
@@ -62,6 +65,8 @@ export function toKeyRecord(
   ) {
     throw new IntegrityError(context, 'the key has no purpose, version template or creation time');
   }
+  const nextRotationTime = toDate(message.nextRotationTime);
+  const rotationPeriodSeconds = Number(message.rotationPeriod?.seconds ?? 0);
   return {
     name,
     purpose,
@@ -70,6 +75,8 @@ export function toKeyRecord(
     labels: { ...message.labels },
     createTime,
     destroyScheduledDurationSeconds: Number(message.destroyScheduledDuration?.seconds ?? 0),
+    ...(nextRotationTime && { nextRotationTime }),
+    ...(rotationPeriodSeconds > 0 && { rotationPeriodSeconds }),
     primary: message.primary ? toVersionRecord(message.primary, { key: name }, context) : undefined,
   };
 }
@@ -123,6 +130,8 @@ export function toKeyMetadata(key: KeyRecord, current: VersionRecord | undefined
     primary: current?.name,
     labels: key.labels,
     destroyScheduledDurationSeconds: key.destroyScheduledDurationSeconds,
+    ...(key.nextRotationTime && { nextRotationTime: key.nextRotationTime }),
+    ...(key.rotationPeriodSeconds && { rotationPeriodSeconds: key.rotationPeriodSeconds }),
   };
 }
 
