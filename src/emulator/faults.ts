@@ -1,0 +1,167 @@
+/** Faults on purpose: an RPC that fails, hangs, is slow, answers with damaged bytes, or loses its connection. */
+
+import type { RpcMessage, StatusDetail, StatusName } from './rpc.js';
+
+/** What of a call is damaged. */
+export type Corruption =
+  /** A byte of the request's payload, on the way in: its checksum no longer matches. */
+  | 'request'
+  /** A byte of the answer's payload (signature, ciphertext, plaintext, PEM, …): its checksum no longer matches. */
+  | 'response-data'
+  /** The checksum of the answer's payload. */
+  | 'response-crc'
+  /** The checksum of the answer's payload is missing. */
+  | 'missing-crc'
+  /** The payload of the answer is missing. */
+  | 'missing-data'
+  /** `verified_*` of the answer says that no checksum was seen. */
+  | 'verified'
+  /** The resource name in the answer is another one. */
+  | 'name'
+  /** The answer names another protection level. */
+  | 'protection-level';
+
+export interface FaultRule {
+  /** Short RPC name, or `*` for every RPC. */
+  readonly rpc: string;
+  /** Answers with a status in place of a result. */
+  readonly status?: {
+    readonly code: StatusName;
+    readonly message?: string;
+    readonly details?: readonly StatusDetail[];
+  };
+  /** Waits before anything else, in real milliseconds. */
+  readonly delayMs?: number;
+  /** Never answers. */
+  readonly hang?: boolean;
+  readonly corrupt?: Corruption;
+  /** Destroys the TCP connection. */
+  readonly dropConnection?: boolean;
+  /** The call takes effect, and only then does the fault happen: the answer is lost. */
+  readonly applyAfterExecution?: boolean;
+  /** Only calls for which it returns true. */
+  readonly when?: (request: RpcMessage) => boolean;
+  /** Spares the first n calls. */
+  readonly after?: number;
+  /** Only every nth call. */
+  readonly every?: number;
+  /** Stops after n faults. */
+  readonly times?: number;
+}
+
+/** A rule in force. */
+export interface ActiveFault extends Disposable {
+  /** How many calls it hit. */
+  readonly hits: number;
+  remove(): void;
+}
+
+class Fault implements ActiveFault {
+  hits = 0;
+  #seen = 0;
+  readonly rule: FaultRule;
+  readonly #faults: Set<Fault>;
+
+  constructor(rule: FaultRule, faults: Set<Fault>) {
+    this.rule = rule;
+    this.#faults = faults;
+  }
+
+  remove(): void {
+    this.#faults.delete(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.remove();
+  }
+
+  strikes(rpc: string, request: RpcMessage): boolean {
+    const { rule } = this;
+    if ((rule.rpc !== '*' && rule.rpc !== rpc) || rule.when?.(request) === false) return false;
+    this.#seen += 1;
+    const nth = this.#seen - (rule.after ?? 0);
+    if (nth < 1 || (rule.every !== undefined && nth % rule.every !== 0)) return false;
+    if (rule.times !== undefined && this.hits >= rule.times) return false;
+    this.hits += 1;
+    return true;
+  }
+}
+
+export class FaultInjector {
+  readonly #faults = new Set<Fault>();
+
+  /** Puts a rule in force until it is removed. */
+  add(rule: FaultRule): ActiveFault {
+    const fault = new Fault(rule, this.#faults);
+    this.#faults.add(fault);
+    return fault;
+  }
+
+  clear(): void {
+    this.#faults.clear();
+  }
+
+  /** Called by the server: the first rule that strikes this call. */
+  match(rpc: string, request: RpcMessage): FaultRule | undefined {
+    for (const fault of this.#faults) {
+      if (fault.strikes(rpc, request)) return fault.rule;
+    }
+    return undefined;
+  }
+}
+
+/** Payload and checksum fields of requests. */
+const REQUEST_PAYLOADS = ['plaintext', 'ciphertext', 'data', 'digest'];
+/** Payload and checksum fields of answers. */
+const RESPONSE_PAYLOADS: readonly (readonly [payload: string, checksum: string])[] = [
+  ['signature', 'signatureCrc32c'],
+  ['ciphertext', 'ciphertextCrc32c'],
+  ['plaintext', 'plaintextCrc32c'],
+  ['pem', 'pemCrc32c'],
+  ['mac', 'macCrc32c'],
+  ['data', 'dataCrc32c'],
+  ['sharedSecret', 'sharedSecretCrc32c'],
+];
+
+/** The request with a byte of its payload changed. */
+export function corruptRequest(request: RpcMessage): RpcMessage {
+  const field = REQUEST_PAYLOADS.find((name) => request[name] !== undefined && request[name] !== null);
+  return field === undefined ? request : { ...request, [field]: flip(request[field]) };
+}
+
+/** The answer, damaged as the rule says. */
+export function corruptResponse(response: RpcMessage, corruption: Corruption): RpcMessage {
+  if (corruption === 'name') return { ...response, name: `${String(response['name'])}0` };
+  if (corruption === 'protection-level') {
+    return { ...response, protectionLevel: response['protectionLevel'] === 'HSM' ? 'SOFTWARE' : 'HSM' };
+  }
+  if (corruption === 'verified') {
+    return Object.fromEntries(
+      Object.entries(response).map(([field, value]) => [field, field.startsWith('verified') ? false : value]),
+    );
+  }
+  const pair = RESPONSE_PAYLOADS.find(
+    ([payload]) => response[payload] !== undefined && response[payload] !== null,
+  );
+  if (pair === undefined) return response;
+  const [payload, checksum] = pair;
+  if (corruption === 'missing-data') return { ...response, [payload]: null };
+  if (corruption === 'missing-crc') return { ...response, [checksum]: null };
+  if (corruption === 'response-crc') return { ...response, [checksum]: { value: 1 } };
+  return { ...response, [payload]: flip(response[payload]) };
+}
+
+function flip(value: unknown): unknown {
+  if (value instanceof Uint8Array) {
+    const copy = Buffer.from(value);
+    if (copy.length > 0) copy[copy.length - 1] = (copy[copy.length - 1] ?? 0) ^ 0x01;
+    return copy;
+  }
+  if (typeof value === 'string') return value.replace('A', 'B');
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value).map(([key, inner]) => [key, inner instanceof Uint8Array ? flip(inner) : inner]),
+    );
+  }
+  return value;
+}

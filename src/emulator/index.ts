@@ -1,0 +1,10 @@
+/** `a2a-kms/emulator`: a local Cloud KMS for tests and development. No place for real keys. */
+
+export type { Clock } from '../clock.js';
+export type { ActiveFault, Corruption, FaultInjector, FaultRule } from './faults.js';
+export { ManualClock } from './manual-clock.js';
+export type { EmulatorLogger, KmsEmulatorOptions } from './options.js';
+export type { QuotaLimits } from './quota.js';
+export type { RequestLog, RequestLogEntry } from './request-log.js';
+export type { RpcMessage, StatusDetail, StatusName } from './rpc.js';
+export { type KmsEmulator, startKmsEmulator } from './server.js';

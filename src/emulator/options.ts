@@ -1,0 +1,75 @@
+/** Options of the emulator, parsed once. */
+
+import { z } from 'zod';
+import { type Clock, systemClock } from '../clock.js';
+import type { QuotaLimits } from './quota.js';
+
+export interface EmulatorLogger {
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface KmsEmulatorOptions {
+  /** Address to listen on. Default `127.0.0.1`: only this machine. */
+  readonly host?: string | undefined;
+  /** Port; 0, the default, takes a free one. */
+  readonly port?: number | undefined;
+  /** How long each operation with an HSM-level key takes, in real milliseconds. Default 0. */
+  readonly hsmLatencyMs?: number | undefined;
+  /** How long a SOFTWARE asymmetric version stays PENDING_GENERATION, by the clock. Milliseconds, default 50. */
+  readonly asymmetricGenerationMs?: number | undefined;
+  /** How long an HSM asymmetric version stays PENDING_GENERATION, by the clock. Milliseconds, default 500. */
+  readonly hsmGenerationMs?: number | undefined;
+  /** What time it is for the service: creation, scheduled destruction, rotation, expiry, quotas. Default: the real one. */
+  readonly clock?: Clock | undefined;
+  /** Quotas per project. Default: none. */
+  readonly quota?: QuotaLimits | undefined;
+  /** HTTP/2 streams at once on one connection. Default 100, like the front end of Cloud KMS. */
+  readonly maxConcurrentStreams?: number | undefined;
+  /** File that keeps the keys over a restart. Default: none, keys are gone when the emulator stops. */
+  readonly stateFile?: string | undefined;
+  /** Default: standard error. */
+  readonly logger?: EmulatorLogger | undefined;
+}
+
+const hasMethods = (value: unknown, methods: readonly string[]): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  methods.every((name) => typeof Reflect.get(value, name) === 'function');
+
+const perMinute = z.int().min(0).optional();
+const milliseconds = (defaultMs: number) => z.number().min(0).max(86_400_000).default(defaultMs);
+
+const schema = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(0),
+  hsmLatencyMs: milliseconds(0),
+  asymmetricGenerationMs: milliseconds(50),
+  hsmGenerationMs: milliseconds(500),
+  clock: z.custom<Clock>((value) => hasMethods(value, ['now', 'setTimer'])).default(systemClock),
+  quota: z
+    .strictObject({ readPerMinute: perMinute, writePerMinute: perMinute, cryptographicPerMinute: perMinute })
+    .default({}),
+  maxConcurrentStreams: z.int().min(1).max(2_147_483_647).default(100),
+  stateFile: z.string().min(1).optional(),
+  logger: z
+    .custom<EmulatorLogger>((value) => hasMethods(value, ['warn', 'error']))
+    .default({
+      warn: (fields, message) => void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`),
+      error: (fields, message) => void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`),
+    }),
+});
+
+export type ResolvedEmulatorOptions = z.output<typeof schema>;
+
+/** @throws TypeError naming every option that is wrong. */
+export function parseEmulatorOptions(options: KmsEmulatorOptions): ResolvedEmulatorOptions {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? `${issue.keys.join(', ')}: is not an option`
+      : `${issue.path.map(String).join('.')}: ${issue.message}`,
+  );
+  throw new TypeError(`The emulator cannot start: ${problems.join('; ')}.`);
+}

@@ -1,0 +1,224 @@
+/**
+ * All resources, and the passage of time: what is pending becomes ready, what is scheduled happens, always seen at the
+ * moment a resource is looked at, so that no timers run.
+ */
+
+import type { Clock } from '../../clock.js';
+import type { AlgorithmEntry } from '../../keys/algorithms.js';
+import { generateKeyMaterial, type KeyMaterial } from '../crypto/key-material.js';
+import { RpcError } from '../rpc.js';
+import type { CryptoKey, ImportJob, PendingOutcome, RetiredResource, Version } from './entities.js';
+import { requireCryptoKey, requireImportJob, requireKeyRing, requireVersion } from './names.js';
+
+export interface KeyStoreOptions {
+  readonly clock: Clock;
+  readonly asymmetricGenerationMs: number;
+  readonly hsmGenerationMs: number;
+}
+
+export class KeyStore {
+  readonly clock: Clock;
+  readonly keyRings = new Map<string, { readonly createMs: number }>();
+  readonly cryptoKeys = new Map<string, CryptoKey>();
+  readonly importJobs = new Map<string, ImportJob>();
+  /** By the name of the resource that was deleted, which is never used again. */
+  readonly retired = new Map<string, RetiredResource>();
+  readonly #options: KeyStoreOptions;
+  #generationFailure: string | undefined;
+
+  constructor(options: KeyStoreOptions) {
+    this.#options = options;
+    this.clock = options.clock;
+  }
+
+  failGeneration(reason: string | undefined): void {
+    this.#generationFailure = reason;
+  }
+
+  keyRing(name: string): { readonly createMs: number } {
+    const found = this.keyRings.get(requireKeyRing(name));
+    if (found === undefined) throw new RpcError('NOT_FOUND', `KeyRing ${name} not found.`);
+    return found;
+  }
+
+  async cryptoKey(name: string): Promise<CryptoKey> {
+    const key = this.cryptoKeys.get(name);
+    if (key === undefined) {
+      throw new RpcError('NOT_FOUND', `CryptoKey ${requireCryptoKey(name)} not found.`);
+    }
+    if (key.nextRotationMs !== undefined && key.nextRotationMs <= this.clock.now()) await this.#rotate(key);
+    const primary = key.primary === undefined ? undefined : key.versions.get(key.primary);
+    if (primary !== undefined) await this.settle(primary);
+    return key;
+  }
+
+  async version(name: string): Promise<{ readonly key: CryptoKey; readonly version: Version }> {
+    const { key: keyName, number } = requireVersion(name);
+    const key = this.cryptoKeys.get(keyName);
+    const version = key?.versions.get(number);
+    if (key === undefined || version === undefined)
+      throw new RpcError('NOT_FOUND', `CryptoKeyVersion ${name} not found.`);
+    await this.settle(version);
+    return { key, version };
+  }
+
+  importJob(name: string): ImportJob {
+    const job = this.importJobs.get(requireImportJob(name));
+    if (job === undefined) throw new RpcError('NOT_FOUND', `ImportJob ${name} not found.`);
+    return job;
+  }
+
+  /** Lets happen to a version what was due by now. */
+  async settle(version: Version): Promise<void> {
+    const nowMs = this.clock.now();
+    const { pending } = version;
+    if (pending !== undefined && pending.readyMs <= nowMs) {
+      const outcome = await pending.outcome;
+      if (version.pending === pending) finish(version, outcome, pending.readyMs);
+    }
+    if (
+      version.state === 'DESTROY_SCHEDULED' &&
+      version.destroyMs !== undefined &&
+      version.destroyMs <= nowMs
+    ) {
+      version.state = 'DESTROYED';
+      version.destroyEventMs = version.destroyMs;
+      if (version.material?.kind === 'symmetric') version.material.bytes.fill(0);
+      version.material = undefined;
+    }
+  }
+
+  /** Adds the next version to a key. Symmetric material is there at once; a key pair takes its time. */
+  async addVersion(key: CryptoKey): Promise<Version> {
+    const version = newVersion(key, this.clock.now());
+    key.versions.set(version.number, version);
+    if (isAsymmetric(version)) this.startGeneration(version);
+    else
+      finish(version, { ok: true, material: await generateKeyMaterial(version.algorithm) }, version.createMs);
+    return version;
+  }
+
+  /** Starts to make a key pair; the version is pending until it is there and the time it takes has passed. */
+  startGeneration(version: Version): void {
+    const failure = this.#generationFailure;
+    const { hsmGenerationMs, asymmetricGenerationMs } = this.#options;
+    version.pending = {
+      readyMs:
+        this.clock.now() + (version.protectionLevel === 'HSM' ? hsmGenerationMs : asymmetricGenerationMs),
+      outcome:
+        failure === undefined ? generate(version.algorithm) : Promise.resolve({ ok: false, reason: failure }),
+    };
+  }
+
+  /** Makes a version pending until the wrapped material was looked at. */
+  startImport(version: Version, outcome: Promise<PendingOutcome>): void {
+    version.state = 'PENDING_IMPORT';
+    version.destroyMs = undefined;
+    version.destroyEventMs = undefined;
+    version.pending = { readyMs: this.clock.now() + this.#options.asymmetricGenerationMs, outcome };
+  }
+
+  async #rotate(key: CryptoKey): Promise<void> {
+    const nowMs = this.clock.now();
+    const dueMs = key.nextRotationMs;
+    if (dueMs === undefined) return;
+    // Set before anything is awaited, so that two calls at once rotate once. Missed rotations are not made up for.
+    const periodMs = key.rotationPeriodMs;
+    key.nextRotationMs =
+      periodMs === undefined ? undefined : dueMs + periodMs * (Math.floor((nowMs - dueMs) / periodMs) + 1);
+    const version = await this.addVersion(key);
+    key.primary = version.number;
+  }
+}
+
+const isAsymmetric = ({ algorithm: { purpose } }: Version): boolean =>
+  purpose === 'ASYMMETRIC_SIGN' || purpose === 'ASYMMETRIC_DECRYPT' || purpose === 'KEY_ENCAPSULATION';
+
+/** An empty version with the next number of its key. */
+export function newVersion(key: CryptoKey, nowMs: number): Version {
+  key.lastNumber += 1;
+  return {
+    name: `${key.name}/cryptoKeyVersions/${key.lastNumber}`,
+    number: key.lastNumber,
+    algorithm: key.algorithm,
+    protectionLevel: key.protectionLevel,
+    createMs: nowMs,
+    state: 'PENDING_GENERATION',
+    material: undefined,
+    pending: undefined,
+    generateMs: undefined,
+    destroyMs: undefined,
+    destroyEventMs: undefined,
+    imported: undefined,
+    failureReason: '',
+  };
+}
+
+async function generate(algorithm: AlgorithmEntry): Promise<PendingOutcome> {
+  try {
+    return { ok: true, material: await generateKeyMaterial(algorithm) };
+  } catch (error) {
+    return { ok: false, reason: error instanceof Error ? error.message : 'unknown' };
+  }
+}
+
+function finish(version: Version, outcome: PendingOutcome, atMs: number): void {
+  const importing = version.state === 'PENDING_IMPORT';
+  version.pending = undefined;
+  if (!outcome.ok) {
+    version.state = importing ? 'IMPORT_FAILED' : 'GENERATION_FAILED';
+    version.failureReason = outcome.reason;
+    return;
+  }
+  version.state = 'ENABLED';
+  version.material = outcome.material;
+  version.failureReason = '';
+  if (version.imported === undefined) version.generateMs = atMs;
+  else version.imported = { job: version.imported.job, timeMs: atMs, material: outcome.material };
+}
+
+/** The material of a version that may be used. @throws RpcError FAILED_PRECONDITION for any other. */
+export function usableMaterial(version: Version): KeyMaterial {
+  if (version.state === 'ENABLED' && version.material !== undefined) return version.material;
+  throw notEnabled(version);
+}
+
+export function notEnabled(version: Version): RpcError {
+  return new RpcError(
+    'FAILED_PRECONDITION',
+    `${version.name} is not enabled, current state is: ${version.state}.`,
+    [
+      {
+        type: 'google.rpc.PreconditionFailure',
+        value: {
+          violations: [
+            {
+              type: 'KEY_NOT_ENABLED',
+              subject: version.name,
+              description: `current state is: ${version.state}`,
+            },
+          ],
+        },
+      },
+    ],
+  );
+}
+
+/** A state in which a request cannot be fulfilled. */
+export function wrongState(version: Version): RpcError {
+  const field = 'crypto_key_version.state';
+  return new RpcError(
+    'FAILED_PRECONDITION',
+    `The request cannot be fulfilled. Resource ${version.name} has value ${version.state} in field ${field}.`,
+    [
+      {
+        type: 'google.rpc.PreconditionFailure',
+        value: {
+          violations: [
+            { type: version.state, subject: version.name, description: `${field} is ${version.state}` },
+          ],
+        },
+      },
+    ],
+  );
+}

@@ -1,0 +1,122 @@
+/** The rules for the fields of a CryptoKey, for creation and update alike. */
+
+import {
+  type AlgorithmEntry,
+  findAlgorithm,
+  type KeyPurpose,
+  type ProtectionLevel,
+} from '../../keys/algorithms.js';
+import { invalidArgument, message, stringMap, text, timeMs } from '../request-fields.js';
+import { RpcError, type RpcMessage } from '../rpc.js';
+
+const DAY_MS = 86_400_000;
+/** CryptoKey.rotation_period: 24 hours to 876,000 hours. */
+const ROTATION_MIN_MS = DAY_MS;
+const ROTATION_MAX_MS = 876_000 * 3_600_000;
+/** CryptoKey.destroy_scheduled_duration: 30 days by default; documentation: 24 hours (0 for import-only) to 120 days. */
+const DESTROY_DEFAULT_MS = 30 * DAY_MS;
+const DESTROY_MAX_MS = 120 * DAY_MS;
+const MAX_LABELS = 64;
+const LABEL_KEY = /^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$/u;
+const LABEL_VALUE = /^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$/u;
+
+const PURPOSES: readonly string[] = [
+  'ENCRYPT_DECRYPT',
+  'ASYMMETRIC_SIGN',
+  'ASYMMETRIC_DECRYPT',
+  'RAW_ENCRYPT_DECRYPT',
+  'MAC',
+  'KEY_ENCAPSULATION',
+] satisfies KeyPurpose[];
+const isPurpose = (value: string): value is KeyPurpose => PURPOSES.includes(value);
+
+export function readPurpose(key: RpcMessage): KeyPurpose {
+  const purpose = text(key, 'purpose');
+  if (!isPurpose(purpose)) throw invalidArgument('A purpose is required.');
+  return purpose;
+}
+
+export function readProtectionLevel(parent: RpcMessage | undefined): ProtectionLevel {
+  const level = parent === undefined ? '' : text(parent, 'protectionLevel');
+  switch (level) {
+    case '':
+    case 'PROTECTION_LEVEL_UNSPECIFIED':
+    case 'SOFTWARE':
+      return 'SOFTWARE';
+    case 'HSM':
+      return 'HSM';
+    case 'HSM_SINGLE_TENANT':
+    case 'EXTERNAL_VPC':
+      throw invalidArgument(`crypto_key_backend is required for protection level ${level}.`);
+    case 'EXTERNAL':
+      throw new RpcError('UNIMPLEMENTED', 'The emulator has no external key manager.');
+    default:
+      throw invalidArgument(`Invalid protection level: ${level}.`);
+  }
+}
+
+/** The algorithm of a version template: required, but for ENCRYPT_DECRYPT, which has one only. */
+export function readAlgorithm(
+  template: RpcMessage | undefined,
+  purpose: KeyPurpose,
+  level: ProtectionLevel,
+): AlgorithmEntry {
+  const given = template === undefined ? '' : text(template, 'algorithm');
+  const unset = given === '' || given === 'CRYPTO_KEY_VERSION_ALGORITHM_UNSPECIFIED';
+  if (unset && purpose !== 'ENCRYPT_DECRYPT')
+    throw invalidArgument(`An algorithm is required for purpose ${purpose}.`);
+  const name = unset ? 'GOOGLE_SYMMETRIC_ENCRYPTION' : given;
+  const entry = findAlgorithm(name);
+  if (entry === undefined || entry.purpose !== purpose)
+    throw invalidArgument(`Algorithm ${name} cannot be used with purpose ${purpose}.`);
+  if (!entry.protectionLevels.includes(level))
+    throw invalidArgument(`Algorithm ${name} is not supported with protection level ${level}.`);
+  return entry;
+}
+
+export function readLabels(key: RpcMessage): Record<string, string> {
+  const labels = stringMap(key, 'labels');
+  if (Object.keys(labels).length > MAX_LABELS)
+    throw invalidArgument(`A resource can have at most ${MAX_LABELS} labels.`);
+  for (const [label, value] of Object.entries(labels)) {
+    if (!LABEL_KEY.test(label)) throw invalidArgument(`Invalid label key: ${JSON.stringify(label)}.`);
+    if (!LABEL_VALUE.test(value))
+      throw invalidArgument(`Invalid value of label ${label}: ${JSON.stringify(value)}.`);
+  }
+  return labels;
+}
+
+export interface RotationSchedule {
+  readonly periodMs: number | undefined;
+  readonly nextMs: number | undefined;
+}
+
+export function checkRotation(schedule: RotationSchedule, purpose: KeyPurpose): RotationSchedule {
+  const { periodMs, nextMs } = schedule;
+  if (periodMs === undefined && nextMs === undefined) return schedule;
+  if (purpose !== 'ENCRYPT_DECRYPT')
+    throw invalidArgument(`Keys of purpose ${purpose} cannot have a rotation schedule.`);
+  if (periodMs !== undefined && (periodMs < ROTATION_MIN_MS || periodMs > ROTATION_MAX_MS)) {
+    throw invalidArgument('rotation_period must be between 24 hours and 876,000 hours.');
+  }
+  if (periodMs !== undefined && nextMs === undefined)
+    throw invalidArgument('rotation_period requires next_rotation_time.');
+  return schedule;
+}
+
+export const readRotation = (key: RpcMessage): RotationSchedule => ({
+  periodMs: timeMs(key, 'rotationPeriod'),
+  nextMs: timeMs(key, 'nextRotationTime'),
+});
+
+export function readDestroyScheduledMs(key: RpcMessage, origin: 'generated' | 'import-only'): number {
+  if (message(key, 'destroyScheduledDuration') === undefined) return DESTROY_DEFAULT_MS;
+  const durationMs = timeMs(key, 'destroyScheduledDuration') ?? 0;
+  const minMs = origin === 'import-only' ? 0 : DAY_MS;
+  if (durationMs < minMs || durationMs > DESTROY_MAX_MS) {
+    throw invalidArgument(
+      `destroy_scheduled_duration must be between ${minMs / 3_600_000} hours and 120 days.`,
+    );
+  }
+  return durationMs;
+}

@@ -1,0 +1,293 @@
+/**
+ * The gRPC server: every RPC of Cloud KMS is registered, and each call goes through the log, the faults, the quota and
+ * the handler, in that order. Connections are accepted here and handed to gRPC, so that one can be cut on purpose.
+ */
+
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { corruptRequest, corruptResponse, FaultInjector, type FaultRule } from './faults.js';
+import { IamPolicies } from './iam-policies.js';
+import { KmsService } from './kms-service.js';
+import { locationHandlers } from './locations.js';
+import { OperationStore } from './operations.js';
+import {
+  type EmulatorLogger,
+  type KmsEmulatorOptions,
+  parseEmulatorOptions,
+  type ResolvedEmulatorOptions,
+} from './options.js';
+import { Quota } from './quota.js';
+import { RequestLog, type RequestLogEntry } from './request-log.js';
+import {
+  type CallContext,
+  RpcError,
+  type RpcHandler,
+  type RpcMessage,
+  type ServiceHandlers,
+  StatusCode,
+} from './rpc.js';
+import { StateFile } from './state-file.js';
+import { encodeStatusDetails, loadWireDefinitions, type WireDefinitions } from './wire.js';
+
+/** A running emulator. */
+export interface KmsEmulator extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  /** `HOST:PORT`, for `KMS_EMULATOR_HOST` and the `emulatorHost` option. */
+  readonly endpoint: string;
+  readonly requests: RequestLog;
+  readonly faults: FaultInjector;
+  /** Makes the next versions that are generated fail with this reason, until it is called with undefined. */
+  failGeneration(reason: string | undefined): void;
+  /** Stops at once, also with calls under way. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a local Cloud KMS. It is for tests and development: keys are in plain memory (and, with a state file, on disk).
+ * @throws TypeError for options that are not usable, and the error of the socket when the address cannot be had.
+ */
+export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promise<KmsEmulator> {
+  const resolved = parseEmulatorOptions(options);
+  const wire = loadWireDefinitions();
+  const { clock } = resolved;
+  const operations = new OperationStore(wire);
+  const service = new KmsService({
+    clock,
+    operations,
+    asymmetricGenerationMs: resolved.asymmetricGenerationMs,
+    hsmGenerationMs: resolved.hsmGenerationMs,
+  });
+  const iam = new IamPolicies((name) => service.resourceExists(name));
+  const state =
+    resolved.stateFile === undefined ? undefined : new StateFile(resolved.stateFile, { kms: service, iam });
+  await state?.load();
+  const pipeline = new Pipeline(resolved, wire, state);
+  const server = new Server({
+    'grpc.max_concurrent_streams': resolved.maxConcurrentStreams,
+    'grpc.max_receive_message_length': 4_194_304,
+  });
+  const handlers = new Map<string, ServiceHandlers>([
+    ['google.cloud.kms.v1.KeyManagementService', service.handlers],
+    ['google.iam.v1.IAMPolicy', iam.handlers],
+    ['google.cloud.location.Locations', locationHandlers],
+    ['google.longrunning.Operations', operations.handlers],
+  ]);
+  for (const [name, definition] of wire.services)
+    server.addService(definition, pipeline.implement(definition, handlers.get(name) ?? {}));
+
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const listener = createServer((socket) => {
+    pipeline.sockets.set(`${socket.remoteAddress}:${socket.remotePort}`, socket);
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    socket.on('close', () => pipeline.sockets.delete(peer));
+    injector.injectConnection(socket);
+  });
+  const address = await listen(listener, resolved);
+  resolved.logger.warn(
+    { address: address.port },
+    'a2a-kms emulator: no place for real keys, they are in plain memory',
+  );
+  const endpoint = `${resolved.host.includes(':') ? `[${resolved.host}]` : resolved.host}:${address.port}`;
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= stop(listener, server, pipeline);
+    return closing;
+  };
+  return {
+    host: resolved.host,
+    port: address.port,
+    endpoint,
+    requests: pipeline.requests,
+    faults: pipeline.faults,
+    failGeneration: (reason) => service.failGeneration(reason),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function listen(listener: NetServer, options: ResolvedEmulatorOptions): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen(options.port, options.host, () => {
+      const address = listener.address();
+      if (address === null || typeof address === 'string')
+        reject(new TypeError('the emulator listens on TCP only'));
+      else resolve(address);
+    });
+  });
+}
+
+async function stop(listener: NetServer, server: Server, pipeline: Pipeline): Promise<void> {
+  const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+  pipeline.stop();
+  server.forceShutdown();
+  for (const socket of pipeline.sockets.values()) socket.destroy();
+  await closed;
+}
+
+type Call = ServerUnaryCall<RpcMessage, RpcMessage>;
+
+class Pipeline {
+  readonly requests = new RequestLog();
+  readonly faults = new FaultInjector();
+  /** Open connections by the address of their peer. */
+  readonly sockets = new Map<string, Socket>();
+  readonly #options: ResolvedEmulatorOptions;
+  readonly #logger: EmulatorLogger;
+  readonly #quota: Quota;
+  readonly #wire: WireDefinitions;
+  readonly #state: StateFile | undefined;
+  readonly #timers = new Set<NodeJS.Timeout>();
+
+  constructor(options: ResolvedEmulatorOptions, wire: WireDefinitions, state: StateFile | undefined) {
+    this.#options = options;
+    this.#logger = options.logger;
+    this.#quota = new Quota(options.quota, options.clock);
+    this.#wire = wire;
+    this.#state = state;
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  implement(
+    definition: ServiceDefinition,
+    handlers: ServiceHandlers,
+  ): Record<string, (call: Call, callback: sendUnaryData<RpcMessage>) => void> {
+    return Object.fromEntries(
+      Object.entries(definition).map(([rpc]) => {
+        const handler: RpcHandler = handlers[rpc] ?? unimplemented(rpc);
+        return [
+          rpc,
+          (call: Call, callback: sendUnaryData<RpcMessage>) =>
+            void this.#serve(rpc, handler, { call, callback }),
+        ];
+      }),
+    );
+  }
+
+  async #serve(
+    rpc: string,
+    handler: RpcHandler,
+    wire: { readonly call: Call; readonly callback: sendUnaryData<RpcMessage> },
+  ): Promise<void> {
+    const { call, callback } = wire;
+    const entry: RequestLogEntry = {
+      rpc,
+      request: call.request,
+      metadata: toMap(call.metadata),
+      status: undefined,
+    };
+    this.requests.add(entry);
+    const fault = this.faults.match(rpc, call.request);
+    try {
+      if (fault?.delayMs !== undefined) await this.#wait(fault.delayMs);
+      if (fault !== undefined && !fault.applyAfterExecution && this.#strike(fault, call)) return;
+      this.#quota.take(rpc, resourceOf(call.request));
+      const request = fault?.corrupt === 'request' ? corruptRequest(call.request) : call.request;
+      const response = await handler(request, this.#context(rpc, entry));
+      await this.#state?.save();
+      if (fault?.applyAfterExecution && this.#strike(fault, call)) return;
+      const corrupt = fault?.corrupt;
+      entry.status = 'OK';
+      callback(
+        null,
+        corrupt === undefined || corrupt === 'request' ? response : corruptResponse(response, corrupt),
+      );
+    } catch (error) {
+      const failure = error instanceof RpcError ? error : this.#unexpected(rpc, error);
+      entry.status = failure.status;
+      callback(this.#toStatus(failure), null);
+    }
+  }
+
+  /** Lets the fault happen. True if there will be no answer. */
+  #strike(fault: FaultRule, call: Call): boolean {
+    if (fault.hang) return true;
+    if (fault.dropConnection) {
+      this.sockets.get(call.getPeer())?.destroy();
+      return true;
+    }
+    if (fault.status !== undefined) {
+      const { code, message = `injected ${code}`, details } = fault.status;
+      throw new RpcError(code, message, details);
+    }
+    return false;
+  }
+
+  #context(rpc: string, entry: RequestLogEntry): CallContext {
+    const { clock, hsmLatencyMs } = this.#options;
+    return {
+      method: rpc,
+      clock,
+      metadata: entry.metadata,
+      delayForHsm: () => (hsmLatencyMs === 0 ? Promise.resolve() : this.#wait(hsmLatencyMs)),
+    };
+  }
+
+  #wait(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        resolve();
+      }, delayMs);
+      this.#timers.add(timer);
+    });
+  }
+
+  #unexpected(rpc: string, error: unknown): RpcError {
+    this.#logger.error(
+      { rpc, error: error instanceof Error ? error.stack : String(error) },
+      'the emulator failed',
+    );
+    return new RpcError(
+      'INTERNAL',
+      `The emulator failed: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+
+  #toStatus(error: RpcError): {
+    readonly code: number;
+    readonly details: string;
+    readonly metadata: Metadata;
+  } {
+    const metadata = new Metadata();
+    const code = StatusCode[error.status];
+    const { message, details } = error;
+    if (details.length > 0)
+      metadata.set('grpc-status-details-bin', encodeStatusDetails(this.#wire, { code, message, details }));
+    return { code, details: message, metadata };
+  }
+}
+
+function unimplemented(rpc: string): RpcHandler {
+  return () => {
+    throw new RpcError('UNIMPLEMENTED', `The emulator does not implement ${rpc}.`);
+  };
+}
+
+function toMap(metadata: Metadata): ReadonlyMap<string, string> {
+  return new Map(Object.entries(metadata.getMap()).map(([name, value]) => [name, value.toString()]));
+}
+
+/** The resource a request is about, by the fields Cloud KMS requests name it in. */
+function resourceOf(request: RpcMessage): string {
+  for (const field of ['name', 'parent', 'resource', 'location']) {
+    const value = request[field];
+    if (typeof value === 'string' && value !== '') return value;
+  }
+  for (const field of ['cryptoKey', 'cryptoKeyVersion']) {
+    const value = request[field];
+    if (typeof value === 'object' && value !== null) return String(Reflect.get(value, 'name'));
+  }
+  return '';
+}
