@@ -3,33 +3,13 @@
  * here is a cache, and any process with the same configuration finds the same agents.
  */
 
-import { LRUCache } from 'lru-cache';
-import { z } from 'zod';
-import { type A2AKeyExchangeConfig, parseAgentConfig, type ResolvedAgentConfig } from './config.js';
-import {
-  AgentKeyNotFoundError,
-  type ErrorContext,
-  InvalidArgumentError,
-  KeySpecMismatchError,
-  NotFoundError,
-  UnsupportedAlgorithmError,
-} from './errors.js';
-import {
-  type AgentId,
-  agentKeyId,
-  agentKeyLabels,
-  agentKeyRoleLabel,
-  agentOfLabels,
-  parseAgentId,
-} from './keys/agent-key-name.js';
-import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from './keys/algorithm-alias.js';
-import {
-  algorithmsOf,
-  findAlgorithm,
-  type ProtectionLevel,
-  type SigningAlgorithm,
-  type SigningAlgorithmEntry,
-} from './keys/algorithms.js';
+import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
+import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
+import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
+import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
+import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
+import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
+import { type AgentId, agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type {
   CallOptions,
   KeyMetadata,
@@ -38,17 +18,6 @@ import type {
   SignatureDetails,
 } from './keys/key-provider.js';
 import { KMSClient } from './kms/kms-client.js';
-
-/** What a new agent's key should be, where it differs from the configuration. */
-export interface AgentKeyOptions extends CallOptions {
-  /** `ecdsa-p384`, `ecdsa-p256`, `ed25519`, or the Cloud KMS name of a signing algorithm. */
-  readonly algorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
-  readonly protectionLevel?: ProtectionLevel | undefined;
-  /** Your own labels; names that begin with `a2a-` are this library's. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Seconds, 86,400 to 10,368,000; default 2,592,000 (30 days). Cannot be changed later. */
-  readonly destroyScheduledDurationSeconds?: number | undefined;
-}
 
 /** An agent as it stands in the key ring. */
 export interface AgentSummary {
@@ -69,22 +38,6 @@ export interface AgentDescription extends AgentSummary {
   readonly versions: readonly KeyVersionMetadata[];
 }
 
-const OWN_LABEL_PREFIX = 'a2a-';
-const SEEN_LABEL = 'a2a-seen';
-
-const agentKeyOptions = z.strictObject({
-  algorithm: z.string().optional(),
-  protectionLevel: z.enum(['HSM', 'SOFTWARE']).optional(),
-  labels: z
-    .record(z.string(), z.string())
-    .refine(
-      (labels) => !Object.keys(labels).some((label) => label.startsWith(OWN_LABEL_PREFIX)),
-      `must not begin with ${OWN_LABEL_PREFIX}`,
-    )
-    .optional(),
-  destroyScheduledDurationSeconds: z.number().optional(),
-});
-
 /**
  * Keys for agents: made in an HSM, used by agent id.
  *
@@ -101,48 +54,42 @@ const agentKeyOptions = z.strictObject({
 export class A2AKeyExchange {
   /** The keys behind the agents, for everything that is not about an agent: other keys, encryption, versions. */
   readonly keys: KeyProvider;
-  readonly #config: ResolvedAgentConfig;
-  /** Agents whose key was looked up and is theirs by its labels. */
-  readonly #keyNames: LRUCache<string, string>;
-  readonly #generating = new Map<string, Promise<string>>();
+  /** Master keys, endorsements of agents' keys, and encryption to agents. */
+  readonly hierarchy: KeyHierarchy;
+  readonly #ensureMasters: boolean;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
     const { kms, agents } = parseAgentConfig(config);
-    this.#config = agents;
-    this.#keyNames = new LRUCache({ max: agents.maxCachedAgents });
+    const { defaultAlgorithm, hierarchy, ...rest } = agents;
     this.keys = new KMSClient(kms);
+    this.hierarchy = new KeyHierarchy(this.keys, {
+      ...rest,
+      defaultAlgorithm: defaultAlgorithm.name,
+      ...(hierarchy && {
+        rootAlgorithm: hierarchy.rootAlgorithm,
+        masterProtectionLevel: hierarchy.protectionLevel,
+        endorsementValiditySeconds: hierarchy.endorsementValiditySeconds,
+      }),
+    });
+    this.#ensureMasters = hierarchy !== undefined;
   }
 
-  /** Makes sure that the key ring exists. */
+  /** Makes sure that the key ring exists and, with `hierarchy` in the configuration, the master keys. */
   async initialize(options?: CallOptions): Promise<void> {
-    await this.keys.initialize(options);
+    if (this.#ensureMasters) await this.hierarchy.initialize(options);
+    else await this.keys.initialize(options);
   }
 
   /**
    * Gives the agent a signing key, or finds the one it has, and returns its resource name, which every method that takes
-   * a key id accepts.
+   * a key id accepts. With purpose `both` the agent gets an encryption key too; with `encryption` only that one, and its
+   * name is what is returned.
    * @throws UnsupportedAlgorithmError before any call, when the protection level has no such algorithm.
    * @throws KeySpecMismatchError when the agent has a key of another algorithm or protection level.
    */
-  async generateAgentKey(agentId: string, options: AgentKeyOptions = {}): Promise<string> {
-    const context = { operation: 'generateAgentKey', resource: `agent ${JSON.stringify(agentId)}` };
-    const agent = requireAgentId(context, agentId);
-    const { signal, timeoutMs, ...rest } = options;
-    const spec = this.#keySpec(context, agent, rest);
-    const generate = async (): Promise<string> => {
-      const { name } = await this.keys.generateKey(spec, { signal, timeoutMs });
-      this.#keyNames.set(agent, name);
-      return name;
-    };
-    // A caller with a deadline or signal of its own must not decide over the others.
-    if (signal !== undefined || timeoutMs !== undefined) return generate();
-    const flight = JSON.stringify([agent, rest]);
-    const running = this.#generating.get(flight);
-    if (running !== undefined) return running;
-    const started = generate().finally(() => this.#generating.delete(flight));
-    this.#generating.set(flight, started);
-    return started;
+  async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
+    return (await this.hierarchy.generateAgentKeys(agentId, options)).name;
   }
 
   /** Signs a message as the agent. ECDSA signatures are DER. */
@@ -180,6 +127,25 @@ export class A2AKeyExchange {
     );
   }
 
+  /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */
+  encryptForAgent(
+    recipient: Recipient,
+    plaintext: Uint8Array,
+    options?: EncryptForAgentOptions,
+  ): Promise<string> {
+    return this.hierarchy.encryptForAgent(recipient, plaintext, options);
+  }
+
+  /** Opens a JWE that was encrypted to the agent; its content key is unwrapped in the HSM. */
+  decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
+    return this.hierarchy.decryptAsAgent(agentId, jwe, options);
+  }
+
+  /** The tree of keys with their versions, states and what is due when. */
+  describeHierarchy(options?: DescribeHierarchyOptions): Promise<HierarchyDescription> {
+    return this.hierarchy.describeHierarchy(options);
+  }
+
   /** Makes a new version of the agent's key and uses it from now on. Signatures made before keep verifying. */
   rotateAgentKey(agentId: string, options?: CallOptions): Promise<KeyMetadata> {
     return this.#withKey('rotateAgentKey', agentId, options, (keyName) =>
@@ -191,7 +157,7 @@ export class A2AKeyExchange {
   async listAgents(options?: CallOptions): Promise<readonly AgentSummary[]> {
     const keys = await this.keys.listKeys({ ...options, labels: agentKeyRoleLabel('signing') });
     return keys.flatMap((key) => {
-      const agentId = agentOf(key);
+      const agentId = ownerOf(key, 'signing');
       return agentId === undefined ? [] : [toSummary(agentId, key)];
     });
   }
@@ -200,7 +166,7 @@ export class A2AKeyExchange {
   async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
     const context = { operation: 'describeAgent', resource: `agent ${JSON.stringify(agentId)}` };
     const agent = requireAgentId(context, agentId);
-    const key = await this.#lookUp(context, agent, options);
+    const key = await this.hierarchy.agentKeys.lookUp(context, agent, 'signing', options);
     const versions = await this.keys.listKeyVersions(key.name, options);
     return { ...toSummary(agent, key), keyVersion: key.primary, versions };
   }
@@ -214,46 +180,6 @@ export class A2AKeyExchange {
     await this.close();
   }
 
-  #keySpec(context: ErrorContext, agent: AgentId, options: Omit<AgentKeyOptions, keyof CallOptions>) {
-    const parsed = agentKeyOptions.safeParse(options);
-    if (!parsed.success) {
-      const problems = parsed.error.issues.map((issue) =>
-        issue.code === 'unrecognized_keys'
-          ? `${issue.keys.join(', ')} is not an option`
-          : `${issue.path.map(String).join('.')}: ${issue.message}`,
-      );
-      throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
-    }
-    const {
-      algorithm,
-      protectionLevel = this.#config.protectionLevel,
-      labels = {},
-      destroyScheduledDurationSeconds,
-    } = parsed.data;
-    const entry =
-      algorithm === undefined ? this.#config.defaultAlgorithm : signingAlgorithm(context, algorithm);
-    if (!entry.protectionLevels.includes(protectionLevel)) {
-      throw new UnsupportedAlgorithmError(
-        context,
-        `Cloud KMS has no ${protectionLevel} form of ${entry.name} today${protectionLevel === 'HSM' ? `; it works with protectionLevel "SOFTWARE", which has to be asked for by name and puts the private key outside of any HSM` : ''}.`,
-        algorithmsOf('ASYMMETRIC_SIGN', protectionLevel),
-      );
-    }
-    return {
-      name: agentKeyId(agent, 'signing'),
-      purpose: entry.purpose,
-      algorithm: entry.name,
-      protectionLevel,
-      labels: { ...labels, ...agentKeyLabels(agent, 'signing'), [SEEN_LABEL]: this.#today() },
-      destroyScheduledDurationSeconds,
-    };
-  }
-
-  /** The date in UTC as yyyymmdd. */
-  #today(): string {
-    return new Date(this.#config.clock.now()).toISOString().slice(0, 10).replaceAll('-', '');
-  }
-
   async #withKey<T>(
     operation: string,
     agentId: string,
@@ -262,56 +188,8 @@ export class A2AKeyExchange {
   ): Promise<T> {
     const context = { operation, resource: `agent ${JSON.stringify(agentId)}` };
     const agent = requireAgentId(context, agentId);
-    const known = this.#keyNames.get(agent);
-    return use(known ?? (await this.#lookUp(context, agent, options)).name);
+    return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));
   }
-
-  /** Reads the agent's key and makes sure by its labels that it is this agent's. */
-  async #lookUp(
-    context: ErrorContext,
-    agent: AgentId,
-    options: CallOptions | undefined,
-  ): Promise<KeyMetadata> {
-    let key: KeyMetadata;
-    try {
-      key = await this.keys.getKey(agentKeyId(agent, 'signing'), options);
-    } catch (cause) {
-      if (cause instanceof NotFoundError)
-        throw new AgentKeyNotFoundError({ ...context, attempts: cause.attempts, cause }, agent);
-      throw cause;
-    }
-    const owner = agentOf(key);
-    if (owner !== agent) {
-      throw new KeySpecMismatchError(context, [
-        { field: 'agent', expected: agent, actual: owner ?? 'not named in its labels' },
-      ]);
-    }
-    this.#keyNames.set(agent, key.name);
-    return key;
-  }
-}
-
-function requireAgentId(context: ErrorContext, agentId: string): AgentId {
-  const parsed = parseAgentId(agentId);
-  if (!parsed.ok) throw new InvalidArgumentError(context, parsed.problem);
-  return parsed.value;
-}
-
-function signingAlgorithm(context: ErrorContext, name: string): SigningAlgorithmEntry {
-  const entry = findAlgorithm(resolveAlgorithmAlias(name));
-  if (entry?.purpose === 'ASYMMETRIC_SIGN') return entry;
-  throw new UnsupportedAlgorithmError(
-    context,
-    `${JSON.stringify(name)} is not a signing algorithm.`,
-    algorithmsOf('ASYMMETRIC_SIGN'),
-  );
-}
-
-/** Whose signing key it is, if its labels and its name agree. */
-function agentOf(key: KeyMetadata): AgentId | undefined {
-  const owner = agentOfLabels(key.labels);
-  if (owner?.role !== 'signing') return undefined;
-  return key.name.endsWith(`/${agentKeyId(owner.agentId, 'signing')}`) ? owner.agentId : undefined;
 }
 
 function toSummary(agentId: AgentId, key: KeyMetadata): AgentSummary {

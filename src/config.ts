@@ -24,6 +24,11 @@ const KEY_RING_ID = /^[a-zA-Z0-9_-]{1,63}$/;
 const HOST = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(?::[0-9]{1,5})?$/;
 const HOST_AND_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+):[0-9]{1,5}$/;
 
+/** 30 days. */
+export const ENDORSEMENT_VALIDITY_DEFAULT_SECONDS = 2_592_000;
+/** 397 days, about the longest that web browsers took a certificate for. */
+export const ENDORSEMENT_VALIDITY_MAX_SECONDS = 34_300_800;
+
 const milliseconds = (defaultMs: number) =>
   z
     .int('a whole number of milliseconds is required')
@@ -126,7 +131,29 @@ const agentShape = {
     .default('EC_SIGN_P384_SHA384'),
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
   maxCachedAgents: count(10_000, 10_000_000),
+  hierarchy: z
+    .strictObject({
+      rootAlgorithm: z
+        .string('must be an algorithm name')
+        .refine(
+          (name) => endorsingAlgorithms().includes(resolveAlgorithmAlias(name)),
+          `must be ecdsa-p256, ecdsa-p384, ed25519 or one of ${endorsingAlgorithms().join(', ')}`,
+        )
+        .default('EC_SIGN_P384_SHA384'),
+      protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
+      endorsementValiditySeconds: z
+        .int('whole seconds are required')
+        .min(1, 'at least 1 second is required')
+        .max(ENDORSEMENT_VALIDITY_MAX_SECONDS, 'at most 34,300,800 seconds (397 days) are possible')
+        .default(ENDORSEMENT_VALIDITY_DEFAULT_SECONDS),
+    })
+    .optional(),
 } as const;
+
+/** The algorithms that have a name in JOSE, which endorsements are written in. */
+function endorsingAlgorithms(): readonly string[] {
+  return algorithmsOf('ASYMMETRIC_SIGN').filter((name) => 'joseName' in (findAlgorithm(name) ?? {}));
+}
 
 const kmsSchema = z.strictObject(kmsShape, 'must be an object with projectId, locationId and keyRingId');
 const agentSchema = z.strictObject(
@@ -215,6 +242,17 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
   readonly protectionLevel?: ProtectionLevel | undefined;
   /** Agents whose key name is remembered. Default 10,000. */
   readonly maxCachedAgents?: number | undefined;
+  /** Has `initialize` make sure of the master keys: the root that endorses agents' keys, and the key-encryption key. */
+  readonly hierarchy?:
+    | {
+        /** Default `ecdsa-p384`. */
+        readonly rootAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
+        /** Of the master keys. Default `HSM`. `SOFTWARE` only when asked for by name. */
+        readonly protectionLevel?: ProtectionLevel | undefined;
+        /** How long an endorsement is valid. Seconds, default 2,592,000 (30 days), at most 34,300,800 (397 days). */
+        readonly endorsementValiditySeconds?: number | undefined;
+      }
+    | undefined;
 }
 
 /** Where the calls go. */
@@ -245,6 +283,14 @@ export interface ResolvedAgentConfig {
   readonly defaultAlgorithm: SigningAlgorithmEntry;
   readonly protectionLevel: ProtectionLevel;
   readonly maxCachedAgents: number;
+  /** Absent: `initialize` leaves the master keys alone. */
+  readonly hierarchy?:
+    | {
+        readonly rootAlgorithm: SigningAlgorithm;
+        readonly protectionLevel: ProtectionLevel;
+        readonly endorsementValiditySeconds: number;
+      }
+    | undefined;
   readonly clock: Clock;
 }
 
@@ -276,7 +322,7 @@ export function parseAgentConfig(
   if (!parsed.success) {
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
   }
-  const { defaultAlgorithm, protectionLevel, maxCachedAgents, ...kms } = parsed.data;
+  const { defaultAlgorithm, protectionLevel, maxCachedAgents, hierarchy, ...kms } = parsed.data;
   const problems = [...endpointProblems(kms, environment)];
   const entry = findAlgorithm(resolveAlgorithmAlias(defaultAlgorithm));
   if (entry?.purpose !== 'ASYMMETRIC_SIGN') {
@@ -291,9 +337,29 @@ export function parseAgentConfig(
       problem: `${entry.name} does not exist in protection level ${protectionLevel}; use one of ${algorithmsOf('ASYMMETRIC_SIGN', protectionLevel).join(', ')}`,
     });
   }
+  const resolvedHierarchy = resolveHierarchy(hierarchy, problems);
   if (problems.length > 0) throw new InvalidConfigError(problems);
   const clock = kms.clock ?? systemClock;
-  return { kms, agents: { defaultAlgorithm: entry, protectionLevel, maxCachedAgents, clock } };
+  const agents = { defaultAlgorithm: entry, protectionLevel, maxCachedAgents, clock };
+  return { kms, agents: { ...agents, ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }) } };
+}
+
+type ParsedHierarchy = z.output<typeof agentSchema>['hierarchy'];
+
+function resolveHierarchy(
+  parsed: ParsedHierarchy,
+  problems: ConfigProblem[],
+): ResolvedAgentConfig['hierarchy'] {
+  if (parsed === undefined) return undefined;
+  const root = findAlgorithm(resolveAlgorithmAlias(parsed.rootAlgorithm));
+  if (root?.purpose !== 'ASYMMETRIC_SIGN' || !root.protectionLevels.includes(parsed.protectionLevel)) {
+    problems.push({
+      field: 'hierarchy.rootAlgorithm',
+      problem: `does not exist in protection level ${parsed.protectionLevel}`,
+    });
+    return undefined;
+  }
+  return { ...parsed, rootAlgorithm: root.name };
 }
 
 function toProblems(error: z.ZodError): ConfigProblem[] {

@@ -184,12 +184,12 @@ export class AgentKeyNotFoundError extends A2AKmsError {
   readonly code = 'AGENT_KEY_NOT_FOUND';
   readonly agentId: string;
 
-  constructor(context: ErrorContext, agentId: string) {
+  constructor(context: ErrorContext, agentId: string, role: 'signing' | 'encryption' = 'signing') {
     super(
       sentence(
         context,
-        `agent ${JSON.stringify(agentId)} has no key in this key ring.`,
-        'Create it with generateAgentKey.',
+        `agent ${JSON.stringify(agentId)} has no ${role} key in this key ring.`,
+        `Create it with generateAgentKey${role === 'encryption' ? ' and purpose "encryption" or "both"' : ''}.`,
       ),
       context,
     );
@@ -336,6 +336,103 @@ export class DecryptionFailedError extends A2AKmsError {
   }
 }
 
+/** A JSON Web Key is not one this library works with: damaged, private, of another algorithm, or too small. */
+export class InvalidJwkError extends A2AKmsError {
+  readonly code = 'INVALID_JWK';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(
+      sentence(context, `the key is not usable: ${problem}`, 'Ask its owner for the public key again.'),
+      context,
+    );
+  }
+}
+
+/** A JWS was refused. */
+export class JwsVerificationError extends A2AKmsError {
+  readonly code = 'JWS_VERIFICATION_FAILED';
+  /** The check that failed; nothing of the JWS may be believed, whichever it was. */
+  readonly check: 'format' | 'size' | 'algorithm' | 'critical-header' | 'type' | 'signature';
+
+  constructor(context: ErrorContext, check: JwsVerificationError['check'], problem: string) {
+    super(
+      sentence(context, `refused (${check}): ${problem}`, 'Discard it, or ask its sender for another.'),
+      context,
+    );
+    this.check = check;
+  }
+}
+
+/** An endorsement does not show that the key is the agent's. */
+export class EndorsementError extends A2AKmsError {
+  readonly code = 'ENDORSEMENT_REJECTED';
+  /** The check that failed. */
+  readonly check:
+    | 'format'
+    | 'size'
+    | 'algorithm'
+    | 'critical-header'
+    | 'type'
+    | 'root-key'
+    | 'signature'
+    | 'not-yet-valid'
+    | 'expired'
+    | 'agent'
+    | 'key'
+    | 'key-algorithm';
+
+  constructor(context: ErrorContext, check: EndorsementError['check'], problem: string) {
+    super(
+      sentence(
+        context,
+        `the endorsement was refused (${check}): ${problem}`,
+        'Do not use the key for the agent; ask the agent for a current endorsement.',
+      ),
+      context,
+    );
+    this.check = check;
+  }
+}
+
+/** A JWE was refused before its key was unwrapped: no call was made. */
+export class InvalidJweError extends A2AKmsError {
+  readonly code = 'INVALID_JWE';
+  /** The check that failed. */
+  readonly check: 'format' | 'size' | 'algorithm' | 'critical-header' | 'compression';
+
+  constructor(context: ErrorContext, check: InvalidJweError['check'], problem: string) {
+    super(
+      sentence(
+        context,
+        `refused (${check}): ${problem}`,
+        'Have it made as a compact JWE with RSA-OAEP-256 and A256GCM.',
+      ),
+      context,
+    );
+    this.check = check;
+  }
+}
+
+/** A message names a key that is not among the agent's ENABLED versions: of another agent, retired, or destroyed. */
+export class UnknownKeyIdError extends A2AKmsError {
+  readonly code = 'UNKNOWN_KEY_ID';
+  /** The `kid` of the message, shortened. */
+  readonly keyId: string;
+
+  constructor(context: ErrorContext, keyId: string) {
+    const shown = keyId.slice(0, 100);
+    super(
+      sentence(
+        context,
+        `no ENABLED version of the key has the id ${JSON.stringify(shown)}.`,
+        'Have it encrypted with the current public key, or enable the retired version.',
+      ),
+      context,
+    );
+    this.keyId = shown;
+  }
+}
+
 /** The client was closed before the call, or while it ran. */
 export class ClientClosedError extends A2AKmsError {
   readonly code = 'CLIENT_CLOSED';
@@ -385,5 +482,10 @@ export type ErrorCode =
   | 'ABORTED'
   | 'INTEGRITY'
   | 'DECRYPTION_FAILED'
+  | 'INVALID_JWK'
+  | 'JWS_VERIFICATION_FAILED'
+  | 'ENDORSEMENT_REJECTED'
+  | 'INVALID_JWE'
+  | 'UNKNOWN_KEY_ID'
   | 'CLIENT_CLOSED'
   | 'SERVICE_ERROR';

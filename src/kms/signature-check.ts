@@ -9,7 +9,7 @@ import type { PublicKey } from './public-keys.js';
 
 /** Whether the signature over the message is by the key. Curves that are slow in OpenSSL are verified off the event loop. */
 export function verifySignature(
-  key: PublicKey,
+  key: Pick<PublicKey, 'algorithm' | 'material'>,
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean | Promise<boolean> {

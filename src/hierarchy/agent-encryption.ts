@@ -1,0 +1,91 @@
+/**
+ * Encryption to an agent: made here with its public key, opened with a content key that only the HSM can unwrap. `kid`
+ * names the version, so a rotation leaves what is under way readable.
+ */
+
+import type { Clock } from '../clock.js';
+import { DecryptionFailedError, type ErrorContext } from '../errors.js';
+import { encryptCompactJwe, type JweOptions, openJwe, parseCompactJwe } from '../identity/jwe.js';
+import type { JosePublicKey, PublicKeyInput } from '../identity/jwk.js';
+import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { Operation } from '../kms/operation.js';
+import { type AgentKeys, requireAgentId } from './agent-keys.js';
+import type { VersionKeys } from './version-keys.js';
+
+/** Of everything a call may have to look up besides its one decryption; each RPC has the provider's deadline too. */
+const TIMEOUT_MS = 60_000;
+
+export interface EncryptForAgentOptions extends CallOptions, JweOptions {}
+
+/** Whom to encrypt to: an agent of this key ring by its id, or anybody by their public key. */
+export type Recipient = string | Exclude<PublicKeyInput, string | Uint8Array>;
+
+export interface AgentEncryptionContext {
+  readonly provider: KeyProvider;
+  readonly agentKeys: AgentKeys;
+  readonly versionKeys: VersionKeys;
+  readonly clock: Clock;
+}
+
+/** Encrypts as compact JWE. No call for a public key, nor for an agent whose key in use is known. */
+export async function encryptFor(
+  { agentKeys, versionKeys }: AgentEncryptionContext,
+  recipient: Recipient,
+  plaintext: Uint8Array,
+  options: EncryptForAgentOptions = {},
+): Promise<string> {
+  const { typ, cty, ...callOptions } = options;
+  if (typeof recipient !== 'string') return encryptCompactJwe(recipient, plaintext, { typ, cty });
+  const context = contextOf('encryptForAgent', recipient);
+  const agent = requireAgentId(context, recipient);
+  const keyName = await agentKeys.nameOf(context, agent, 'encryption', callOptions);
+  const { key } = await versionKeys.current(context, keyName, callOptions);
+  return encryptCompactJwe(key, plaintext, { typ, cty });
+}
+
+/** Opens a compact JWE with the agent's key: one decryption in the HSM. */
+export async function decryptAs(
+  services: AgentEncryptionContext,
+  agentId: string,
+  jwe: string,
+  options: CallOptions = {},
+): Promise<Buffer> {
+  const context = contextOf('decryptAsAgent', agentId);
+  const agent = requireAgentId(context, agentId);
+  const parsed = parseCompactJwe(context, jwe);
+  const operation = new Operation({
+    name: context.operation,
+    resource: context.resource,
+    timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+    clock: services.clock,
+    signal: options.signal,
+  });
+  return operation.run(async ({ signal }) => {
+    const keyName = await services.agentKeys.nameOf(context, agent, 'encryption', { signal });
+    // Without kid only the version in use is tried: going through all would cost a decryption for each.
+    const { keyVersion, key } =
+      parsed.kid === undefined
+        ? await services.versionKeys.current(context, keyName, { signal })
+        : await services.versionKeys.versionOf(context, keyName, parsed.kid);
+    requireModulusSize(context, key, parsed.encryptedKey);
+    const contentKey = await services.provider.decrypt(keyVersion, parsed.encryptedKey, { signal });
+    try {
+      return openJwe(context, parsed, contentKey);
+    } finally {
+      contentKey.fill(0);
+    }
+  });
+}
+
+/** RSA ciphertexts have the size of the modulus (RFC 8017 section 7.1.1): others are wrong without asking the HSM. */
+function requireModulusSize(context: ErrorContext, key: JosePublicKey, encryptedKey: Uint8Array): void {
+  const { key: type } = key.algorithm;
+  if (type.kind === 'rsa' && encryptedKey.length !== type.modulusBits / 8) {
+    throw new DecryptionFailedError(context);
+  }
+}
+
+const contextOf = (operation: string, agentId: string): ErrorContext => ({
+  operation,
+  resource: `agent ${JSON.stringify(agentId)}`,
+});

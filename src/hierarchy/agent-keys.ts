@@ -1,0 +1,121 @@
+/**
+ * The keys of agents by agent id and role. The key ring is the registry: a key is an agent's if its name and its labels
+ * say so, and what is remembered here is a cache of names that were checked.
+ */
+
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../clock.js';
+import {
+  AgentKeyNotFoundError,
+  type ErrorContext,
+  InvalidArgumentError,
+  KeySpecMismatchError,
+  NotFoundError,
+} from '../errors.js';
+import {
+  type AgentId,
+  type AgentKeyRole,
+  agentKeyId,
+  agentKeyLabels,
+  agentOfLabels,
+  parseAgentId,
+} from '../keys/agent-key-name.js';
+import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import type { RoleKeySpec } from './agent-key-spec.js';
+
+const SEEN_LABEL = 'a2a-seen';
+
+export interface AgentKeysOptions {
+  readonly clock: Clock;
+  readonly maxCachedAgents: number;
+}
+
+export class AgentKeys {
+  readonly #provider: KeyProvider;
+  readonly #clock: Clock;
+  /** Full names of keys that are their agent's by name and labels, by key id. */
+  readonly #names: LRUCache<string, string>;
+  readonly #generating = new Map<string, Promise<KeyMetadata>>();
+
+  constructor(provider: KeyProvider, options: AgentKeysOptions) {
+    this.#provider = provider;
+    this.#clock = options.clock;
+    this.#names = new LRUCache({ max: options.maxCachedAgents });
+  }
+
+  /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
+  async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions): Promise<KeyMetadata> {
+    const generate = async (): Promise<KeyMetadata> => {
+      const { role, labels, ...rest } = spec;
+      const name = agentKeyId(agent, role);
+      const own = { ...agentKeyLabels(agent, role), [SEEN_LABEL]: this.#today() };
+      const key = await this.#provider.generateKey({ ...rest, name, labels: { ...labels, ...own } }, options);
+      this.#names.set(name, key.name);
+      return key;
+    };
+    // A caller with a deadline or signal of its own must not decide over the others.
+    if (options.signal !== undefined || options.timeoutMs !== undefined) return generate();
+    const flight = JSON.stringify([agent, spec]);
+    const running = this.#generating.get(flight);
+    if (running !== undefined) return running;
+    const started = generate().finally(() => this.#generating.delete(flight));
+    this.#generating.set(flight, started);
+    return started;
+  }
+
+  /** Full name of the agent's key; one read when it is not known yet. */
+  async nameOf(
+    context: ErrorContext,
+    agent: AgentId,
+    role: AgentKeyRole,
+    options?: CallOptions,
+  ): Promise<string> {
+    const known = this.#names.get(agentKeyId(agent, role));
+    return known ?? (await this.lookUp(context, agent, role, options)).name;
+  }
+
+  /** Reads the agent's key and makes sure by its labels that it is this agent's. */
+  async lookUp(
+    context: ErrorContext,
+    agent: AgentId,
+    role: AgentKeyRole,
+    options?: CallOptions,
+  ): Promise<KeyMetadata> {
+    const keyId = agentKeyId(agent, role);
+    let key: KeyMetadata;
+    try {
+      key = await this.#provider.getKey(keyId, options);
+    } catch (cause) {
+      if (cause instanceof NotFoundError)
+        throw new AgentKeyNotFoundError({ ...context, attempts: cause.attempts, cause }, agent, role);
+      throw cause;
+    }
+    const owner = ownerOf(key, role);
+    if (owner !== agent) {
+      throw new KeySpecMismatchError(context, [
+        { field: 'agent', expected: agent, actual: owner ?? 'not named in its labels' },
+      ]);
+    }
+    this.#names.set(keyId, key.name);
+    return key;
+  }
+
+  /** The date in UTC as yyyymmdd. */
+  #today(): string {
+    return new Date(this.#clock.now()).toISOString().slice(0, 10).replaceAll('-', '');
+  }
+}
+
+/** @throws InvalidArgumentError for what cannot be an agent's id. */
+export function requireAgentId(context: ErrorContext, agentId: unknown): AgentId {
+  const parsed = parseAgentId(agentId);
+  if (!parsed.ok) throw new InvalidArgumentError(context, parsed.problem);
+  return parsed.value;
+}
+
+/** Whose key of that role it is, if its labels and its name agree. */
+export function ownerOf(key: KeyMetadata, role: AgentKeyRole): AgentId | undefined {
+  const owner = agentOfLabels(key.labels);
+  if (owner?.role !== role) return undefined;
+  return key.name.endsWith(`/${agentKeyId(owner.agentId, role)}`) ? owner.agentId : undefined;
+}

@@ -1,0 +1,118 @@
+/** The tree of keys in a key ring as it stands: masters, agents, versions, states and what is due when. */
+
+import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import { MASTER_KEY_IDS } from '../keys/master-key-name.js';
+import { ownerOf } from './agent-keys.js';
+
+/** Keys that are read at once. */
+const READ_CONCURRENCY = 8;
+
+/** A key with its versions. */
+export interface DescribedKey {
+  /** Full CryptoKey name. */
+  readonly name: string;
+  readonly role: 'root' | 'kek' | 'signing' | 'encryption';
+  readonly algorithm: string;
+  readonly protectionLevel: string;
+  readonly createTime: Date;
+  /** Full name of the version in use; undefined when none is usable. */
+  readonly keyVersion: string | undefined;
+  /** All versions, in ascending order of their numbers; `destroyTime` says when one that is scheduled will be destroyed. */
+  readonly versions: readonly KeyVersionMetadata[];
+  /** When Cloud KMS rotates the key by itself; only a key-encryption key with a rotation schedule has it. */
+  readonly nextRotationTime?: Date;
+  readonly rotationPeriodSeconds?: number;
+}
+
+/** An agent and its keys. */
+export interface DescribedAgent {
+  readonly agentId: string;
+  readonly signing?: DescribedKey;
+  readonly encryption?: DescribedKey;
+}
+
+/** The tree: the root endorses the agents' keys, the key-encryption key wraps data keys (which Cloud KMS does not know of). */
+export interface HierarchyDescription {
+  readonly root: DescribedKey | undefined;
+  readonly kek: DescribedKey | undefined;
+  /** In order of their ids. */
+  readonly agents: readonly DescribedAgent[];
+}
+
+export interface DescribeHierarchyOptions extends CallOptions {
+  /** Only these agents. Reading an agent's key takes three calls, so a large key ring is better described in parts. */
+  readonly agentIds?: readonly string[] | undefined;
+}
+
+type Owned =
+  | { readonly role: 'root'; readonly key: KeyMetadata }
+  | { readonly role: 'kek'; readonly key: KeyMetadata }
+  | { readonly role: 'signing' | 'encryption'; readonly agentId: string; readonly key: KeyMetadata };
+
+export async function describeKeys(
+  provider: KeyProvider,
+  options: DescribeHierarchyOptions = {},
+): Promise<HierarchyDescription> {
+  const { agentIds, ...callOptions } = options;
+  const owned = (await provider.listKeys(callOptions))
+    .flatMap(toOwned)
+    .filter((entry) => !('agentId' in entry) || agentIds === undefined || agentIds.includes(entry.agentId));
+  let root: DescribedKey | undefined;
+  let kek: DescribedKey | undefined;
+  const agents = new Map<string, DescribedAgent>();
+  for (let start = 0; start < owned.length; start += READ_CONCURRENCY) {
+    const batch = owned.slice(start, start + READ_CONCURRENCY);
+    const described = await Promise.all(batch.map((entry) => describeKey(provider, entry, callOptions)));
+    for (const [index, entry] of batch.entries()) {
+      const key = described[index];
+      if (key === undefined) continue;
+      if (entry.role === 'root') root = key;
+      else if (entry.role === 'kek') kek = key;
+      else {
+        const { agentId, role } = entry;
+        agents.set(agentId, { ...(agents.get(agentId) ?? { agentId }), [role]: key });
+      }
+    }
+  }
+  return { root, kek, agents: [...agents.values()].toSorted(byId) };
+}
+
+/** By code units, the same order on every machine. */
+const byId = (a: DescribedAgent, b: DescribedAgent): number => (a.agentId < b.agentId ? -1 : 1);
+
+/** What the key is in the hierarchy by its name and labels; other keys of the key ring are none of its. */
+function toOwned(key: KeyMetadata): readonly Owned[] {
+  for (const role of ['root', 'kek'] as const) {
+    if (key.name.endsWith(`/${MASTER_KEY_IDS[role]}`) && key.labels['a2a-role'] === role)
+      return [{ role, key }];
+  }
+  for (const role of ['signing', 'encryption'] as const) {
+    const agentId = ownerOf(key, role);
+    if (agentId !== undefined) return [{ role, agentId, key }];
+  }
+  return [];
+}
+
+async function describeKey(
+  provider: KeyProvider,
+  { role, key: { name } }: Owned,
+  options: CallOptions,
+): Promise<DescribedKey> {
+  // Listings leave out the version in use of asymmetric keys.
+  const [key, versions] = await Promise.all([
+    provider.getKey(name, options),
+    provider.listKeyVersions(name, options),
+  ]);
+  const { algorithm, protectionLevel, createTime, primary, nextRotationTime, rotationPeriodSeconds } = key;
+  return {
+    name,
+    role,
+    algorithm,
+    protectionLevel,
+    createTime,
+    keyVersion: primary,
+    versions,
+    ...(nextRotationTime && { nextRotationTime }),
+    ...(rotationPeriodSeconds && { rotationPeriodSeconds }),
+  };
+}

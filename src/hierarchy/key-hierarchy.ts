@@ -1,0 +1,283 @@
+/**
+ * `KeyHierarchy`: two master keys in the HSM, the agents' keys that the root endorses, and the data keys that the
+ * key-encryption key wraps. It works on any `KeyProvider` and holds nothing but caches.
+ */
+
+import { z } from 'zod';
+import { type Clock, systemClock } from '../clock.js';
+import { ENDORSEMENT_VALIDITY_DEFAULT_SECONDS, ENDORSEMENT_VALIDITY_MAX_SECONDS } from '../config.js';
+import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
+import { issueEndorsement } from '../identity/endorsement.js';
+import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
+import type { PublicJwk } from '../identity/jwk.js';
+import type { AgentKeyRole } from '../keys/agent-key-name.js';
+import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
+import { algorithmsOf, type ProtectionLevel, type SigningAlgorithm } from '../keys/algorithms.js';
+import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import { MASTER_KEY_IDS, masterKeyLabels } from '../keys/master-key-name.js';
+import {
+  type AgentEncryptionContext,
+  decryptAs,
+  type EncryptForAgentOptions,
+  encryptFor,
+  type Recipient,
+} from './agent-encryption.js';
+import { type AgentKeyOptions, agentKeySpecs, type RoleKeySpec, signingAlgorithm } from './agent-key-spec.js';
+import { AgentKeys, requireAgentId } from './agent-keys.js';
+import { type DescribeHierarchyOptions, describeKeys, type HierarchyDescription } from './describe.js';
+import { VersionKeys } from './version-keys.js';
+
+/** All optional. */
+export interface KeyHierarchyOptions {
+  /** Of the root key. Default `ecdsa-p384`. */
+  readonly rootAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
+  /** Of the master keys. Default `HSM`; `SOFTWARE` only when asked for by name. */
+  readonly masterProtectionLevel?: ProtectionLevel | undefined;
+  /** How long an endorsement is valid, in seconds. Default 2,592,000 (30 days), at most 34,300,800 (397 days). */
+  readonly endorsementValiditySeconds?: number | undefined;
+  /** What agents' signing keys are, unless asked for otherwise. Default `ecdsa-p384`. */
+  readonly defaultAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
+  /** Of the agents' keys. Default `HSM`. */
+  readonly protectionLevel?: ProtectionLevel | undefined;
+  /** Agents whose key names are remembered, and versions whose public keys are. Default 10,000. */
+  readonly maxCachedAgents?: number | undefined;
+  /** Default: the real one. For tests. */
+  readonly clock?: Clock | undefined;
+}
+
+/** The keys that everything else hangs on. */
+export interface MasterKeys {
+  /** Signs endorsements. */
+  readonly root: KeyMetadata;
+  /** Wraps data keys. */
+  readonly kek: KeyMetadata;
+}
+
+/** The keys that were made for an agent, or found. */
+export interface AgentKeySet {
+  /** Full name of the signing key; of the encryption key where only that one was asked for. */
+  readonly name: string;
+  readonly signing?: KeyMetadata;
+  readonly encryption?: KeyMetadata;
+}
+
+export interface EndorseOptions extends CallOptions {
+  /** Which of the agent's keys. Default `signing`. */
+  readonly role?: AgentKeyRole | undefined;
+  /** In place of the configured one, in seconds. */
+  readonly validitySeconds?: number | undefined;
+}
+
+const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM');
+const schema = z.strictObject({
+  rootAlgorithm: z.string().default('EC_SIGN_P384_SHA384'),
+  masterProtectionLevel: level,
+  endorsementValiditySeconds: z
+    .int()
+    .min(1)
+    .max(ENDORSEMENT_VALIDITY_MAX_SECONDS)
+    .default(ENDORSEMENT_VALIDITY_DEFAULT_SECONDS),
+  defaultAlgorithm: z.string().default('EC_SIGN_P384_SHA384'),
+  protectionLevel: level,
+  maxCachedAgents: z.int().min(1).max(10_000_000).default(10_000),
+  clock: z.custom<Clock>().optional(),
+});
+
+/**
+ * Master keys, agents' keys, endorsements and encryption to agents.
+ *
+ * @example
+ * ```ts
+ * const hierarchy = new KeyHierarchy(kmsClient);
+ * const { kek } = await hierarchy.initialize();
+ * await hierarchy.generateAgentKeys('invoice-bot', { purpose: 'both' });
+ * const endorsement = await hierarchy.endorseAgentKey('invoice-bot');
+ * const jwe = await hierarchy.encryptForAgent('invoice-bot', Buffer.from('10 EUR'));
+ * await hierarchy.decryptAsAgent('invoice-bot', jwe); // 10 EUR
+ * ```
+ */
+export class KeyHierarchy {
+  /** The agents' keys by agent id and role. */
+  readonly agentKeys: AgentKeys;
+  readonly #provider: KeyProvider;
+  readonly #options: z.output<typeof schema>;
+  readonly #clock: Clock;
+  readonly #versionKeys: VersionKeys;
+  readonly #services: AgentEncryptionContext;
+
+  /** @throws InvalidArgumentError naming every option that is wrong; UnsupportedAlgorithmError. */
+  constructor(provider: KeyProvider, options: KeyHierarchyOptions = {}) {
+    const context = { operation: 'KeyHierarchy', resource: 'options' };
+    const parsed = schema.safeParse(options);
+    if (!parsed.success) {
+      const problems = parsed.error.issues.map(
+        ({ path, message }) => `${path.map(String).join('.')} ${message}`,
+      );
+      throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+    }
+    this.#provider = provider;
+    this.#options = parsed.data;
+    requireJose(context, signingAlgorithm(context, this.#options.rootAlgorithm).name);
+    signingAlgorithm(context, this.#options.defaultAlgorithm);
+    const { clock = systemClock, maxCachedAgents } = this.#options;
+    this.#clock = clock;
+    this.agentKeys = new AgentKeys(provider, { clock, maxCachedAgents: 2 * maxCachedAgents });
+    this.#versionKeys = new VersionKeys(provider, { clock, maxCachedKeys: 2 * maxCachedAgents });
+    const [agentKeys, versionKeys] = [this.agentKeys, this.#versionKeys];
+    this.#services = { provider, agentKeys, versionKeys, clock };
+  }
+
+  /** Key id of the root signing key. */
+  get rootKeyId(): string {
+    return MASTER_KEY_IDS.root;
+  }
+
+  /** Key id of the key-encryption key, for an `EnvelopeCipher`. */
+  get kekKeyId(): string {
+    return MASTER_KEY_IDS.kek;
+  }
+
+  /** Makes sure that the key ring and the master keys exist; safe when several processes do it at once. */
+  async initialize(options: CallOptions = {}): Promise<MasterKeys> {
+    await this.#provider.initialize(options);
+    const context = { operation: 'initialize', resource: MASTER_KEY_IDS.root };
+    const protectionLevel = this.#options.masterProtectionLevel;
+    const [root, kek] = await Promise.all([
+      this.#provider.generateKey(
+        {
+          name: MASTER_KEY_IDS.root,
+          purpose: 'ASYMMETRIC_SIGN',
+          algorithm: signingAlgorithm(context, this.#options.rootAlgorithm).name,
+          protectionLevel,
+          labels: masterKeyLabels('root'),
+        },
+        options,
+      ),
+      this.#provider.generateKey(
+        {
+          name: MASTER_KEY_IDS.kek,
+          purpose: 'ENCRYPT_DECRYPT',
+          algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
+          protectionLevel,
+          labels: masterKeyLabels('kek'),
+        },
+        options,
+      ),
+    ]);
+    return { root, kek };
+  }
+
+  /**
+   * Gives the agent its keys, or finds the ones it has.
+   * @throws UnsupportedAlgorithmError before any call, when the protection level has no such algorithm.
+   * @throws KeySpecMismatchError when the agent has a key of another algorithm or protection level.
+   */
+  async generateAgentKeys(agentId: string, options: AgentKeyOptions = {}): Promise<AgentKeySet> {
+    const context = contextOf('generateAgentKey', agentId);
+    const agent = requireAgentId(context, agentId);
+    const { signal, timeoutMs, ...wanted } = options;
+    const { protectionLevel } = this.#options;
+    const defaultAlgorithm = signingAlgorithm(context, this.#options.defaultAlgorithm);
+    const [first, ...others] = agentKeySpecs(context, wanted, { defaultAlgorithm, protectionLevel });
+    const generate = (spec: RoleKeySpec): Promise<KeyMetadata> =>
+      this.agentKeys.generate(agent, spec, { signal, timeoutMs });
+    const keys = await Promise.all([generate(first), ...others.map(generate)]);
+    const byRole = new Map([first, ...others].map(({ role }, index) => [role, keys[index]]));
+    const [signing, encryption] = [byRole.get('signing'), byRole.get('encryption')];
+    return { name: keys[0].name, ...(signing && { signing }), ...(encryption && { encryption }) };
+  }
+
+  /**
+   * Makes a new version of the agent's encryption key and has everybody encrypt to it from now on. Older versions keep
+   * decrypting until they are disabled.
+   */
+  async rotateEncryptionKey(agentId: string, options: CallOptions = {}): Promise<KeyMetadata> {
+    const context = contextOf('rotateEncryptionKey', agentId);
+    const agent = requireAgentId(context, agentId);
+    const name = await this.agentKeys.nameOf(context, agent, 'encryption', options);
+    return this.#provider.rotateKey(name, options);
+  }
+
+  /** The agent's public key in use, as JWK. */
+  async getAgentJwk(
+    agentId: string,
+    options: CallOptions & { readonly role?: AgentKeyRole | undefined } = {},
+  ): Promise<PublicJwk> {
+    const { role = 'signing', ...callOptions } = options;
+    const context = contextOf('getAgentJwk', agentId);
+    const name = await this.agentKeys.nameOf(context, requireAgentId(context, agentId), role, callOptions);
+    return (await this.#versionKeys.current(context, name, callOptions)).key.jwk;
+  }
+
+  /**
+   * The root's public keys: of the version in use and of older ENABLED ones, newest first. Who verifies endorsements gets
+   * them on a way of their own, once.
+   */
+  async getRootJwks(options?: CallOptions): Promise<readonly PublicJwk[]> {
+    const context = { operation: 'getRootJwks', resource: MASTER_KEY_IDS.root };
+    const enabled = await this.#versionKeys.enabled(context, MASTER_KEY_IDS.root, options);
+    return enabled.map(({ key }) => key.jwk);
+  }
+
+  /**
+   * Has the root say that the agent's key in use is the agent's: one signature in the HSM. Publish the endorsement with
+   * the key, and make a new one before it expires and after each rotation.
+   */
+  async endorseAgentKey(agentId: string, options: EndorseOptions = {}): Promise<string> {
+    const {
+      role = 'signing',
+      validitySeconds = this.#options.endorsementValiditySeconds,
+      ...callOptions
+    } = options;
+    const context = contextOf('endorseAgentKey', agentId);
+    const agent = requireAgentId(context, agentId);
+    const name = await this.agentKeys.nameOf(context, agent, role, callOptions);
+    const { keyVersion, key } = await this.#versionKeys.current(context, name, callOptions);
+    const clock = this.#clock;
+    return issueEndorsement(this.#provider, MASTER_KEY_IDS.root, {
+      ...{ agentId: agent, key, keyVersion, validitySeconds, clock },
+      ...callOptions,
+    });
+  }
+
+  /**
+   * Encrypts to an agent as compact JWE (RSA-OAEP-256, A256GCM), in this process. Without any call for a JWK, and for an
+   * agent of this key ring as soon as its key in use is known.
+   * @param recipient an agent id, or a public RSA key as JWK.
+   * @throws DataTooLargeError above 16 MiB; InvalidJwkError when the JWK is not such a key.
+   */
+  encryptForAgent(
+    recipient: Recipient,
+    plaintext: Uint8Array,
+    options?: EncryptForAgentOptions,
+  ): Promise<string> {
+    return encryptFor(this.#services, recipient, plaintext, options);
+  }
+
+  /**
+   * Opens a JWE that was encrypted to the agent: the content key is unwrapped in the HSM by the version that `kid` names.
+   * @throws InvalidJweError before any call; UnknownKeyIdError; DecryptionFailedError.
+   */
+  decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
+    return decryptAs(this.#services, agentId, jwe, options);
+  }
+
+  /** The tree of keys with their versions, states and what is due when. Keys that are not this library's are left out. */
+  describeHierarchy(options?: DescribeHierarchyOptions): Promise<HierarchyDescription> {
+    return describeKeys(this.#provider, options);
+  }
+}
+
+function requireJose(context: ErrorContext, algorithm: SigningAlgorithm): void {
+  if (findJoseAlgorithm(algorithm) !== undefined) return;
+  throw new UnsupportedAlgorithmError(
+    context,
+    `JOSE has no name for ${algorithm}, so it cannot sign endorsements.`,
+    algorithmsOf('ASYMMETRIC_SIGN').filter((name) => findJoseAlgorithm(name) !== undefined),
+  );
+}
+
+const contextOf = (operation: string, agentId: string): ErrorContext => ({
+  operation,
+  resource: `agent ${JSON.stringify(agentId)}`,
+});

@@ -1,0 +1,159 @@
+/**
+ * Public keys of key versions as JWKs, and from a thumbprint back to its version. A version's key never changes, so only
+ * the list of versions is ever read again, and a stranger who makes up key ids cannot make that happen often.
+ */
+
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../clock.js';
+import {
+  type ErrorContext,
+  FailedPreconditionError,
+  UnknownKeyIdError,
+  UnsupportedAlgorithmError,
+} from '../errors.js';
+import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
+import { type JosePublicKey, parsePublicKey } from '../identity/jwk.js';
+import { algorithmsOf, isKeyAlgorithm } from '../keys/algorithms.js';
+import type { CallOptions, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+
+/**
+ * Reads of the list of versions for key ids that are not in it, for one key: so many at once, and one more each time the
+ * interval has passed. A rotation by another process takes one; what a stranger can cause stays far below the quota.
+ */
+const REFRESH_BURST = 5;
+const REFRESH_INTERVAL_MS = 10_000;
+/** Public keys that are fetched at once, so that a key with many versions does not take all streams. */
+const FETCH_CONCURRENCY = 4;
+/** Versions of a key that can be named by thumbprint; the newest count. */
+const MAX_VERSIONS = 256;
+
+/** A version by its full name, and its public key. */
+export interface VersionKey {
+  readonly keyVersion: string;
+  readonly key: JosePublicKey;
+}
+
+interface Directory {
+  /** By thumbprint. */
+  readonly versions: ReadonlyMap<string, VersionKey>;
+  /** Reads that are left, at the time of the latest read. */
+  readonly allowance: number;
+  readonly loadedAt: number;
+}
+
+export class VersionKeys {
+  readonly #provider: KeyProvider;
+  readonly #clock: Clock;
+  readonly #keys: LRUCache<string, JosePublicKey>;
+  readonly #directories: LRUCache<string, Directory>;
+  readonly #loading = new Map<string, Promise<Directory>>();
+
+  constructor(provider: KeyProvider, options: { readonly clock: Clock; readonly maxCachedKeys: number }) {
+    this.#provider = provider;
+    this.#clock = options.clock;
+    this.#keys = new LRUCache({ max: options.maxCachedKeys });
+    this.#directories = new LRUCache({ max: options.maxCachedKeys });
+  }
+
+  /** The public key of the version that a key id means now, and the version's full name. */
+  async current(context: ErrorContext, keyId: string, options?: CallOptions): Promise<VersionKey> {
+    const { keyVersion, algorithm } = await this.#provider.resolveKeyVersion(keyId, options);
+    return { keyVersion, key: await this.keyOf(context, { keyVersion, algorithm }, options) };
+  }
+
+  /** The public key of a version. */
+  async keyOf(
+    context: ErrorContext,
+    version: { readonly keyVersion: string; readonly algorithm: string },
+    options?: CallOptions,
+  ): Promise<JosePublicKey> {
+    const { keyVersion, algorithm } = version;
+    const known = this.#keys.get(keyVersion);
+    if (known !== undefined) return known;
+    const entry = findJoseAlgorithm(algorithm);
+    if (entry === undefined) {
+      throw new UnsupportedAlgorithmError(
+        context,
+        `JOSE has no name for ${algorithm}.`,
+        algorithmsOf('ASYMMETRIC_SIGN').filter((name) => findJoseAlgorithm(name) !== undefined),
+      );
+    }
+    const pem = await this.#provider.getPublicKey(keyVersion, options);
+    const key = parsePublicKey(context, pem, { algorithm: entry.joseName });
+    this.#keys.set(keyVersion, key);
+    return key;
+  }
+
+  /** The public keys of a key's ENABLED versions, newest first. */
+  async enabled(context: ErrorContext, keyId: string, options?: CallOptions): Promise<readonly VersionKey[]> {
+    const versions = (await this.#provider.listKeyVersions(keyId, options))
+      .filter(isUsable)
+      .toReversed()
+      .slice(0, MAX_VERSIONS);
+    const keys: VersionKey[] = [];
+    for (let start = 0; start < versions.length; start += FETCH_CONCURRENCY) {
+      const batch = versions
+        .slice(start, start + FETCH_CONCURRENCY)
+        .map((version) => this.#ifStillEnabled(context, version, options));
+      keys.push(...(await Promise.all(batch)).flat());
+    }
+    return keys;
+  }
+
+  /**
+   * The ENABLED version whose thumbprint is `kid`.
+   * @throws UnknownKeyIdError when there is none.
+   */
+  async versionOf(context: ErrorContext, keyName: string, kid: string): Promise<VersionKey> {
+    const directory = this.#directories.get(keyName);
+    const known = directory?.versions.get(kid);
+    if (known !== undefined) return known;
+    const allowance = this.#allowanceOf(directory);
+    if (allowance < 1) throw new UnknownKeyIdError(context, kid);
+    const found = (await this.#load(context, keyName, allowance - 1)).versions.get(kid);
+    if (found === undefined) throw new UnknownKeyIdError(context, kid);
+    return found;
+  }
+
+  /** A version may be disabled after it was listed; its public key cannot be read then. */
+  async #ifStillEnabled(
+    context: ErrorContext,
+    { name: keyVersion, algorithm }: KeyVersionMetadata,
+    options: CallOptions | undefined,
+  ): Promise<readonly VersionKey[]> {
+    try {
+      return [{ keyVersion, key: await this.keyOf(context, { keyVersion, algorithm }, options) }];
+    } catch (error) {
+      if (error instanceof FailedPreconditionError) return [];
+      throw error;
+    }
+  }
+
+  #allowanceOf(directory: Directory | undefined): number {
+    if (directory === undefined) return REFRESH_BURST;
+    const refilled = (this.#clock.now() - directory.loadedAt) / REFRESH_INTERVAL_MS;
+    return Math.min(REFRESH_BURST, directory.allowance + refilled);
+  }
+
+  /** One load for any number of callers, with the provider's own deadlines: a caller who leaves takes nobody along. */
+  #load(context: ErrorContext, keyName: string, allowance: number): Promise<Directory> {
+    const running = this.#loading.get(keyName);
+    if (running !== undefined) return running;
+    const load = async (): Promise<Directory> => {
+      const enabled = await this.enabled(context, keyName);
+      const directory = {
+        versions: new Map(enabled.map((version) => [version.key.thumbprint, version])),
+        allowance,
+        loadedAt: this.#clock.now(),
+      };
+      this.#directories.set(keyName, directory);
+      return directory;
+    };
+    const started = load().finally(() => this.#loading.delete(keyName));
+    this.#loading.set(keyName, started);
+    return started;
+  }
+}
+
+const isUsable = ({ state, algorithm }: KeyVersionMetadata): boolean =>
+  state === 'ENABLED' && isKeyAlgorithm(algorithm) && findJoseAlgorithm(algorithm) !== undefined;
