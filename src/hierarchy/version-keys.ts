@@ -79,7 +79,7 @@ export class VersionKeys {
       );
     }
     const pem = await this.#provider.getPublicKey(keyVersion, options);
-    const key = parsePublicKey(context, pem, { algorithm: entry.joseName });
+    const key = parsePublicKey(context, pem, { keyAlgorithm: entry.name });
     this.#keys.set(keyVersion, key);
     return key;
   }

@@ -46,6 +46,16 @@ export interface JosePublicKey {
 /** A JWK of anybody; its members are checked, not believed. */
 export interface JwkLike {
   readonly kty?: unknown;
+  readonly kid?: unknown;
+  readonly alg?: unknown;
+  readonly use?: unknown;
+  readonly key_ops?: unknown;
+  readonly crv?: unknown;
+  readonly x?: unknown;
+  readonly y?: unknown;
+  readonly n?: unknown;
+  readonly e?: unknown;
+  readonly pub?: unknown;
 }
 
 /** A public key in any of its forms: a JWK, a PEM (`PUBLIC KEY`), a KeyObject, or one that was parsed before. */
@@ -56,6 +66,8 @@ export interface ExpectedKey {
   /** JOSE name; needed for an RSA key that does not name its algorithm. */
   readonly algorithm?: string | undefined;
   readonly use?: 'sig' | 'enc' | undefined;
+  /** Cloud KMS name, which says the size of an RSA key too. */
+  readonly keyAlgorithm?: KeyAlgorithm | undefined;
 }
 
 const parsedKeys = new WeakSet<object>();
@@ -73,7 +85,7 @@ export function toPublicJwk(
   const context = { operation: 'toPublicJwk', resource: algorithm };
   const entry = findJoseAlgorithm(algorithm);
   if (entry === undefined) throw new InvalidJwkError(context, `JOSE has no name for ${algorithm}.`);
-  const { jwk } = parsePublicKey(context, publicKey, { algorithm: entry.joseName, use: useOf(entry) });
+  const { jwk } = parsePublicKey(context, publicKey, { keyAlgorithm: entry.name });
   return entry.key.kind === 'okp' && options.ed25519Name ? { ...jwk, alg: options.ed25519Name } : jwk;
 }
 
@@ -87,8 +99,8 @@ export function parsePublicKey(
   expected: ExpectedKey = {},
 ): JosePublicKey {
   if (typeof input === 'object' && input !== null && isParsed(input)) {
-    checkExpected(context, input.algorithm, expected);
-    return input;
+    if (isExpected(input.algorithm, expected)) return input;
+    throw new InvalidJwkError(context, algorithmProblem(undefined, { expected, attributes: input.jwk }));
   }
   const attributes = isJwk(input) ? readAttributes(context, input) : {};
   const read = readMaterial(input);
@@ -96,9 +108,8 @@ export function parsePublicKey(
   const { members, shape, material } = read.value;
   const candidates = algorithmsForKey(shape).filter(
     (entry) =>
-      (expected.algorithm === undefined || isCalled(entry, expected.algorithm)) &&
+      isExpected(entry, expected) &&
       (attributes.alg === undefined || isCalled(entry, attributes.alg)) &&
-      (expected.use === undefined || useOf(entry) === expected.use) &&
       (attributes.use === undefined || useOf(entry) === attributes.use),
   );
   const [algorithm, ambiguous] = candidates;
@@ -194,10 +205,12 @@ function readAttributes(context: ErrorContext, jwk: Readonly<Record<string, unkn
   return { ...(kid && { kid }), ...(alg !== undefined && { alg }), ...(use !== undefined && { use }) };
 }
 
-function checkExpected(context: ErrorContext, algorithm: JoseAlgorithm, expected: ExpectedKey): void {
-  const other = expected.algorithm !== undefined && !isCalled(algorithm, expected.algorithm);
-  if (!other && (expected.use === undefined || expected.use === useOf(algorithm))) return;
-  throw new InvalidJwkError(context, algorithmProblem(undefined, { expected, attributes: {} }));
+function isExpected(entry: JoseAlgorithm, { algorithm, use, keyAlgorithm }: ExpectedKey): boolean {
+  return (
+    (algorithm === undefined || isCalled(entry, algorithm)) &&
+    (use === undefined || useOf(entry) === use) &&
+    (keyAlgorithm === undefined || entry.name === keyAlgorithm)
+  );
 }
 
 function algorithmProblem(
@@ -208,7 +221,7 @@ function algorithmProblem(
   if (found !== undefined) {
     return 'it can be used with several algorithms; name the one in the JWK (alg) or in the options.';
   }
-  const named = [expected.algorithm, expected.use, attributes.alg, attributes.use]
+  const named = [expected.keyAlgorithm, expected.algorithm, expected.use, attributes.alg, attributes.use]
     .filter((name) => name !== undefined)
     .map((name) => JSON.stringify(name.slice(0, 50)));
   return `a key of its type and size is not one for ${[...new Set(named)].join(' and ') || 'any known algorithm'}.`;
