@@ -175,14 +175,17 @@ describe('A2AKeyExchange', () => {
     ).rejects.toMatchObject({ code: 'UNSUPPORTED_ALGORITHM' });
   });
 
-  it.each(['signMessage', 'getPublicKey', 'rotateAgentKey', 'describeAgent', 'verifyMessage'] as const)(
-    '%s says that an agent has no key',
-    async (method) => {
-      const call = exchange[method]('nobody', message, message as never);
-      await expect(call).rejects.toBeInstanceOf(AgentKeyNotFoundError);
-      await expect(call).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND', agentId: 'nobody' });
-    },
-  );
+  it.each([
+    ['signMessage', () => exchange.signMessage('nobody', message)],
+    ['verifyMessage', () => exchange.verifyMessage('nobody', message, message)],
+    ['getPublicKey', () => exchange.getPublicKey('nobody')],
+    ['rotateAgentKey', () => exchange.rotateAgentKey('nobody')],
+    ['describeAgent', () => exchange.describeAgent('nobody')],
+  ])('%s says that an agent has no key', async (operation, call) => {
+    const result = call();
+    await expect(result).rejects.toBeInstanceOf(AgentKeyNotFoundError);
+    await expect(result).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND', agentId: 'nobody', operation });
+  });
 
   it('refuses an agent id that is not in normalisation form C, before any call', async () => {
     emulator.requests.clear();

@@ -123,15 +123,22 @@ const RESPONSE_PAYLOADS: readonly (readonly [payload: string, checksum: string])
   ['sharedSecret', 'sharedSecretCrc32c'],
 ];
 
+/** Unset bytes are empty on the wire. */
+const isPayload = (value: unknown): boolean =>
+  value instanceof Uint8Array ? value.length > 0 : value !== undefined && value !== null;
+
 /** The request with a byte of its payload changed. */
 export function corruptRequest(request: RpcMessage): RpcMessage {
-  const field = REQUEST_PAYLOADS.find((name) => request[name] !== undefined && request[name] !== null);
+  const field = REQUEST_PAYLOADS.find((name) => isPayload(request[name]));
   return field === undefined ? request : { ...request, [field]: flip(request[field]) };
 }
 
 /** The answer, damaged as the rule says. */
 export function corruptResponse(response: RpcMessage, corruption: Corruption): RpcMessage {
-  if (corruption === 'name') return { ...response, name: `${String(response['name'])}0` };
+  // Of a resource whose name begins the same: `key1` becomes `key10`.
+  if (corruption === 'name') {
+    return { ...response, name: String(response['name']).replace(/\/cryptoKeys\/[^/]+/, '$&0') };
+  }
   if (corruption === 'protection-level') {
     return { ...response, protectionLevel: response['protectionLevel'] === 'HSM' ? 'SOFTWARE' : 'HSM' };
   }

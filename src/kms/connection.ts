@@ -32,6 +32,7 @@ export class KmsConnection {
   readonly #options: ConnectionOptions;
   readonly #channels: Channel[] = [];
   readonly #queue = new Set<(channel: Channel) => void>();
+  readonly #calls = new Set<ClientUnaryCall>();
   #opening: Promise<void> | undefined;
   #metadata: MetadataConstructor | undefined;
   #closed = false;
@@ -104,19 +105,22 @@ export class KmsConnection {
         { deadline },
         (error: ServiceError | null, response: RpcResponse<Name>) => {
           options.signal.removeEventListener('abort', cancel);
+          this.#calls.delete(call);
           if (error === null) resolve(response);
           else reject(error);
         },
       );
+      this.#calls.add(call);
       const cancel = (): void => call.cancel();
       if (options.signal.aborted) cancel();
       else options.signal.addEventListener('abort', cancel, { once: true });
     });
   }
 
-  /** Closes all channels. Calls under way are cancelled by their owner before. */
+  /** Cancels the calls under way and closes all channels. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const call of this.#calls) call.cancel();
     await this.#opening?.catch(() => {});
     const channels = this.#channels.splice(0);
     await Promise.all(channels.map((channel) => channel.client.close()));

@@ -91,6 +91,7 @@ export class RpcCaller {
     } catch (error) {
       // The operation's own end is what cancelled the call: its error is the one to report.
       operation.signal.throwIfAborted();
+      if (this.#closed) throw new ClientClosedError(operation.context(error));
       operation.lastFailure = error;
       return { failure: toRpcFailure(error) };
     } finally {
