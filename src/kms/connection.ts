@@ -9,6 +9,7 @@
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import type { ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
 import type { KmsEndpoint } from '../config.js';
+import type { Operation } from './operation.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 
 export interface ConnectionOptions {
@@ -81,12 +82,12 @@ export class KmsConnection {
     this.#serveQueue();
   }
 
-  /** Makes one attempt of one RPC. Aborting the signal cancels it on the wire. */
+  /** Makes one attempt of one RPC. It is cancelled on the wire when the operation ends before. */
   send<Name extends RpcName>(
     channel: Channel,
     rpc: Name,
     request: RpcRequest<Name>,
-    options: { readonly routing: string; readonly timeoutMs: number; readonly signal: AbortSignal },
+    options: { readonly routing: string; readonly timeoutMs: number; readonly operation: Operation },
   ): Promise<RpcResponse<Name>> {
     return new Promise((resolve, reject) => {
       const method = channel.stub[rpc];
@@ -98,22 +99,25 @@ export class KmsConnection {
       metadata.set('x-goog-request-params', options.routing);
       // The gRPC deadline is wall-clock time by its own definition, whatever clock drives this library.
       const deadline = Date.now() + options.timeoutMs;
-      const call: ClientUnaryCall = method.call(
-        channel.stub,
-        request,
-        metadata,
-        { deadline },
-        (error: ServiceError | null, response: RpcResponse<Name>) => {
-          options.signal.removeEventListener('abort', cancel);
-          this.#calls.delete(call);
-          if (error === null) resolve(response);
-          else reject(error);
-        },
-      );
+      const { operation } = options;
+      const onAnswer = (error: ServiceError | null, response: RpcResponse<Name>): void => {
+        operation.offEnd(cancel);
+        this.#calls.delete(call);
+        if (error === null) resolve(response);
+        else reject(error);
+      };
+      // gRPC records the stack of every call, at a tenth of its cost; errors of this library have a stack of their own.
+      const { stackTraceLimit } = Error;
+      Error.stackTraceLimit = 0;
+      let call: ClientUnaryCall;
+      try {
+        call = method.call(channel.stub, request, metadata, { deadline }, onAnswer);
+      } finally {
+        Error.stackTraceLimit = stackTraceLimit;
+      }
       this.#calls.add(call);
       const cancel = (): void => call.cancel();
-      if (options.signal.aborted) cancel();
-      else options.signal.addEventListener('abort', cancel, { once: true });
+      operation.onEnd(cancel);
     });
   }
 

@@ -33,7 +33,9 @@ export class Operation {
   lastFailure: unknown;
   readonly #timeoutMs: number;
   readonly #callerSignal: AbortSignal | undefined;
-  readonly #controller = new AbortController();
+  /** Told when the operation ends before its work does. A signal of its own for each call would cost more than the call. */
+  readonly #endListeners = new Set<() => void>();
+  #endError: A2AKmsError | undefined;
   #deadlineAt: number;
   #pausedAt: number | undefined;
   #cancelTimer: CancelTimer | undefined;
@@ -48,11 +50,6 @@ export class Operation {
     this.#deadlineAt = options.clock.now() + options.timeoutMs;
   }
 
-  /** Aborted when the deadline passes or the caller aborts; whatever the operation started listens to it. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
   /** Milliseconds left; never below 0. */
   get remainingMs(): number {
     return Math.max(0, this.#deadlineAt - this.clock.now());
@@ -65,24 +62,50 @@ export class Operation {
 
   /**
    * Runs the work and settles with it, with the deadline or with the caller's abort, whichever comes first. Work that is
-   * still running then is told by `signal`, and its outcome is dropped.
+   * still running then is told (`onEnd`), and its outcome is dropped.
    */
-  async run<T>(work: (operation: Operation) => Promise<T>): Promise<T> {
+  run<T>(work: (operation: Operation) => Promise<T>): Promise<T> {
     const caller = this.#callerSignal;
-    if (caller?.aborted) throw new OperationAbortedError(this.context(caller.reason));
+    if (caller?.aborted) return Promise.reject(new OperationAbortedError(this.context(caller.reason)));
     const onAbort = (): void => this.#fail(new OperationAbortedError(this.context(caller?.reason)));
     caller?.addEventListener('abort', onAbort, { once: true });
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        this.#reject = reject;
-        this.#arm();
-        work(this).then(resolve, reject);
-      });
-    } finally {
+    const settled = (): void => {
       this.#reject = undefined;
       this.#cancelTimer?.();
       caller?.removeEventListener('abort', onAbort);
-    }
+    };
+    return new Promise<T>((resolve, reject) => {
+      this.#reject = (error) => {
+        settled();
+        reject(error);
+      };
+      this.#arm();
+      work(this).then(
+        (value) => {
+          settled();
+          resolve(value);
+        },
+        (error: unknown) => {
+          settled();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** Calls `listener` once if the deadline passes or the caller aborts while the work runs; at once if that has happened. */
+  onEnd(listener: () => void): void {
+    if (this.#endError === undefined) this.#endListeners.add(listener);
+    else listener();
+  }
+
+  offEnd(listener: () => void): void {
+    this.#endListeners.delete(listener);
+  }
+
+  /** @throws the error of an operation that has ended. */
+  throwIfEnded(): void {
+    if (this.#endError !== undefined) throw this.#endError;
   }
 
   /** Stops the deadline while the call waits in a queue of this process, which has a limit of its own. */
@@ -100,34 +123,25 @@ export class Operation {
 
   /** Waits, unless the operation ends before. */
   delay(delayMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        cancel();
-        reject(this.signal.reason);
-      };
-      const cancel = this.clock.setTimer(delayMs, () => {
-        this.signal.removeEventListener('abort', onAbort);
-        resolve();
-      });
-      if (this.signal.aborted) onAbort();
-      else this.signal.addEventListener('abort', onAbort, { once: true });
+    let cancel: CancelTimer = () => {};
+    const waited = new Promise<void>((resolve) => {
+      cancel = this.clock.setTimer(delayMs, resolve);
     });
+    return this.waitFor(waited).finally(cancel);
   }
 
   /** Waits for work that others share: it goes on when this operation ends. */
   waitFor<T>(shared: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => reject(this.signal.reason);
-      if (this.signal.aborted) onAbort();
-      this.signal.addEventListener('abort', onAbort, { once: true });
-      const settled = (): void => this.signal.removeEventListener('abort', onAbort);
+      const ended = (): void => reject(this.#endError);
+      this.onEnd(ended);
       shared.then(
         (value) => {
-          settled();
+          this.offEnd(ended);
           resolve(value);
         },
-        (error) => {
-          settled();
+        (error: unknown) => {
+          this.offEnd(ended);
           reject(error);
         },
       );
@@ -147,7 +161,10 @@ export class Operation {
   }
 
   #fail(error: A2AKmsError): void {
+    if (this.#endError !== undefined) return;
+    this.#endError = error;
     this.#reject?.(error);
-    this.#controller.abort(error);
+    for (const listener of this.#endListeners) listener();
+    this.#endListeners.clear();
   }
 }

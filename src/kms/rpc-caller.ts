@@ -85,12 +85,12 @@ export class RpcCaller {
       const response = await this.#connection.send(channel, call.rpc, call.request, {
         routing: `${call.routeBy[0]}=${encodeURIComponent(call.routeBy[1])}`,
         timeoutMs: Math.min(this.#settings.deadlines.attemptMs, operation.remainingMs),
-        signal: operation.signal,
+        operation,
       });
       return { response };
     } catch (error) {
       // The operation's own end is what cancelled the call: its error is the one to report.
-      operation.signal.throwIfAborted();
+      operation.throwIfEnded();
       if (this.#closed) throw new ClientClosedError(operation.context(error));
       operation.lastFailure = error;
       return { failure: toRpcFailure(error) };
@@ -115,7 +115,7 @@ export class RpcCaller {
     try {
       await operation.waitFor(this.#connection.open());
     } catch (error) {
-      operation.signal.throwIfAborted();
+      operation.throwIfEnded();
       throw new UnauthenticatedError(
         operation.context(error),
         `no connection could be set up: ${error instanceof Error ? error.message : 'unknown reason'}.`,
