@@ -57,7 +57,11 @@ export async function ensureKey(
   const existing = await findKey(core, operation, spec.key);
   const key = existing ?? (await createKey(core, operation, spec));
   requireSameSpec(operation, key, spec);
-  if (key.purpose !== 'ENCRYPT_DECRYPT') await awaitFirstVersion(core, operation, key.name);
+  if (key.purpose !== 'ENCRYPT_DECRYPT') {
+    await awaitFirstVersion(core, operation, key.name, existing === undefined ? 'created' : 'adopted');
+  } else if (key.primary === undefined) {
+    throw new NoUsableVersionError(operation.context(), 'the key exists and has no primary version.');
+  }
   return core.resolver.refresh(operation, key.name);
 }
 
@@ -116,7 +120,12 @@ function requireSameSpec(operation: Operation, key: KeyRecord, spec: CheckedKeyS
  * Waits until the key has an ENABLED version. A key that a crash left without a version, or whose generation failed in
  * an earlier call, gets a new one; a key whose versions were all disabled or destroyed on purpose does not.
  */
-async function awaitFirstVersion(core: KmsCore, operation: Operation, key: CryptoKeyName): Promise<void> {
+async function awaitFirstVersion(
+  core: KmsCore,
+  operation: Operation,
+  key: CryptoKeyName,
+  origin: 'created' | 'adopted',
+): Promise<void> {
   const versions = await core.reader.listVersions(operation, key);
   const inState = (state: string): VersionRecord | undefined =>
     versions.find((version) => version.metadata.state === state);
@@ -127,6 +136,10 @@ async function awaitFirstVersion(core: KmsCore, operation: Operation, key: Crypt
     return;
   }
   if (versions.every((version) => version.metadata.state === 'GENERATION_FAILED')) {
+    const [failed] = versions;
+    if (origin === 'created' && failed !== undefined) {
+      throw new KeyGenerationFailedError(operation.context(), failed.metadata.failureReason ?? '');
+    }
     const created = await createVersion(core, operation, key, versions);
     await awaitGeneration(core, operation, key, created);
     return;

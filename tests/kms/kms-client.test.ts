@@ -2,7 +2,14 @@ import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import { type KeyMetadata, KMSClient, type KMSConfig } from '../../src/index.js';
-import { clientConfig, KEY_RING, newClient, silentLogger, startTestEmulator } from '../support/emulator.js';
+import {
+  clientConfig,
+  KEY_RING,
+  newClient,
+  officialClient,
+  silentLogger,
+  startTestEmulator,
+} from '../support/emulator.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 const P256 = { purpose: 'ASYMMETRIC_SIGN', algorithm: 'EC_SIGN_P256_SHA256' } as const;
@@ -374,6 +381,35 @@ describe('generateKey', () => {
     emulator.failGeneration(undefined);
     const key = await client.generateKey(spec);
     expect(key.primary).toMatch(/\/cryptoKeyVersions\/2$/);
+  });
+
+  it('gives the reason too when generation has failed before anybody looked', async () => {
+    await using instant = await startTestEmulator({ hsmGenerationMs: 0 });
+    await using client = newClient(instant);
+    await client.initialize();
+    instant.failGeneration('HSM out of capacity');
+    await expect(client.generateKey({ name: 'k', ...P256 })).rejects.toMatchObject({
+      code: 'KEY_GENERATION_FAILED',
+      reason: 'HSM out of capacity',
+    });
+    instant.failGeneration(undefined);
+    expect((await client.generateKey({ name: 'k', ...P256 })).primary).toMatch(/\/cryptoKeyVersions\/2$/);
+  });
+
+  it('does not hand out a symmetric key that somebody made without a version', async () => {
+    await using client = newClient(emulator);
+    const raw = officialClient(emulator);
+    await raw.createCryptoKey({
+      parent: client.keyRing,
+      cryptoKeyId: 'empty',
+      cryptoKey: { purpose: 'ENCRYPT_DECRYPT', versionTemplate: { protectionLevel: 'HSM' } },
+      skipInitialVersionCreation: true,
+    });
+    await raw.close();
+    await expect(client.generateKey({ name: 'empty', ...SYMMETRIC })).rejects.toMatchObject({
+      code: 'NO_USABLE_VERSION',
+    });
+    expect((await client.rotateKey('empty')).primary).toMatch(/\/cryptoKeyVersions\/1$/);
   });
 
   it('adopts the key whose creation succeeded although its answer was lost (P3)', async () => {

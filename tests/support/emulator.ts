@@ -1,5 +1,7 @@
 /** An emulator of its own for a test file, and clients that talk to it over a socket. */
 
+import { KeyManagementServiceClient } from '@google-cloud/kms';
+import * as grpc from '@grpc/grpc-js';
 import { type KmsEmulator, type KmsEmulatorOptions, startKmsEmulator } from '../../src/emulator/index.js';
 import { A2AKeyExchange, type A2AKeyExchangeConfig, KMSClient, type KMSConfig } from '../../src/index.js';
 import type { Logger } from '../../src/logger.js';
@@ -28,4 +30,15 @@ export function newClient(emulator: KmsEmulator, rest: Partial<KMSConfig> = {}):
 
 export function newExchange(emulator: KmsEmulator, rest: Partial<A2AKeyExchangeConfig> = {}): A2AKeyExchange {
   return new A2AKeyExchange({ ...clientConfig(emulator), ...rest });
+}
+
+/** The official client, as it is. */
+export function officialClient(emulator: KmsEmulator): KeyManagementServiceClient {
+  return new KeyManagementServiceClient({
+    apiEndpoint: emulator.host,
+    port: emulator.port,
+    grpc,
+    sslCreds: grpc.credentials.createInsecure(),
+    clientOptions: { universeDomain: 'googleapis.com' },
+  });
 }
