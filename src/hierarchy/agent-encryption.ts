@@ -5,12 +5,19 @@
 
 import type { Clock } from '../clock.js';
 import { DecryptionFailedError, type ErrorContext } from '../errors.js';
-import { encryptCompactJwe, type JweOptions, openJwe, parseCompactJwe } from '../identity/jwe.js';
+import {
+  encryptCompactJwe,
+  type JweOptions,
+  openJwe,
+  type ParsedJwe,
+  parseCompactJwe,
+} from '../identity/jwe.js';
 import type { JosePublicKey, PublicKeyInput } from '../identity/jwk.js';
+import type { AgentId } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { Operation } from '../kms/operation.js';
 import { type AgentKeys, requireAgentId } from './agent-keys.js';
-import type { VersionKeys } from './version-keys.js';
+import type { VersionKey, VersionKeys } from './version-keys.js';
 
 /** Of everything a call may have to look up besides its one decryption; each RPC has the provider's deadline too. */
 const TIMEOUT_MS = 60_000;
@@ -60,21 +67,33 @@ export async function decryptAs(
     clock: services.clock,
     signal: options.signal,
   });
-  return operation.run(async ({ signal }) => {
-    const keyName = await services.agentKeys.nameOf(context, agent, 'encryption', { signal });
-    // Without kid only the version in use is tried: going through all would cost a decryption for each.
-    const { keyVersion, key } =
-      parsed.kid === undefined
-        ? await services.versionKeys.current(context, keyName, { signal })
-        : await services.versionKeys.versionOf(context, keyName, parsed.kid);
+  const controller = new AbortController();
+  operation.onEnd(() => controller.abort());
+  return operation.run(async () => {
+    // What is looked up is shared with other callers, so it goes on when this one ends.
+    const { keyVersion, key } = await operation.waitFor(versionFor(services, context, { agent, parsed }));
     requireModulusSize(context, key, parsed.encryptedKey);
-    const contentKey = await services.provider.decrypt(keyVersion, parsed.encryptedKey, { signal });
+    const contentKey = await services.provider.decrypt(keyVersion, parsed.encryptedKey, {
+      signal: controller.signal,
+    });
     try {
       return openJwe(context, parsed, contentKey);
     } finally {
       contentKey.fill(0);
     }
   });
+}
+
+/** The version that `kid` names. Without `kid` the one in use: trying all would cost a decryption in the HSM for each. */
+async function versionFor(
+  { agentKeys, versionKeys }: AgentEncryptionContext,
+  context: ErrorContext,
+  { agent, parsed }: { readonly agent: AgentId; readonly parsed: ParsedJwe },
+): Promise<VersionKey> {
+  const keyName = await agentKeys.nameOf(context, agent, 'encryption');
+  return parsed.kid === undefined
+    ? versionKeys.current(context, keyName)
+    : versionKeys.versionOf(context, keyName, parsed.kid);
 }
 
 /** RSA ciphertexts have the size of the modulus (RFC 8017 section 7.1.1): others are wrong without asking the HSM. */

@@ -35,7 +35,8 @@ export class AgentKeys {
   readonly #clock: Clock;
   /** Full names of keys that are their agent's by name and labels, by key id. */
   readonly #names: LRUCache<string, string>;
-  readonly #generating = new Map<string, Promise<KeyMetadata>>();
+  readonly #generations = new Map<string, Promise<KeyMetadata>>();
+  readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
 
   constructor(provider: KeyProvider, options: AgentKeysOptions) {
     this.#provider = provider;
@@ -55,12 +56,7 @@ export class AgentKeys {
     };
     // A caller with a deadline or signal of its own must not decide over the others.
     if (options.signal !== undefined || options.timeoutMs !== undefined) return generate();
-    const flight = JSON.stringify([agent, spec]);
-    const running = this.#generating.get(flight);
-    if (running !== undefined) return running;
-    const started = generate().finally(() => this.#generating.delete(flight));
-    this.#generating.set(flight, started);
-    return started;
+    return singleFlight(this.#generations, JSON.stringify([agent, spec]), generate);
   }
 
   /** Full name of the agent's key; one read when it is not known yet. */
@@ -70,8 +66,12 @@ export class AgentKeys {
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<string> {
-    const known = this.#names.get(agentKeyId(agent, role));
-    return known ?? (await this.lookUp(context, agent, role, options)).name;
+    const keyId = agentKeyId(agent, role);
+    const known = this.#names.get(keyId);
+    if (known !== undefined) return known;
+    const shared = options?.signal === undefined && options?.timeoutMs === undefined;
+    const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
+    return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;
   }
 
   /** Reads the agent's key and makes sure by its labels that it is this agent's. */
@@ -104,6 +104,15 @@ export class AgentKeys {
   #today(): string {
     return new Date(this.#clock.now()).toISOString().slice(0, 10).replaceAll('-', '');
   }
+}
+
+/** One run of the work for any number of callers at once. */
+function singleFlight<T>(flights: Map<string, Promise<T>>, key: string, work: () => Promise<T>): Promise<T> {
+  const running = flights.get(key);
+  if (running !== undefined) return running;
+  const started = work().finally(() => flights.delete(key));
+  flights.set(key, started);
+  return started;
 }
 
 /** @throws InvalidArgumentError for what cannot be an agent's id. */

@@ -8,6 +8,7 @@ import type { Clock } from '../clock.js';
 import {
   type ErrorContext,
   FailedPreconditionError,
+  NoUsableVersionError,
   UnknownKeyIdError,
   UnsupportedAlgorithmError,
 } from '../errors.js';
@@ -105,14 +106,26 @@ export class VersionKeys {
    * @throws UnknownKeyIdError when there is none.
    */
   async versionOf(context: ErrorContext, keyName: string, kid: string): Promise<VersionKey> {
-    const directory = this.#directories.get(keyName);
-    const known = directory?.versions.get(kid);
-    if (known !== undefined) return known;
-    const allowance = this.#allowanceOf(directory);
+    const known = (): VersionKey | undefined => this.#directories.get(keyName)?.versions.get(kid);
+    // The list may have been read again by another caller while this one waited.
+    const version = known() ?? (await this.#currentIf(context, keyName, kid)) ?? known();
+    if (version !== undefined) return version;
+    const allowance = this.#allowanceOf(this.#directories.get(keyName));
     if (allowance < 1) throw new UnknownKeyIdError(context, kid);
     const found = (await this.#load(context, keyName, allowance - 1)).versions.get(kid);
     if (found === undefined) throw new UnknownKeyIdError(context, kid);
     return found;
+  }
+
+  /** The version in use if it has that thumbprint: known without a call, also right after a rotation. */
+  async #currentIf(context: ErrorContext, keyName: string, kid: string): Promise<VersionKey | undefined> {
+    try {
+      const current = await this.current(context, keyName);
+      return current.key.thumbprint === kid ? current : undefined;
+    } catch (error) {
+      if (error instanceof NoUsableVersionError) return undefined;
+      throw error;
+    }
   }
 
   /** A version may be disabled after it was listed; its public key cannot be read then. */
