@@ -123,8 +123,10 @@ export function toTypedError(
 /** Cloud KMS has one status for a bad argument, a damaged ciphertext and a checksum that did not match on arrival. */
 function toInvalidArgument(rpc: RpcName, context: ErrorContext, message: string): A2AKmsError {
   if (/crc32c/i.test(message)) return new IntegrityError(context, `the request arrived damaged (${message})`);
-  if ((rpc === 'decrypt' || rpc === 'asymmetricDecrypt') && /decrypt/i.test(message))
+  // AsymmetricDecrypt has no other argument that could be wrong; Decrypt says so.
+  if (rpc === 'asymmetricDecrypt' || (rpc === 'decrypt' && /decrypt/i.test(message))) {
     return new DecryptionFailedError(context);
+  }
   return new InvalidArgumentError(context, `Cloud KMS said: ${message}`);
 }
 

@@ -92,6 +92,27 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
       });
     });
 
+    describe('the version in use', () => {
+      it('is named with algorithm and protection level, and is the new one after a rotation', async () => {
+        const { name } = await provider.generateKey(spec());
+        const inUse = { algorithm: 'EC_SIGN_P256_SHA256', protectionLevel };
+        const first = { ...inUse, keyVersion: `${name}/cryptoKeyVersions/1` };
+        expect(await provider.resolveKeyVersion(name)).toEqual(first);
+        const { primary } = await provider.rotateKey(name);
+        expect(await provider.resolveKeyVersion(name)).toEqual({ ...inUse, keyVersion: primary });
+        expect(await provider.resolveKeyVersion(first.keyVersion)).toEqual(first);
+      });
+
+      it('is told of a key that does not sign, too', async () => {
+        const { name, primary } = await provider.generateKey(symmetric());
+        expect((await provider.resolveKeyVersion(name)).keyVersion).toBe(primary);
+      });
+
+      it('does not exist for a key that does not exist', async () => {
+        await expect(provider.resolveKeyVersion('no-such-key')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      });
+    });
+
     describe('signing', () => {
       it('gives the same kind of signature for a digest that the caller computed', async () => {
         const key = await provider.generateKey(spec({ algorithm: 'EC_SIGN_P384_SHA384' }));
@@ -232,6 +253,8 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         const ciphertext = await provider.encrypt(key.name, message);
         expect(ciphertext).toHaveLength(384);
         expect(await provider.decrypt(key.name, ciphertext)).toEqual(message);
+        ciphertext[100] = (ciphertext[100] ?? 0) ^ 1;
+        await expect(provider.decrypt(key.name, ciphertext)).rejects.toMatchObject({ code: 'DECRYPTION_FAILED' });
         await expect(provider.encrypt(key.name, Buffer.alloc(319))).rejects.toMatchObject({
           code: 'DATA_TOO_LARGE',
           limitBytes: 318,

@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, expect, it } from 'vitest';
+import { parseCommandLine, USAGE } from '../../src/emulator/cli.js';
+import { KMSClient } from '../../src/index.js';
+import { KEY_RING, silentLogger } from '../support/emulator.js';
+
+const main = join(import.meta.dirname, '../../src/emulator/main.ts');
+const start = (...args: string[]) =>
+  spawn(process.execPath, ['--import', 'tsx', main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+
+describe('parseCommandLine', () => {
+  it('takes the documented flags', () => {
+    expect(
+      parseCommandLine([
+        '--port',
+        '9010',
+        '--host',
+        '0.0.0.0',
+        '--hsm-latency-ms',
+        '25',
+        '--state-file',
+        'keys.json',
+      ]),
+    ).toEqual({
+      kind: 'serve',
+      options: { port: 9_010, host: '0.0.0.0', hsmLatencyMs: 25, stateFile: 'keys.json' },
+    });
+    expect(parseCommandLine([])).toMatchObject({ kind: 'serve' });
+    expect(parseCommandLine(['--help'])).toEqual({ kind: 'help' });
+  });
+
+  it.each([[['--port', 'x']], [['--port']], [['--prot', '1']], [['extra']]])('refuses %j', (args) => {
+    expect(parseCommandLine(args)).toMatchObject({ kind: 'refuse', problem: expect.any(String) });
+  });
+});
+
+describe('a2a-kms-emulator', () => {
+  it('prints its address first, serves, warns, and stops cleanly on SIGTERM', async () => {
+    const child = start('--port', '0');
+    let warned = '';
+    child.stderr.on('data', (data) => {
+      warned += String(data);
+    });
+    const [line] = await once(createInterface(child.stdout), 'line');
+    const [, emulatorHost] = /^KMS_EMULATOR_HOST=(127\.0\.0\.1:\d+)$/.exec(line) ?? [];
+    expect(emulatorHost).toBeDefined();
+    await using client = new KMSClient({ ...KEY_RING, emulatorHost, logger: silentLogger });
+    await client.initialize();
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+    expect(warned).toContain('no place for real keys');
+  });
+
+  it.each([
+    [['--help'], 0],
+    [['--port', 'x'], 2],
+    [['--host', '192.0.2.1'], 1],
+  ])('with %j exits with %i', async (args, code) => {
+    const child = start(...args);
+    let output = '';
+    child.stdout.on('data', (data) => {
+      output += String(data);
+    });
+    child.stderr.on('data', (data) => {
+      output += String(data);
+    });
+    expect((await once(child, 'close'))[0]).toBe(code);
+    if (code !== 1) expect(output).toContain(USAGE);
+    else expect(output).toContain('192.0.2.1');
+  });
+});
