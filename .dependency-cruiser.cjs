@@ -14,6 +14,8 @@ const allowed = [
     from: 'software/',
     to: ['clock.ts', 'config.ts', 'crc32c.ts', 'errors.ts', 'keys/', 'logger.ts', 'audit/'],
   },
+  { from: 'identity/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'kms/'] },
+  { from: 'hierarchy/', to: ['clock.ts', 'config.ts', 'errors.ts', 'identity/', 'keys/', 'kms/'] },
   { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
 ];
 

@@ -62,10 +62,10 @@ export async function describeKeys(
   const agents = new Map<string, DescribedAgent>();
   for (let start = 0; start < owned.length; start += READ_CONCURRENCY) {
     const batch = owned.slice(start, start + READ_CONCURRENCY);
-    const described = await Promise.all(batch.map((entry) => describeKey(provider, entry, callOptions)));
-    for (const [index, entry] of batch.entries()) {
-      const key = described[index];
-      if (key === undefined) continue;
+    const described = await Promise.all(
+      batch.map(async (entry) => ({ entry, key: await describeKey(provider, entry, callOptions) })),
+    );
+    for (const { entry, key } of described) {
       if (entry.role === 'root') root = key;
       else if (entry.role === 'kek') kek = key;
       else {

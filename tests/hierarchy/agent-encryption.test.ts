@@ -149,6 +149,42 @@ describe('encryption to an agent', () => {
     });
   });
 
+  it('is no longer read when no version is left, and the error says so', async () => {
+    const name = await exchange.generateAgentKey('leaving', { purpose: 'encryption' });
+    const jwe = await exchange.encryptForAgent('leaving', plaintext);
+    await exchange.keys.destroyKey(name);
+    await using other = newExchange(emulator);
+    await expect(other.decryptAsAgent('leaving', jwe)).rejects.toMatchObject({ code: 'UNKNOWN_KEY_ID' });
+    await expect(other.encryptForAgent('leaving', plaintext)).rejects.toMatchObject({
+      code: 'NO_USABLE_VERSION',
+    });
+    await exchange.keys.restoreKey(name);
+    await using third = newExchange(emulator);
+    expect(await third.decryptAsAgent('leaving', jwe)).toEqual(plaintext);
+  });
+
+  it('passes on why a key cannot be read, and recovers', async () => {
+    const jwe = await exchange.encryptForAgent('reader', plaintext);
+    await using other = newExchange(emulator);
+    const fault = emulator.faults.add({
+      rpc: 'ListCryptoKeyVersions',
+      status: { code: 'PERMISSION_DENIED', message: 'no' },
+    });
+    await expect(other.decryptAsAgent('reader', jwe)).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    fault.remove();
+    expect(await other.decryptAsAgent('reader', jwe)).toEqual(plaintext);
+    const unreadable = emulator.faults.add({
+      rpc: 'ListCryptoKeyVersions',
+      status: { code: 'PERMISSION_DENIED', message: 'no' },
+    });
+    await using third = newExchange(emulator);
+    await expect(third.encryptForAgent('reader', plaintext)).rejects.toMatchObject({
+      code: 'PERMISSION_DENIED',
+    });
+    unreadable.remove();
+    await expect(third.encryptForAgent('reader', plaintext, { timeoutMs: 10_000 })).resolves.toBeDefined();
+  });
+
   describe('with a key id that is unknown', () => {
     it('does not let a stranger use up the quota', async () => {
       await exchange.decryptAsAgent('reader', await exchange.encryptForAgent('reader', plaintext));
