@@ -153,7 +153,9 @@ try {
   );
 
   console.log('\nAll of it worked.');
-  console.log('The emulator kept these keys in plain memory; with Cloud KMS the same program leaves them in the HSM.\n');
+  console.log(
+    'The emulator kept these keys in plain memory; with Cloud KMS the same program leaves them in the HSM.\n',
+  );
 } finally {
   await exchange.close();
   await emulator?.close();

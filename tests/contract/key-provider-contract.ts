@@ -254,7 +254,9 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         expect(ciphertext).toHaveLength(384);
         expect(await provider.decrypt(key.name, ciphertext)).toEqual(message);
         ciphertext[100] = (ciphertext[100] ?? 0) ^ 1;
-        await expect(provider.decrypt(key.name, ciphertext)).rejects.toMatchObject({ code: 'DECRYPTION_FAILED' });
+        await expect(provider.decrypt(key.name, ciphertext)).rejects.toMatchObject({
+          code: 'DECRYPTION_FAILED',
+        });
         await expect(provider.encrypt(key.name, Buffer.alloc(319))).rejects.toMatchObject({
           code: 'DATA_TOO_LARGE',
           limitBytes: 318,

@@ -18,10 +18,10 @@ const key: KeyMetadata = await kms.generateKey({
 const signature: Buffer = await kms.sign(key.name, Buffer.from('message'));
 const verdict: boolean = await kms.verify(key.name, Buffer.from('message'), signature);
 const publicKey: Buffer = await new A2AKeyExchange(config).getPublicKey('agent');
-// @ts-expect-error: a misspelt algorithm does not compile
 await kms.generateKey({
   name: 'k',
   purpose: 'ASYMMETRIC_SIGN',
+  // @ts-expect-error: a misspelt algorithm does not compile
   algorithm: 'EC_SIGN_P38',
   protectionLevel: 'HSM',
 });
