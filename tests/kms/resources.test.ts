@@ -79,7 +79,7 @@ describe('toVersionRecord', () => {
       undefined,
     ],
     ['no algorithm', { ...versionMessage, algorithm: null }, undefined],
-    ['no creation time', { ...versionMessage, createTime: undefined }, undefined],
+    ['no creation time', { ...versionMessage, createTime: null }, undefined],
   ])('does not believe a version with %s', (_, message, version) => {
     const expected = version === undefined ? { key } : { key, version };
     expect(() => toVersionRecord(message, expected, context)).toThrow(
