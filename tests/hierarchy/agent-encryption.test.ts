@@ -2,7 +2,13 @@ import { createPublicKey, generateKeyPairSync, publicEncrypt } from 'node:crypto
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
-import { type A2AKeyExchange, KeyHierarchy, type PublicJwk, toPublicJwk } from '../../src/index.js';
+import {
+  type A2AKeyExchange,
+  KeyHierarchy,
+  type KeyProvider,
+  type PublicJwk,
+  toPublicJwk,
+} from '../../src/index.js';
 import { openOfficialClient } from '../bench/official-client.js';
 import { newClient, newExchange, startTestEmulator } from '../support/emulator.js';
 
@@ -305,6 +311,32 @@ describe('encryption to an agent', () => {
         code: 'DECRYPTION_FAILED',
       });
     }
+  });
+
+  it('zeroes the content key when it has opened the message, and when it could not', async () => {
+    await using client = newClient(emulator);
+    const contentKeys: Buffer[] = [];
+    const provider = new Proxy<KeyProvider>(client, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        if (name !== 'decrypt') return member.bind(target);
+        return async (...call: Parameters<KeyProvider['decrypt']>) => {
+          const contentKey = await target.decrypt(...call);
+          expect(contentKey.some((byte) => byte !== 0)).toBe(true);
+          contentKeys.push(contentKey);
+          return contentKey;
+        };
+      },
+    });
+    const hierarchy = new KeyHierarchy(provider);
+    const jwe = await hierarchy.encryptForAgent('reader', plaintext);
+    expect(await hierarchy.decryptAsAgent('reader', jwe)).toEqual(plaintext);
+    const damaged = `${jwe.slice(0, jwe.lastIndexOf('.'))}.${b64u(Buffer.alloc(16))}`;
+    await expect(hierarchy.decryptAsAgent('reader', damaged)).rejects.toMatchObject({
+      code: 'DECRYPTION_FAILED',
+    });
+    expect(contentKeys).toEqual([Buffer.alloc(32), Buffer.alloc(32)]);
   });
 
   it('can be aborted and has a deadline', async () => {
