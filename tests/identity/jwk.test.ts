@@ -1,5 +1,5 @@
 import { createPublicKey, createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
+import { ml_dsa44, ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
 import { calculateJwkThumbprint, exportJWK } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { jwkThumbprint, type PublicKeyInput, parsePublicKey, toPublicJwk } from '../../src/identity/jwk.js';
@@ -9,6 +9,15 @@ import thumbprints from '../vectors/identity/thumbprints.json' with { type: 'jso
 
 const context = { operation: 'test', resource: 'JWK' };
 const pemOf = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString();
+
+/** Node can from version 24 on. */
+function holdsPostQuantumKeys(pem: string): boolean {
+  try {
+    return createPublicKey(pem).type === 'public';
+  } catch {
+    return false;
+  }
+}
 
 const rsa2048 = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const p256 = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
@@ -64,6 +73,16 @@ describe('a public key as JWK', () => {
     const { material, thumbprint } = parsePublicKey(context, jwk);
     expect(material).toEqual({ kind: 'raw', parameterSet: 'ml-dsa-65', bytes: publicKey });
     expect(thumbprint).toBe(jwk.kid);
+  });
+
+  const mlDsaPem = toPem(
+    'PUBLIC KEY',
+    postQuantumSpki('ml-dsa-44', ml_dsa44.keygen(new Uint8Array(32)).publicKey),
+  );
+  it.skipIf(!holdsPostQuantumKeys(mlDsaPem))('of ML-DSA is the same from a KeyObject', () => {
+    expect(toPublicJwk(createPublicKey(mlDsaPem), 'PQ_SIGN_ML_DSA_44')).toEqual(
+      toPublicJwk(mlDsaPem, 'PQ_SIGN_ML_DSA_44'),
+    );
   });
 
   it.each([
