@@ -1,0 +1,36 @@
+/**
+ * `npm run bench`: starts an emulator in a process of its own, runs every group of benches against it, prints a table and
+ * writes results.json. Ends with status 1 when a bench is below its floor.
+ *
+ * The emulator's HSM answers without delay: a delay is the same for both sides and would only hide what the clients cost.
+ */
+
+import { writeFileSync } from 'node:fs';
+import { benchColdImport } from './cold-import.js';
+import { startEmulatorProcess } from './emulator-process.js';
+import type { Bench, BenchGroup } from './measure.js';
+import { inRepository } from './repository.js';
+import { benchSigning } from './signing.js';
+import { benchVerification } from './verification.js';
+
+const groups: readonly BenchGroup[] = [benchColdImport, benchSigning, benchVerification];
+
+const emulator = await startEmulatorProcess();
+const benches: Bench[] = [];
+try {
+  for (const group of groups) benches.push(...(await group({ emulatorHost: emulator.host })));
+} finally {
+  await emulator.stop();
+}
+
+const results = Object.fromEntries(benches.map(({ id, result }) => [id, result]));
+writeFileSync(inRepository('tests/bench/results.json'), `${JSON.stringify(results, null, 2)}\n`);
+console.table(results);
+
+const tooLow = benches.filter(
+  ({ result, ratioFloor }) => ratioFloor !== undefined && result.ratio < ratioFloor,
+);
+for (const { id, result, ratioFloor } of tooLow) {
+  console.error(`${id}: ratio ${result.ratio}, at least ${ratioFloor} is required`);
+}
+process.exitCode = tooLow.length === 0 ? 0 : 1;
