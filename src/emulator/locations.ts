@@ -1,6 +1,7 @@
 /** google.cloud.location.Locations: where Cloud KMS is. */
 
 import { RpcError, type RpcMessage, type ServiceHandlers } from './rpc.js';
+import { toAny, type WireDefinitions } from './wire.js';
 
 /** Cloud KMS documentation, "Cloud KMS locations": regions, dual and multi-regions, and global. */
 const LOCATION_IDS: readonly string[] = [
@@ -70,30 +71,37 @@ const LOCATION_IDS: readonly string[] = [
 ];
 const KNOWN = new Set(LOCATION_IDS);
 
-/** Whether Cloud KMS has the location. */
-export function isLocation(locationId: string): boolean {
-  return KNOWN.has(locationId);
+/** The handlers; the wire definitions encode the metadata (google.cloud.kms.v1.LocationMetadata). */
+export function locationHandlers(wire: WireDefinitions): ServiceHandlers {
+  // Whatever Cloud KMS itself has where, the emulator has software HSMs everywhere and external key managers nowhere.
+  const metadata = toAny(wire, 'google.cloud.kms.v1.LocationMetadata', {
+    hsmAvailable: true,
+    ekmAvailable: false,
+  });
+  const describe = (project: string, locationId: string): RpcMessage => ({
+    name: `${project}/locations/${locationId}`,
+    locationId,
+    metadata,
+  });
+  return {
+    ListLocations: (request) => {
+      const project = String(request['name']);
+      if (!/^projects\/[^/]+$/.test(project)) {
+        throw new RpcError('INVALID_ARGUMENT', `Invalid resource name: ${project}`);
+      }
+      return {
+        locations: LOCATION_IDS.map((locationId) => describe(project, locationId)),
+        nextPageToken: '',
+      };
+    },
+    GetLocation: (request) => {
+      const [, project, locationId] =
+        /^(projects\/[^/]+)\/locations\/([^/]+)$/.exec(String(request['name'])) ?? [];
+      if (project === undefined || locationId === undefined) {
+        throw new RpcError('INVALID_ARGUMENT', `Invalid resource name: ${String(request['name'])}`);
+      }
+      if (!KNOWN.has(locationId)) throw new RpcError('NOT_FOUND', `Location ${locationId} not found.`);
+      return describe(project, locationId);
+    },
+  };
 }
-
-const describe = (project: string, locationId: string): RpcMessage => ({
-  name: `${project}/locations/${locationId}`,
-  locationId,
-});
-
-export const locationHandlers: ServiceHandlers = {
-  ListLocations: (request) => {
-    const project = String(request['name']);
-    if (!/^projects\/[^/]+$/.test(project))
-      throw new RpcError('INVALID_ARGUMENT', `Invalid resource name: ${project}`);
-    return { locations: LOCATION_IDS.map((locationId) => describe(project, locationId)), nextPageToken: '' };
-  },
-  GetLocation: (request) => {
-    const [, project, locationId] =
-      /^(projects\/[^/]+)\/locations\/([^/]+)$/.exec(String(request['name'])) ?? [];
-    if (project === undefined || locationId === undefined) {
-      throw new RpcError('INVALID_ARGUMENT', `Invalid resource name: ${String(request['name'])}`);
-    }
-    if (!isLocation(locationId)) throw new RpcError('NOT_FOUND', `Location ${locationId} not found.`);
-    return describe(project, locationId);
-  },
-};

@@ -77,7 +77,7 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
   const handlers = new Map<string, ServiceHandlers>([
     ['google.cloud.kms.v1.KeyManagementService', service.handlers],
     ['google.iam.v1.IAMPolicy', iam.handlers],
-    ['google.cloud.location.Locations', locationHandlers],
+    ['google.cloud.location.Locations', locationHandlers(wire)],
     ['google.longrunning.Operations', operations.handlers],
   ]);
   for (const [name, definition] of wire.services)

@@ -463,7 +463,9 @@ describe('deletion', () => {
         name: metadata.retiredResource,
       }),
     ]);
-    expect((await client.getRetiredResource({ name: metadata.retiredResource ?? '' }))[0]).toEqual(retired[0]);
+    expect((await client.getRetiredResource({ name: metadata.retiredResource ?? '' }))[0]).toEqual(
+      retired[0],
+    );
     expect(
       await rejectionOf(client.getRetiredResource({ name: `${LOCATION}/retiredResources/none` })),
     ).toMatchObject({ code: 'NOT_FOUND' });
