@@ -5,12 +5,11 @@
 
 import { InvalidArgumentError, KeyGenerationFailedError } from '../errors.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
-import { PRIMARY_LABEL } from '../keys/version-history.js';
 import type { KmsCore } from './core.js';
 import { awaitGeneration, createVersion } from './key-creation.js';
 import type { Operation } from './operation.js';
 import type { KeyRecord } from './resources.js';
-import type { KeySnapshot } from './version-resolver.js';
+import { type KeySnapshot, PRIMARY_LABEL } from './version-resolver.js';
 
 export async function rotate(core: KmsCore, operation: Operation, name: CryptoKeyName): Promise<KeySnapshot> {
   const key = await core.reader.getKey(operation, name);

@@ -20,11 +20,13 @@ import {
   keyVersion,
   parseKeyReference,
 } from '../keys/resource-name.js';
-import { primaryNumber } from '../keys/version-history.js';
 import type { KeyReader } from './key-reader.js';
 import type { Operation } from './operation.js';
 import { RefreshingCache } from './refreshing-cache.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
+
+/** The label that names the version in use of an asymmetric key, by number. */
+export const PRIMARY_LABEL = 'a2a-primary';
 
 /** A version to work with. */
 export interface UsableVersion extends KeyVersion {
@@ -54,11 +56,17 @@ export function currentVersion(
   versions: readonly VersionRecord[],
 ): VersionRecord | undefined {
   if (key.purpose === 'ENCRYPT_DECRYPT') return key.primary;
-  const number = primaryNumber(
-    key.labels,
-    versions.map((version) => version.metadata),
+  const enabled = versions.filter((version) => version.metadata.state === 'ENABLED');
+  const label = key.labels[PRIMARY_LABEL];
+  const pointer =
+    label === undefined ? undefined : enabled.find((version) => String(version.number) === label);
+  return (
+    pointer ??
+    enabled.reduce<VersionRecord | undefined>(
+      (best, version) => (best === undefined || version.number > best.number ? version : best),
+      undefined,
+    )
   );
-  return versions.find((version) => version.number === number);
 }
 
 export class VersionResolver {
