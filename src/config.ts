@@ -16,7 +16,6 @@ import {
   type SigningAlgorithm,
   type SigningAlgorithmEntry,
 } from './keys/algorithms.js';
-import type { PublicKeyArchive } from './keys/public-key-archive.js';
 import { createDefaultLogger, type Logger } from './logger.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
@@ -55,11 +54,6 @@ const isClock = (value: unknown): value is Clock =>
   typeof value === 'object' &&
   value !== null &&
   (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
-
-const isArchive = (value: unknown): value is PublicKeyArchive =>
-  typeof value === 'object' &&
-  value !== null &&
-  (['put', 'get', 'list'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
 
 const pinnedVersion = z.strictObject({
   /** Full CryptoKeyVersion name, in the configured key ring. */
@@ -121,9 +115,6 @@ const kmsShape = {
     })
     .prefault({}),
   pinnedVersions: z.array(pinnedVersion, 'must be a list').default([]),
-  publicKeyArchive: z
-    .custom<PublicKeyArchive>(isArchive, 'must have the methods put, get and list, like a FilePublicKeyArchive')
-    .optional(),
   logger: z
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
     .optional(),
@@ -237,11 +228,6 @@ export interface KMSConfig {
       }
     | undefined;
   readonly pinnedVersions?: readonly PinnedVersion[] | undefined;
-  /**
-   * Where public keys go before their versions are disabled or destroyed, and where `verify` finds them afterwards.
-   * Without one, signing versions are not retired, and destroying them ends the verification of what they signed.
-   */
-  readonly publicKeyArchive?: PublicKeyArchive | undefined;
   /** A pino logger or one with the same four methods. Default: pino to standard error, level `warn`. */
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */

@@ -244,65 +244,6 @@ export class FailedPreconditionError extends A2AKmsError {
   }
 }
 
-/** The version is the one in use, and what was asked for would end that. Nothing was touched. */
-export class VersionInUseError extends A2AKmsError {
-  readonly code = 'VERSION_IN_USE';
-
-  constructor(context: ErrorContext) {
-    super(
-      sentence(
-        context,
-        'this version is in use. Nothing was touched.',
-        'Use another version first (rotateKey, setPrimaryVersion), or say force: true.',
-      ),
-      context,
-    );
-  }
-}
-
-/** Other processes changed the key at the same time, again and again. What is there is consistent. */
-export class ConcurrentChangeError extends A2AKmsError {
-  readonly code = 'CONCURRENT_CHANGE';
-
-  constructor(context: ErrorContext) {
-    super(
-      sentence(context, 'other processes keep changing the key.', 'Look at it with getKey, then call again.'),
-      context,
-    );
-  }
-}
-
-/** A public key is not in the archive and cannot be read, so its signatures could not be verified any more. */
-export class PublicKeyNotArchivedError extends A2AKmsError {
-  readonly code = 'PUBLIC_KEY_NOT_ARCHIVED';
-  /** Full names of the versions. */
-  readonly keyVersions: readonly string[];
-
-  constructor(context: ErrorContext, keyVersions: readonly string[]) {
-    super(
-      sentence(
-        context,
-        `the public keys of ${keyVersions.join(', ')} are not in the archive, and Cloud KMS gives out those of ENABLED versions only. Nothing was touched.`,
-        'Enable the versions and call again, or say force: true to give up what they signed.',
-      ),
-      context,
-    );
-    this.keyVersions = keyVersions;
-  }
-}
-
-/** The archive of public keys could not be read or written, or holds something else than it should. */
-export class ArchiveError extends A2AKmsError {
-  readonly code = 'ARCHIVE';
-
-  constructor(context: ErrorContext, problem: string) {
-    super(
-      sentence(context, problem, 'Check the archive: its place, its permissions and what is in it.'),
-      context,
-    );
-  }
-}
-
 /** The resource exists already. */
 export class AlreadyExistsError extends A2AKmsError {
   readonly code = 'ALREADY_EXISTS';
@@ -534,10 +475,6 @@ export type ErrorCode =
   | 'PERMISSION_DENIED'
   | 'UNAUTHENTICATED'
   | 'FAILED_PRECONDITION'
-  | 'VERSION_IN_USE'
-  | 'CONCURRENT_CHANGE'
-  | 'PUBLIC_KEY_NOT_ARCHIVED'
-  | 'ARCHIVE'
   | 'ALREADY_EXISTS'
   | 'RESOURCE_EXHAUSTED'
   | 'UNAVAILABLE'
