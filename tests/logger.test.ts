@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { createDefaultLogger } from '../src/logger.js';
 
 const logger = join(import.meta.dirname, '../src/logger.ts');
 
@@ -25,4 +26,9 @@ it('the default logger writes warnings and errors to standard error, and nothing
     .map((line): { msg: string } => JSON.parse(line));
   expect(lines.map(({ msg }) => msg)).toEqual(['a warning', 'an error']);
   expect(lines[0]).toMatchObject({ name: 'a2a-kms', agent: 'bot' });
+});
+
+it('the default logger drops details and news', () => {
+  const { debug, info } = createDefaultLogger();
+  expect([debug({}, 'a detail'), info({}, 'some news')]).toEqual([undefined, undefined]);
 });

@@ -61,9 +61,9 @@ export class IamPolicies {
 
   #set(resource: string, policy: unknown): RpcMessage {
     if (!isMessage(policy)) throw new RpcError('INVALID_ARGUMENT', 'A policy is required.');
-    const etag = toBuffer(policy['etag']);
+    const given = toBuffer(policy['etag']);
     // Without an etag the policy is overwritten, whatever it is (google.iam.v1.Policy.etag).
-    if (etag.length > 0 && !etag.equals(toBuffer(this.#policyOf(resource)['etag']))) {
+    if (given.length > 0 && !given.equals(toBuffer(this.#policyOf(resource)['etag']))) {
       throw new RpcError(
         'ABORTED',
         'There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.',
@@ -77,16 +77,12 @@ export class IamPolicies {
       throw new RpcError('INVALID_ARGUMENT', 'A policy with conditional role bindings needs version 3.');
     }
     const stored: RpcMessage = { ...policy, version, bindings };
-    const fresh = createHash('sha256')
-      .update(
-        this.#policyOf(resource)['etag'] instanceof Uint8Array
-          ? toBuffer(this.#policyOf(resource)['etag'])
-          : EMPTY_ETAG,
-      )
+    const etag = createHash('sha256')
+      .update(toBuffer(this.#policyOf(resource)['etag']))
       .update(JSON.stringify(stored))
       .digest()
       .subarray(0, 8);
-    const next = { ...stored, etag: fresh };
+    const next = { ...stored, etag };
     this.#policies.set(resource, next);
     return next;
   }

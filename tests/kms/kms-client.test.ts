@@ -218,6 +218,25 @@ describe('version resolution', () => {
     expect(emulator.requests.count()).toBe(2);
   });
 
+  it('verifies with the pinned version alone, and with one public key', async () => {
+    await using client = newClient(emulator);
+    const key = await signingKey(client);
+    const old = await client.sign(key.name, message);
+    await client.rotateKey(key.name);
+    const current = await client.sign(key.name, message);
+    const pinnedVersions = [2, 1].map((version) => ({
+      name: `${key.name}/cryptoKeyVersions/${version}`,
+      algorithm: 'EC_SIGN_P256_SHA256' as const,
+    }));
+    await using pinned = newClient(emulator, { pinnedVersions });
+    emulator.requests.clear();
+    expect(await pinned.verify(key.name, message, current)).toBe(true);
+    expect(await pinned.verify(key.name, message, old)).toBe(false);
+    expect(await pinned.verify(key.primary ?? '', message, old)).toBe(true);
+    expect(emulator.requests.count()).toBe(2);
+    expect(emulator.requests.count('GetPublicKey')).toBe(2);
+  });
+
   it('refuses a pinned version that is not in the key ring, in the constructor', () => {
     const pinnedVersions = [{ name: 'my-key', algorithm: 'EC_SIGN_P256_SHA256' as const }];
     expect(() => newClient(emulator, { pinnedVersions })).toThrow(/pinnedVersions\.0\.name/);
