@@ -188,8 +188,8 @@ class Pipeline {
       status: undefined,
     };
     this.requests.add(entry);
-    const fault = this.faults.match(rpc, call.request);
     try {
+      const fault = this.faults.match(rpc, call.request);
       if (fault?.delayMs !== undefined) await this.#wait(fault.delayMs);
       if (fault !== undefined && !fault.applyAfterExecution && this.#strike(fault, call)) return;
       this.#quota.take(rpc, resourceOf(call.request));

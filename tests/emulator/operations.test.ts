@@ -507,6 +507,9 @@ describe('import', () => {
       code: 'FAILED_PRECONDITION',
     });
 
+    expect(
+      await rejectionOf(client.importCryptoKeyVersion({ ...request, cryptoKeyVersion: name })),
+    ).toMatchObject({ code: 'FAILED_PRECONDITION' });
     // With a delay of 0 it is destroyed at once, and the same material may come back.
     expect((await client.destroyCryptoKeyVersion({ name }))[0]).toMatchObject({
       state: 'DESTROYED',
@@ -514,6 +517,10 @@ describe('import', () => {
     });
     expect(await rejectionOf(client.deleteCryptoKeyVersion({ name }))).toMatchObject({
       code: 'FAILED_PRECONDITION',
+    });
+    const another = { ...request, algorithm: 'EC_SIGN_P384_SHA384', cryptoKeyVersion: name } as const;
+    expect(await rejectionOf(client.importCryptoKeyVersion(another))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
     });
     const other = wrapFor(job.publicKey, newPair().privateKey.export({ type: 'pkcs8', format: 'der' }));
     await client.importCryptoKeyVersion({ ...request, wrappedKey: other, cryptoKeyVersion: name });

@@ -434,6 +434,31 @@ describe('the primary version', () => {
   });
 });
 
+describe('an update of the version template', () => {
+  it('without one leaves the only algorithm of the purpose', async () => {
+    const name = await newKey();
+    const [kept] = await client.updateCryptoKey({
+      cryptoKey: { name },
+      updateMask: { paths: ['version_template'] },
+    });
+    expect(kept.versionTemplate?.algorithm).toBe('GOOGLE_SYMMETRIC_ENCRYPTION');
+  });
+});
+
+describe('a rotation without a period', () => {
+  it('happens once', async () => {
+    const key = await newKey({ ...AES, nextRotationTime: { seconds: clock.now() / 1_000 + 60 } });
+    clock.advance(DAY_MS);
+    const [rotated] = await client.getCryptoKey({ name: key });
+    expect(rotated).toMatchObject({
+      primary: { name: `${key}/cryptoKeyVersions/2` },
+      nextRotationTime: null,
+    });
+    clock.advance(DAY_MS);
+    expect((await client.listCryptoKeyVersions({ parent: key }))[0]).toHaveLength(2);
+  });
+});
+
 describe('deletion', () => {
   it('needs a destroyed version, and a key without versions, whose name is never used again', async () => {
     const key = await newKey({ ...AES, destroyScheduledDuration: { seconds: 86_400 } });

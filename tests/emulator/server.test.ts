@@ -1,3 +1,4 @@
+import { createHmac, createPublicKey } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,8 +6,9 @@ import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type KmsEmulator, ManualClock, startKmsEmulator } from '../../src/emulator/index.js';
 import { RequestLog } from '../../src/emulator/request-log.js';
-import { officialClient, silentLogger, startTestEmulator } from '../support/emulator.js';
+import { newClient, officialClient, silentLogger, startTestEmulator } from '../support/emulator.js';
 import { rejectionOf } from '../support/rejection.js';
+import { wrapDirectly } from '../support/wrap-for-import.js';
 
 const LOCATION = 'projects/p/locations/global';
 const RING = `${LOCATION}/keyRings/ring`;
@@ -58,6 +60,35 @@ describe('the server', () => {
     await expect(startKmsEmulator(JSON.parse('{"port":-1,"hsmLatency":5}'))).rejects.toThrow(
       /port: .*hsmLatency: is not an option/,
     );
+  });
+
+  it('survives what nobody expected, and says INTERNAL', async () => {
+    const errors: string[] = [];
+    await using own = await startTestEmulator({
+      logger: { ...silentLogger, error: (_fields, text) => void errors.push(text) },
+    });
+    const ownClient = officialClient(own);
+    for (const reason of [new Error('boom'), 'boom']) {
+      using _fault = own.faults.add({
+        rpc: 'GetKeyRing',
+        when: () => {
+          throw reason;
+        },
+      });
+      expect(await rejectionOf(ownClient.getKeyRing({ name: RING }, ONCE))).toMatchObject({
+        code: 'INTERNAL',
+        message: expect.stringContaining('boom'),
+      });
+    }
+    expect(errors).toEqual(['the emulator failed', 'the emulator failed']);
+    await ownClient.close();
+  });
+
+  it('listens on IPv6 when told so', async () => {
+    await using own = await startTestEmulator({ host: '::1' });
+    expect(own.endpoint).toBe(`[::1]:${own.port}`);
+    await using kms = newClient(own);
+    await kms.initialize();
   });
 
   it('says when the port is taken', async () => {
@@ -366,6 +397,67 @@ describe('the state file', () => {
       (await two.getCryptoKeyVersion({ name: `${RING}/cryptoKeys/sign/cryptoKeyVersions/1` }))[0].state,
     ).toBe('ENABLED');
     await two.close();
+  });
+
+  it('keeps imported versions, and fails an import that was under way', async () => {
+    const stateFile = join(folder, 'imports.json');
+    const first = await startTestEmulator({ clock, stateFile, asymmetricGenerationMs: 100 });
+    const one = officialClient(first);
+    await one.createKeyRing({ parent: LOCATION, keyRingId: 'ring' });
+    await one.createCryptoKey({
+      parent: RING,
+      cryptoKeyId: 'imported',
+      cryptoKey: { purpose: 'MAC', versionTemplate: { algorithm: 'HMAC_SHA256' }, importOnly: true },
+      skipInitialVersionCreation: true,
+    });
+    await one.createImportJob({
+      parent: RING,
+      importJobId: 'job',
+      importJob: { importMethod: 'RSA_OAEP_3072_SHA256', protectionLevel: 'SOFTWARE' },
+    });
+    clock.advance(100);
+    const [job] = await one.getImportJob({ name: `${RING}/importJobs/job` });
+    const wrappedKey = wrapDirectly(createPublicKey(job.publicKey?.pem ?? ''), 'sha256', Buffer.alloc(32, 7));
+    const parent = `${RING}/cryptoKeys/imported`;
+    const importOne = () =>
+      one.importCryptoKeyVersion({ parent, algorithm: 'HMAC_SHA256', importJob: job.name ?? '', wrappedKey });
+    await importOne();
+    clock.advance(100);
+    await one.getCryptoKeyVersion({ name: `${parent}/cryptoKeyVersions/1` });
+    await importOne();
+    await one.close();
+    await first.close();
+
+    await using second = await startTestEmulator({ clock, stateFile });
+    const two = officialClient(second);
+    const [versions] = await two.listCryptoKeyVersions({ parent });
+    expect(versions.map(({ state, importJob }) => [state, importJob])).toEqual([
+      ['ENABLED', job.name],
+      ['IMPORT_FAILED', job.name],
+    ]);
+    const data = Buffer.from('data');
+    const [{ mac }] = await two.macSign({ name: versions[0]?.name ?? '', data });
+    expect(mac).toEqual(createHmac('sha256', Buffer.alloc(32, 7)).update(data).digest());
+    await two.close();
+  });
+
+  it('of an algorithm that is not known is refused', async () => {
+    const stateFile = join(folder, 'unknown.json');
+    const first = await startTestEmulator({ stateFile });
+    const one = officialClient(first);
+    await one.createKeyRing({ parent: LOCATION, keyRingId: 'ring' });
+    await one.createCryptoKey({
+      parent: RING,
+      cryptoKeyId: 'key',
+      cryptoKey: { purpose: 'ENCRYPT_DECRYPT' },
+    });
+    await one.close();
+    await first.close();
+    writeFileSync(
+      stateFile,
+      readFileSync(stateFile, 'utf8').replaceAll('GOOGLE_SYMMETRIC_ENCRYPTION', 'ROT13'),
+    );
+    await expect(startTestEmulator({ stateFile })).rejects.toThrow('unknown algorithm ROT13');
   });
 
   it.each([

@@ -53,6 +53,14 @@ describe('a connection to Cloud KMS', () => {
     });
   });
 
+  it('goes to port 443 of an endpoint without a port', async () => {
+    await using client = cloudClient({ credentialsPath, apiEndpoint: '127.0.0.1' });
+    await expect(client.initialize()).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('127.0.0.1:443'),
+    });
+  });
+
   it('goes to the endpoint and port of the configuration, with TLS only', async () => {
     let firstByte: number | undefined;
     const server = createServer((socket) => {
