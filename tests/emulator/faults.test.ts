@@ -35,7 +35,7 @@ describe('corruptResponse', () => {
     ['verified', { verifiedDigestCrc32c: false }],
     ['missing-data', { signature: null }],
     ['missing-crc', { signatureCrc32c: null }],
-    ['response-crc', { signatureCrc32c: { value: 1 } }],
+    ['response-crc', { signatureCrc32c: { value: 6 } }],
     ['response-data', { signature: Buffer.from([0]) }],
   ] as const)('%s changes that and nothing else', (corruption, change) => {
     expect(corruptResponse(response, corruption)).toEqual({ ...response, ...change });
