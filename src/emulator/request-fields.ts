@@ -36,11 +36,11 @@ export function stringMap(parent: RpcMessage, field: string): Record<string, str
   );
 }
 
-/** A google.protobuf.Duration or Timestamp in milliseconds. */
+/** A google.protobuf.Duration or Timestamp in milliseconds, to the microsecond, which is what the service keeps. */
 export function timeMs(parent: RpcMessage, field: string): number | undefined {
   const value = message(parent, field);
   if (value === undefined) return undefined;
-  return Number(value['seconds'] ?? 0) * 1_000 + Math.floor(Number(value['nanos'] ?? 0) / 1_000_000);
+  return Number(value['seconds'] ?? 0) * 1_000 + Math.floor(Number(value['nanos'] ?? 0) / 1_000) / 1_000;
 }
 
 /** Milliseconds as a Duration or Timestamp. */
@@ -78,11 +78,10 @@ export function checksumValue(payload: Uint8Array): RpcMessage {
   return { value: crc32c(payload) };
 }
 
-/** Paths of a google.protobuf.FieldMask in lowerCamelCase. */
+/** Paths of a google.protobuf.FieldMask: names as in the proto, in snake_case, as they are on the wire. */
 export function maskPaths(parent: RpcMessage, field: string): readonly string[] {
   const paths = message(parent, field)?.['paths'];
-  if (!Array.isArray(paths)) return [];
-  return paths.map((path) => String(path).replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()));
+  return Array.isArray(paths) ? paths.map(String) : [];
 }
 
 const toSnakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -4,12 +4,12 @@
  */
 
 import {
+  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPair,
   type KeyObject,
   randomBytes,
-  timingSafeEqual,
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { AlgorithmEntry, AsymmetricKeyType } from '../../keys/algorithms.js';
@@ -127,12 +127,15 @@ export function decodeKeyMaterial(entry: AlgorithmEntry, bytes: Buffer): KeyMate
   };
 }
 
-/** Whether two keys are the same key, as re-importing into a destroyed version demands. */
-export function sameKeyMaterial(a: KeyMaterial, b: KeyMaterial): boolean {
-  if (a.kind === 'keypair' && b.kind === 'keypair') return a.privateKey.equals(b.privateKey);
-  if (a.kind !== b.kind) return false;
-  const [left, right] = [encodeKeyMaterial(a), encodeKeyMaterial(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
+/**
+ * Tells whether two keys are the same key after one of them is gone, as re-importing into a destroyed version demands:
+ * SHA-256, in base64url, of the kind and the encoded key.
+ */
+export function fingerprintKeyMaterial(material: KeyMaterial): string {
+  return createHash('sha256')
+    .update(`${material.kind}\n`)
+    .update(encodeKeyMaterial(material))
+    .digest('base64url');
 }
 
 /** The bytes of an AES or HMAC key. @throws KeyMaterialError for any other key. */

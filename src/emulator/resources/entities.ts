@@ -18,7 +18,7 @@ export type VersionState =
 export interface Version {
   readonly name: string;
   readonly number: number;
-  algorithm: AlgorithmEntry;
+  readonly algorithm: AlgorithmEntry;
   readonly protectionLevel: ProtectionLevel;
   readonly createMs: number;
   state: VersionState;
@@ -29,15 +29,17 @@ export interface Version {
   generateMs: number | undefined;
   destroyMs: number | undefined;
   destroyEventMs: number | undefined;
-  /** Names and times of an import; also the material's fingerprint decides over a re-import. */
-  imported:
-    | {
-        readonly job: string;
-        readonly timeMs: number | undefined;
-        readonly material: KeyMaterial | undefined;
-      }
-    | undefined;
+  imported: Imported | undefined;
   failureReason: string;
+}
+
+export interface Imported {
+  /** Name of the import job. */
+  readonly job: string;
+  /** When the material arrived; undefined until it does. */
+  readonly timeMs: number | undefined;
+  /** Of the material that the version held or holds: a re-import must bring the same. Outlives the material. */
+  readonly fingerprint: string | undefined;
 }
 
 export type PendingOutcome =

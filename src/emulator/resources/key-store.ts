@@ -5,7 +5,7 @@
 
 import type { Clock } from '../../clock.js';
 import type { AlgorithmEntry } from '../../keys/algorithms.js';
-import { generateKeyMaterial, type KeyMaterial } from '../crypto/key-material.js';
+import { fingerprintKeyMaterial, generateKeyMaterial, type KeyMaterial } from '../crypto/key-material.js';
 import { RpcError } from '../rpc.js';
 import type { CryptoKey, ImportJob, PendingOutcome, RetiredResource, Version } from './entities.js';
 import { requireCryptoKey, requireImportJob, requireKeyRing, requireVersion } from './names.js';
@@ -25,10 +25,16 @@ export class KeyStore {
   readonly retired = new Map<string, RetiredResource>();
   readonly #options: KeyStoreOptions;
   #generationFailure: string | undefined;
+  #transitions = 0;
 
   constructor(options: KeyStoreOptions) {
     this.#options = options;
     this.clock = options.clock;
+  }
+
+  /** Counts what happened by the passage of time, which calls that only read can be the first to see. */
+  get transitions(): number {
+    return this.#transitions;
   }
 
   failGeneration(reason: string | undefined): void {
@@ -46,7 +52,7 @@ export class KeyStore {
     if (key === undefined) {
       throw new RpcError('NOT_FOUND', `CryptoKey ${requireCryptoKey(name)} not found.`);
     }
-    if (key.nextRotationMs !== undefined && key.nextRotationMs <= this.clock.now()) await this.#rotate(key);
+    await this.#rotateIfDue(key);
     const primary = key.primary === undefined ? undefined : key.versions.get(key.primary);
     if (primary !== undefined) await this.settle(primary);
     return key;
@@ -55,8 +61,10 @@ export class KeyStore {
   async version(name: string): Promise<{ readonly key: CryptoKey; readonly version: Version }> {
     const { key: keyName, number } = requireVersion(name);
     const key = this.cryptoKeys.get(keyName);
+    if (key !== undefined) await this.#rotateIfDue(key);
     const version = key?.versions.get(number);
-    if (key === undefined || version === undefined)
+    // A number with leading zeros is not the version's name.
+    if (key === undefined || version?.name !== name)
       throw new RpcError('NOT_FOUND', `CryptoKeyVersion ${name} not found.`);
     await this.settle(version);
     return { key, version };
@@ -74,7 +82,10 @@ export class KeyStore {
     const { pending } = version;
     if (pending !== undefined && pending.readyMs <= nowMs) {
       const outcome = await pending.outcome;
-      if (version.pending === pending) finish(version, outcome, pending.readyMs);
+      if (version.pending === pending) {
+        finish(version, outcome, pending.readyMs);
+        this.#transitions += 1;
+      }
     }
     if (
       version.state === 'DESTROY_SCHEDULED' &&
@@ -85,16 +96,43 @@ export class KeyStore {
       version.destroyEventMs = version.destroyMs;
       if (version.material?.kind === 'symmetric') version.material.bytes.fill(0);
       version.material = undefined;
+      this.#transitions += 1;
     }
   }
 
   /** Adds the next version to a key. Symmetric material is there at once; a key pair takes its time. */
   async addVersion(key: CryptoKey): Promise<Version> {
-    const version = newVersion(key, this.clock.now());
+    const { algorithm } = key;
+    const material = isAsymmetric(algorithm) ? undefined : await generateKeyMaterial(algorithm);
+    return this.#insertVersion(key, { algorithm, material, createMs: this.clock.now() });
+  }
+
+  /** Adds a new key and, if it is to have one, its first version, both at once. */
+  async addKey(key: CryptoKey, options: { readonly withVersion: boolean }): Promise<void> {
+    const { algorithm } = key;
+    const material =
+      isAsymmetric(algorithm) || !options.withVersion ? undefined : await generateKeyMaterial(algorithm);
+    // Looked up after the last await: of two calls at once, one makes the key.
+    if (this.cryptoKeys.has(key.name) || this.retired.has(key.name))
+      throw new RpcError('ALREADY_EXISTS', `CryptoKey ${key.name} already exists.`);
+    this.cryptoKeys.set(key.name, key);
+    if (!options.withVersion) return;
+    const version = this.#insertVersion(key, { algorithm, material, createMs: key.createMs });
+    if (key.purpose === 'ENCRYPT_DECRYPT') key.primary = version.number;
+  }
+
+  #insertVersion(
+    key: CryptoKey,
+    made: {
+      readonly algorithm: AlgorithmEntry;
+      readonly material: KeyMaterial | undefined;
+      readonly createMs: number;
+    },
+  ): Version {
+    const version = newVersion(key, made);
     key.versions.set(version.number, version);
-    if (isAsymmetric(version)) this.startGeneration(version);
-    else
-      finish(version, { ok: true, material: await generateKeyMaterial(version.algorithm) }, version.createMs);
+    if (made.material === undefined) this.startGeneration(version);
+    else finish(version, { ok: true, material: made.material }, made.createMs);
     return version;
   }
 
@@ -118,31 +156,35 @@ export class KeyStore {
     version.pending = { readyMs: this.clock.now() + this.#options.asymmetricGenerationMs, outcome };
   }
 
-  async #rotate(key: CryptoKey): Promise<void> {
+  /** Rotates a key that is due: once, also for several periods that passed while nobody looked. */
+  async #rotateIfDue(key: CryptoKey): Promise<void> {
     const nowMs = this.clock.now();
     const dueMs = key.nextRotationMs;
-    if (dueMs === undefined) return;
-    // Set before anything is awaited, so that two calls at once rotate once. Missed rotations are not made up for.
+    if (dueMs === undefined || dueMs > nowMs) return;
+    // Set before anything is awaited, so that two calls at once rotate once.
     const periodMs = key.rotationPeriodMs;
     key.nextRotationMs =
       periodMs === undefined ? undefined : dueMs + periodMs * (Math.floor((nowMs - dueMs) / periodMs) + 1);
-    const version = await this.addVersion(key);
-    key.primary = version.number;
+    key.primary = (await this.addVersion(key)).number;
+    this.#transitions += 1;
   }
 }
 
-const isAsymmetric = ({ algorithm: { purpose } }: Version): boolean =>
+const isAsymmetric = ({ purpose }: AlgorithmEntry): boolean =>
   purpose === 'ASYMMETRIC_SIGN' || purpose === 'ASYMMETRIC_DECRYPT' || purpose === 'KEY_ENCAPSULATION';
 
 /** An empty version with the next number of its key. */
-export function newVersion(key: CryptoKey, nowMs: number): Version {
+export function newVersion(
+  key: CryptoKey,
+  { algorithm, createMs }: { readonly algorithm: AlgorithmEntry; readonly createMs: number },
+): Version {
   key.lastNumber += 1;
   return {
     name: `${key.name}/cryptoKeyVersions/${key.lastNumber}`,
     number: key.lastNumber,
-    algorithm: key.algorithm,
+    algorithm,
     protectionLevel: key.protectionLevel,
-    createMs: nowMs,
+    createMs,
     state: 'PENDING_GENERATION',
     material: undefined,
     pending: undefined,
@@ -174,7 +216,12 @@ function finish(version: Version, outcome: PendingOutcome, atMs: number): void {
   version.material = outcome.material;
   version.failureReason = '';
   if (version.imported === undefined) version.generateMs = atMs;
-  else version.imported = { job: version.imported.job, timeMs: atMs, material: outcome.material };
+  else
+    version.imported = {
+      job: version.imported.job,
+      timeMs: atMs,
+      fingerprint: fingerprintKeyMaterial(outcome.material),
+    };
 }
 
 /** The material of a version that may be used. @throws RpcError FAILED_PRECONDITION for any other. */

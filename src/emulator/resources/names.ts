@@ -2,15 +2,16 @@
 
 import { invalidArgument } from '../request-fields.js';
 
-const LOCATION = /^projects\/[^/]+\/locations\/[a-z0-9-]+$/;
 const RESOURCE_ID = /^[a-zA-Z0-9_-]{1,63}$/;
-const PROJECT_AND_LOCATION = 'projects\\/[^/]+\\/locations\\/[a-z0-9-]+';
+const PROJECT_AND_LOCATION = 'projects\\/[^/]+\\/locations\\/[a-z][a-z0-9-]*';
+const LOCATION = new RegExp(`^${PROJECT_AND_LOCATION}$`);
 const ID = '[a-zA-Z0-9_-]{1,63}';
 const KEY_RING = new RegExp(`^${PROJECT_AND_LOCATION}\\/keyRings\\/${ID}$`);
 const CRYPTO_KEY = new RegExp(`^${PROJECT_AND_LOCATION}\\/keyRings\\/${ID}\\/cryptoKeys\\/${ID}$`);
 const VERSION = new RegExp(
   `^(${PROJECT_AND_LOCATION}\\/keyRings\\/${ID}\\/cryptoKeys\\/${ID})\\/cryptoKeyVersions\\/([0-9]{1,15})$`,
 );
+const RETIRED_RESOURCE = new RegExp(`^${PROJECT_AND_LOCATION}\\/retiredResources\\/${ID}$`);
 const IMPORT_JOB = new RegExp(`^${PROJECT_AND_LOCATION}\\/keyRings\\/${ID}\\/importJobs\\/${ID}$`);
 
 export function requireLocation(name: string): string {
@@ -30,6 +31,11 @@ export function requireCryptoKey(name: string): string {
 
 export function requireImportJob(name: string): string {
   if (!IMPORT_JOB.test(name)) throw malformed(name, 'an ImportJob');
+  return name;
+}
+
+export function requireRetiredResource(name: string): string {
+  if (!RETIRED_RESOURCE.test(name)) throw malformed(name, 'a RetiredResource');
   return name;
 }
 

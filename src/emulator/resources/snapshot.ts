@@ -34,7 +34,7 @@ const versionSchema = z.object({
   destroyMs: z.number().optional(),
   destroyEventMs: z.number().optional(),
   imported: z
-    .object({ job: z.string(), timeMs: z.number().optional(), material: z.string().optional() })
+    .object({ job: z.string(), timeMs: z.number().optional(), fingerprint: z.string().optional() })
     .optional(),
   failureReason: z.string(),
 });
@@ -102,7 +102,6 @@ export function snapshotStore(store: KeyStore): RpcMessage {
         ...version,
         algorithm: version.algorithm.name,
         material: encode(version.material),
-        imported: version.imported && { ...version.imported, material: encode(version.imported.material) },
         pending: undefined,
       })),
     })),
@@ -140,7 +139,7 @@ export async function restoreStore(store: KeyStore, state: RpcMessage): Promise<
         imported: saved.imported && {
           job: saved.imported.job,
           timeMs: saved.imported.timeMs,
-          material: decode(saved.algorithm, saved.imported.material),
+          fingerprint: saved.imported.fingerprint,
         },
         failureReason: saved.failureReason,
       };

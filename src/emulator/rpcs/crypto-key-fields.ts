@@ -32,28 +32,42 @@ const isPurpose = (value: string): value is KeyPurpose => PURPOSES.includes(valu
 
 export function readPurpose(key: RpcMessage): KeyPurpose {
   const purpose = text(key, 'purpose');
-  if (!isPurpose(purpose)) throw invalidArgument('A purpose is required.');
+  if (purpose === '' || purpose === 'CRYPTO_KEY_PURPOSE_UNSPECIFIED')
+    throw invalidArgument('A purpose is required.');
+  // AES_WRAPPING exists for HSM_SINGLE_TENANT only.
+  if (!isPurpose(purpose)) throw invalidArgument(`Keys of purpose ${purpose} cannot be created.`);
   return purpose;
 }
 
-export function readProtectionLevel(parent: RpcMessage | undefined): ProtectionLevel {
-  const level = parent === undefined ? '' : text(parent, 'protectionLevel');
+/** Of a version template, where none means SOFTWARE. @param backend - `crypto_key_backend`, or empty. */
+export function readTemplateLevel(template: RpcMessage | undefined, backend: string): ProtectionLevel {
+  const level = template === undefined ? '' : text(template, 'protectionLevel');
+  return level === '' || level === 'PROTECTION_LEVEL_UNSPECIFIED'
+    ? 'SOFTWARE'
+    : parseProtectionLevel(level, backend);
+}
+
+/** @throws RpcError UNIMPLEMENTED for levels whose keys live outside Cloud KMS' own HSMs, INVALID_ARGUMENT for any other. */
+export function parseProtectionLevel(level: string, backend: string): ProtectionLevel {
   switch (level) {
-    case '':
-    case 'PROTECTION_LEVEL_UNSPECIFIED':
     case 'SOFTWARE':
       return 'SOFTWARE';
     case 'HSM':
       return 'HSM';
     case 'HSM_SINGLE_TENANT':
     case 'EXTERNAL_VPC':
-      throw invalidArgument(`crypto_key_backend is required for protection level ${level}.`);
+      if (backend === '')
+        throw invalidArgument(`crypto_key_backend is required for protection level ${level}.`);
+      throw notImplemented(level);
     case 'EXTERNAL':
-      throw new RpcError('UNIMPLEMENTED', 'The emulator has no external key manager.');
+      throw notImplemented(level);
     default:
-      throw invalidArgument(`Invalid protection level: ${level}.`);
+      throw invalidArgument(`A protection level is required, got: ${level}.`);
   }
 }
+
+const notImplemented = (level: string): RpcError =>
+  new RpcError('UNIMPLEMENTED', `The emulator does not implement protection level ${level}.`);
 
 /** The algorithm of a version template: required, but for ENCRYPT_DECRYPT, which has one only. */
 export function readAlgorithm(

@@ -6,16 +6,22 @@ import { pageOf } from '../paging.js';
 import { invalidArgument, maskPaths, message, text } from '../request-fields.js';
 import { type CryptoKey, cryptoKeyMessage, retiredResourceMessage } from '../resources/entities.js';
 import type { KeyStore } from '../resources/key-store.js';
-import { locationOf, requireId, requireKeyRing, requireLocation } from '../resources/names.js';
+import {
+  locationOf,
+  requireId,
+  requireKeyRing,
+  requireLocation,
+  requireRetiredResource,
+} from '../resources/names.js';
 import { RpcError, type RpcMessage, type ServiceHandlers } from '../rpc.js';
 import {
   checkRotation,
   readAlgorithm,
   readDestroyScheduledMs,
   readLabels,
-  readProtectionLevel,
   readPurpose,
   readRotation,
+  readTemplateLevel,
 } from './crypto-key-fields.js';
 
 export function cryptoKeyHandlers(store: KeyStore, operations: OperationStore): ServiceHandlers {
@@ -67,9 +73,7 @@ export function cryptoKeyHandlers(store: KeyStore, operations: OperationStore): 
       return { retiredResources: page.items, nextPageToken: page.nextPageToken, totalSize: page.totalSize };
     },
     GetRetiredResource: (request) => {
-      const name = text(request, 'name');
-      if (!/^projects\/[^/]+\/locations\/[^/]+\/retiredResources\/[^/]+$/.test(name))
-        throw invalidArgument(`Malformed name: ${name}`);
+      const name = requireRetiredResource(text(request, 'name'));
       const found = [...store.retired.values()].find((retired) => retired.name === name);
       if (found === undefined) throw new RpcError('NOT_FOUND', `RetiredResource ${name} not found.`);
       return retiredResourceMessage(found);
@@ -85,7 +89,7 @@ async function create(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
   if (body === undefined) throw invalidArgument('crypto_key is required.');
   const purpose = readPurpose(body);
   const template = message(body, 'versionTemplate');
-  const protectionLevel = readProtectionLevel(template);
+  const protectionLevel = readTemplateLevel(template, text(body, 'cryptoKeyBackend'));
   const algorithm = readAlgorithm(template, purpose, protectionLevel);
   const rotation = checkRotation(readRotation(body), purpose);
   const labels = readLabels(body);
@@ -94,8 +98,6 @@ async function create(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
   if (importOnly && !skipVersion)
     throw invalidArgument('An import-only key must be created with skip_initial_version_creation.');
   const destroyScheduledMs = readDestroyScheduledMs(body, importOnly ? 'import-only' : 'generated');
-  if (store.cryptoKeys.has(name) || store.retired.has(name))
-    throw new RpcError('ALREADY_EXISTS', `CryptoKey ${name} already exists.`);
   const key: CryptoKey = {
     name,
     id: randomUUID(),
@@ -112,11 +114,7 @@ async function create(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
     versions: new Map(),
     lastNumber: 0,
   };
-  store.cryptoKeys.set(name, key);
-  if (!skipVersion) {
-    const version = await store.addVersion(key);
-    if (purpose === 'ENCRYPT_DECRYPT') key.primary = version.number;
-  }
+  await store.addKey(key, { withVersion: !skipVersion });
   return cryptoKeyMessage(key);
 }
 
@@ -134,18 +132,18 @@ async function update(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
       case 'labels':
         labels = readLabels(body);
         break;
-      case 'rotationPeriod':
+      case 'rotation_period':
         rotation = { ...rotation, periodMs: given.periodMs };
         break;
-      case 'nextRotationTime':
+      case 'next_rotation_time':
         rotation = { ...rotation, nextMs: given.nextMs };
         break;
-      case 'versionTemplate':
-      case 'versionTemplate.algorithm': {
+      case 'version_template':
+      case 'version_template.algorithm': {
         const template = message(body, 'versionTemplate');
         const level = template === undefined ? '' : text(template, 'protectionLevel');
         if (
-          path === 'versionTemplate' &&
+          path === 'version_template' &&
           level !== '' &&
           level !== 'PROTECTION_LEVEL_UNSPECIFIED' &&
           level !== key.protectionLevel
@@ -156,10 +154,9 @@ async function update(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
         break;
       }
       default:
-        throw invalidArgument(`Field ${path} cannot be updated.`);
+        throw invalidArgument(`Field ${JSON.stringify(path.slice(0, 100))} cannot be updated.`);
     }
   }
-  // Only the fields in the mask are judged: a schedule that was valid stays valid.
   checkRotation(rotation, key.purpose);
   key.labels = labels;
   key.algorithm = algorithm;
@@ -180,6 +177,8 @@ async function setPrimary(store: KeyStore, request: RpcMessage): Promise<RpcMess
   if (!/^[0-9]{1,15}$/.test(id))
     throw invalidArgument(`Invalid crypto_key_version_id: ${JSON.stringify(id)}.`);
   const { version } = await store.version(`${key.name}/cryptoKeyVersions/${id}`);
+  // Documentation: a version that is not ENABLED may become primary. One on its way out or never there is refused
+  // (unverified).
   if (version.state !== 'ENABLED' && version.state !== 'DISABLED') {
     throw new RpcError(
       'FAILED_PRECONDITION',

@@ -1,9 +1,9 @@
 /** Import jobs, and the import of versions that were wrapped for one. */
 
 import { createPrivateKey } from 'node:crypto';
-import { findAlgorithm } from '../../keys/algorithms.js';
+import { type AlgorithmEntry, findAlgorithm } from '../../keys/algorithms.js';
 import { KeyMaterialError, KeyUnwrapError } from '../crypto/crypto-errors.js';
-import { importKeyMaterial, sameKeyMaterial } from '../crypto/key-material.js';
+import { fingerprintKeyMaterial, importKeyMaterial } from '../crypto/key-material.js';
 import { generateImportKeyPair, isImportMethod, unwrapImportedKey } from '../crypto/key-wrap.js';
 import { pageOf } from '../paging.js';
 import { bytes, invalidArgument, message, text } from '../request-fields.js';
@@ -19,7 +19,7 @@ import {
 import { type KeyStore, newVersion, wrongState } from '../resources/key-store.js';
 import { requireId, requireKeyRing } from '../resources/names.js';
 import { RpcError, type RpcMessage, type ServiceHandlers } from '../rpc.js';
-import { readProtectionLevel } from './crypto-key-fields.js';
+import { parseProtectionLevel } from './crypto-key-fields.js';
 
 /** "expires 3 days after creation" (ImportJob in resources.proto). */
 const LIFETIME_MS = 3 * 86_400_000;
@@ -34,7 +34,10 @@ export function importHandlers(store: KeyStore, generationMs: number): ServiceHa
       if (body === undefined) throw invalidArgument('import_job is required.');
       const method = text(body, 'importMethod');
       if (!isImportMethod(method)) throw invalidArgument(`Invalid import_method: ${method}.`);
-      const protectionLevel = readProtectionLevel(body);
+      const protectionLevel = parseProtectionLevel(
+        text(body, 'protectionLevel'),
+        text(body, 'cryptoKeyBackend'),
+      );
       if (store.importJobs.has(name))
         throw new RpcError('ALREADY_EXISTS', `ImportJob ${name} already exists.`);
       const createMs = store.clock.now();
@@ -96,6 +99,8 @@ async function importVersion(store: KeyStore, request: RpcMessage): Promise<RpcM
   const algorithm = findAlgorithm(name);
   if (algorithm === undefined || algorithm.purpose !== key.purpose)
     throw invalidArgument(`Algorithm ${name} cannot be used with purpose ${key.purpose}.`);
+  if (!algorithm.protectionLevels.includes(key.protectionLevel))
+    throw invalidArgument(`Algorithm ${name} is not supported with protection level ${key.protectionLevel}.`);
   const wrapped = [bytes(request, 'wrappedKey'), bytes(request, 'rsaAesWrappedKey')].filter(
     (part) => part.length > 0,
   );
@@ -105,12 +110,12 @@ async function importVersion(store: KeyStore, request: RpcMessage): Promise<RpcM
   if (target !== undefined && target.algorithm.name !== name)
     throw invalidArgument(`A re-import keeps the algorithm ${target.algorithm.name}.`);
 
-  const version = target ?? newVersion(key, store.clock.now());
-  const earlier = version.imported?.material;
-  version.algorithm = algorithm;
-  version.imported = { job: job.name, timeMs: version.imported?.timeMs, material: earlier };
+  const earlier = target?.imported;
+  const outcome = unwrap(job, wrappedKey, { algorithm, fingerprint: earlier?.fingerprint });
+  const version = target ?? newVersion(key, { algorithm, createMs: store.clock.now() });
+  version.imported = { job: job.name, timeMs: earlier?.timeMs, fingerprint: earlier?.fingerprint };
   key.versions.set(version.number, version);
-  store.startImport(version, Promise.resolve(unwrap(job, version, wrappedKey)));
+  store.startImport(version, Promise.resolve(outcome));
   return versionMessage(version);
 }
 
@@ -125,14 +130,17 @@ async function reimportTarget(store: KeyStore, key: CryptoKey, name: string): Pr
   return version;
 }
 
-function unwrap(job: ImportJob, version: Version, wrappedKey: Buffer): PendingOutcome {
+function unwrap(
+  job: ImportJob,
+  wrappedKey: Buffer,
+  expected: { readonly algorithm: AlgorithmEntry; readonly fingerprint: string | undefined },
+): PendingOutcome {
   if (!isImportMethod(job.method)) return { ok: false, reason: `Unknown import method ${job.method}.` };
   try {
     const plain = unwrapImportedKey(job.method, createPrivateKey(job.keyPair.privateKeyPem), wrappedKey);
-    const material = importKeyMaterial(version.algorithm, plain);
+    const material = importKeyMaterial(expected.algorithm, plain);
     plain.fill(0);
-    const earlier = version.imported?.material;
-    if (earlier !== undefined && !sameKeyMaterial(earlier, material)) {
+    if (expected.fingerprint !== undefined && expected.fingerprint !== fingerprintKeyMaterial(material)) {
       return { ok: false, reason: 'The key material differs from what was imported before.' };
     }
     return { ok: true, material };

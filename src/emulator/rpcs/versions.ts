@@ -50,8 +50,11 @@ export function versionHandlers(store: KeyStore, operations: OperationStore): Se
         version.state === 'DESTROYED' ||
         version.state === 'IMPORT_FAILED' ||
         version.state === 'GENERATION_FAILED';
-      // "never a successfully imported one": its material could be imported again under the same name.
-      if (!deletable || version.imported?.timeMs !== undefined) throw wrongState(version);
+      if (!deletable) throw wrongState(version);
+      // "Successfully imported CryptoKeyVersions cannot be deleted at this time" (service.proto).
+      if (version.imported?.timeMs !== undefined) {
+        throw new RpcError('FAILED_PRECONDITION', `${version.name} was imported and cannot be deleted.`);
+      }
       key.versions.delete(version.number);
       if (key.primary === version.number) key.primary = undefined;
       return operations.create({
