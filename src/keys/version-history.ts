@@ -19,6 +19,10 @@ const MAX_HISTORIES = 32;
 /** A key has at most 64 labels (Cloud KMS documentation, "Labeling keys"); some are left for their owner to add. */
 const MAX_LABELS = 60;
 
+/** Whether a provider keeps the label for itself. */
+export const isHistoryLabel = (label: string): boolean =>
+  label === PRIMARY_LABEL || VERSION_LABEL.test(label);
+
 /** When a version went from state to state; what is not known is absent. */
 export interface VersionTimes {
   /** When it was put to use, the latest time. */
@@ -110,6 +114,12 @@ export function versionTimes(labels: Labels, number: number): VersionTimes {
   return replacedTime === undefined ? {} : { replacedTime };
 }
 
+/** Whether it is written down that the version was in use before. */
+export function wasActivated(labels: Labels, number: number): boolean {
+  const { activatedTime, replacedTime } = parseTimes(labels[labelOf(number)] ?? '');
+  return activatedTime !== undefined || replacedTime !== undefined;
+}
+
 /** The labels when a version is put to use in place of another one. */
 export function withPrimary(
   labels: Labels,
@@ -129,11 +139,6 @@ export function withTimes(labels: Labels, number: number, times: VersionTimes): 
 }
 
 const labelOf = (number: number): string => `a2a-version-${number}`;
-
-const wasActivated = (labels: Labels, number: number): boolean => {
-  const label = labels[labelOf(number)];
-  return label !== undefined && parseTimes(label).activatedTime !== undefined;
-};
 
 function histories(labels: Labels): readonly { readonly number: number; readonly times: VersionTimes }[] {
   return Object.entries(labels).flatMap(([label, value]) => {

@@ -130,6 +130,13 @@ export class VersionResolver {
     return snapshot;
   }
 
+  /** Puts into the cache what was just read. */
+  learn(operation: Operation, key: KeyRecord, versions: readonly VersionRecord[]): KeySnapshot {
+    const snapshot = toSnapshot(operation, key, key.purpose === 'ENCRYPT_DECRYPT' ? [] : versions);
+    this.#snapshots.set(key.name, snapshot);
+    return snapshot;
+  }
+
   /** Forgets what is known of a key. */
   invalidate(key: CryptoKeyName): void {
     this.#snapshots.invalidate(key);
@@ -176,15 +183,19 @@ export class VersionResolver {
     const key = await this.#reader.getKey(operation, name);
     const versions =
       key.purpose === 'ENCRYPT_DECRYPT' ? [] : await this.#reader.listVersions(operation, name);
-    const current = currentVersion(key, versions);
-    if (current !== undefined && current.metadata.protectionLevel !== key.protectionLevel) {
-      throw new IntegrityError(
-        operation.context(),
-        `the key was created with protection level ${key.protectionLevel}, its version ${current.number} has ${current.metadata.protectionLevel}`,
-      );
-    }
-    return { key, versions, current };
+    return toSnapshot(operation, key, versions);
   }
+}
+
+function toSnapshot(operation: Operation, key: KeyRecord, versions: readonly VersionRecord[]): KeySnapshot {
+  const current = currentVersion(key, versions);
+  if (current !== undefined && current.metadata.protectionLevel !== key.protectionLevel) {
+    throw new IntegrityError(
+      operation.context(),
+      `the key was created with protection level ${key.protectionLevel}, its version ${current.number} has ${current.metadata.protectionLevel}`,
+    );
+  }
+  return { key, versions, current };
 }
 
 function entryOf(context: ErrorContext, algorithm: string): AlgorithmEntry {
