@@ -1,5 +1,6 @@
 /** Faults on purpose: an RPC that fails, hangs, is slow, answers with damaged bytes, or loses its connection. */
 
+import { isMessage } from './request-fields.js';
 import type { RpcMessage, StatusDetail, StatusName } from './rpc.js';
 
 /** What of a call is damaged. */
@@ -121,6 +122,7 @@ const RESPONSE_PAYLOADS: readonly (readonly [payload: string, checksum: string])
   ['mac', 'macCrc32c'],
   ['data', 'dataCrc32c'],
   ['sharedSecret', 'sharedSecretCrc32c'],
+  ['publicKey', 'crc32cChecksum'],
 ];
 
 /** Unset bytes are empty on the wire. */
@@ -137,6 +139,7 @@ export function corruptRequest(request: RpcMessage): RpcMessage {
 export function corruptResponse(response: RpcMessage, corruption: Corruption): RpcMessage {
   // Of a resource whose name begins the same: `key1` becomes `key10`.
   if (corruption === 'name') {
+    if (typeof response['name'] !== 'string') return response;
     return { ...response, name: String(response['name']).replace(/\/cryptoKeys\/[^/]+/, '$&0') };
   }
   if (corruption === 'protection-level') {
@@ -152,10 +155,29 @@ export function corruptResponse(response: RpcMessage, corruption: Corruption): R
   );
   if (pair === undefined) return response;
   const [payload, checksum] = pair;
+  // google.cloud.kms.v1.ChecksummedData: payload and checksum are inside the field.
+  const inner = response[payload];
+  if (payload === 'publicKey' && isMessage(inner)) {
+    return { ...response, [payload]: damage(inner, { payload: 'data', checksum, corruption }) };
+  }
+  return damage(response, { payload, checksum, corruption });
+}
+
+function damage(
+  response: RpcMessage,
+  how: { readonly payload: string; readonly checksum: string; readonly corruption: Corruption },
+): RpcMessage {
+  const { payload, checksum, corruption } = how;
   if (corruption === 'missing-data') return { ...response, [payload]: null };
   if (corruption === 'missing-crc') return { ...response, [checksum]: null };
-  if (corruption === 'response-crc') return { ...response, [checksum]: { value: 1 } };
+  if (corruption === 'response-crc') return { ...response, [checksum]: otherChecksum(response[checksum]) };
   return { ...response, [payload]: flip(response[payload]) };
+}
+
+/** Of an Int64Value, or the plain number that DecapsulateResponse has. */
+function otherChecksum(checksum: unknown): unknown {
+  if (typeof checksum === 'number') return (checksum ^ 1) >>> 0;
+  return { value: (Number(isMessage(checksum) ? checksum['value'] : 0) ^ 1) >>> 0 };
 }
 
 function flip(value: unknown): unknown {

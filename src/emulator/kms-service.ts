@@ -34,6 +34,11 @@ export class KmsService {
     };
   }
 
+  /** Counts changes that came with time, not with a call that writes. */
+  get transitions(): number {
+    return this.#store.transitions;
+  }
+
   failGeneration(reason: string | undefined): void {
     this.#store.failGeneration(reason);
   }

@@ -42,19 +42,25 @@ export function pageOf(resources: readonly RpcMessage[], request: RpcMessage): P
   const more = start + size < selected.length && last !== undefined;
   return {
     items,
-    nextPageToken: more ? Buffer.from(`${listing}:${String(last['name'])}`).toString('base64url') : '',
+    nextPageToken: more
+      ? Buffer.from(`${listing}:${start + size}:${String(last['name'])}`).toString('base64url')
+      : '',
     totalSize: filter === undefined ? selected.length : 0,
   };
 }
 
-/** The token names the last resource of the page before, so that resources created meanwhile do not shift the pages. */
+/**
+ * The token names the last resource of the page before, so that resources created meanwhile do not shift the pages, and
+ * where it was, for the case that it was deleted.
+ */
 function startOf(resources: readonly RpcMessage[], token: string, listing: string): number {
   if (token === '') return 0;
-  const decoded = Buffer.from(token, 'base64url').toString('utf8');
-  const index = resources.findIndex((resource) => resource['name'] === decoded.slice(listing.length + 1));
-  if (!decoded.startsWith(`${listing}:`) || index < 0)
+  const [, ofListing, next, name] =
+    /^([^:]*):([0-9]{1,15}):(.*)$/.exec(Buffer.from(token, 'base64url').toString('utf8')) ?? [];
+  if (ofListing !== listing)
     throw new RpcError('INVALID_ARGUMENT', 'The page token is not valid for this listing.');
-  return index + 1;
+  const index = resources.findIndex((resource) => resource['name'] === name);
+  return index < 0 ? Number(next) - 1 : index + 1;
 }
 
 function text(request: RpcMessage, field: string): string {

@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../clock.js';
-import { RpcError, type StatusDetail } from './rpc.js';
+import { isWrite, RpcError, type RpcMessage, type StatusDetail } from './rpc.js';
 
 /** Operations per minute and project; what is left out is not limited. */
 export interface QuotaLimits {
@@ -42,12 +42,12 @@ export class Quota {
   }
 
   /** Counts a call. @throws RpcError RESOURCE_EXHAUSTED when the minute's quota is used up. */
-  take(rpc: string, resource: string): void {
+  take(rpc: string, request: RpcMessage): void {
     if (this.#limits.size === 0) return;
     const kind = kindOf(rpc);
     const limit = this.#limits.get(kind);
     if (limit === undefined) return;
-    const project = /^projects\/([^/]+)/.exec(resource)?.[1] ?? '';
+    const project = /^projects\/([^/]+)/.exec(resourceOf(request))?.[1] ?? '';
     const key = `${kind} ${project}`;
     const nowMs = this.#clock.now();
     let window = this.#windows.get(key);
@@ -62,7 +62,20 @@ export class Quota {
 
 function kindOf(rpc: string): QuotaKind {
   if (/^(?:Get|List|TestIam)/.test(rpc)) return 'read';
-  return /^(?:Create|Update|Destroy|Restore|Import|Delete|SetIam)/.test(rpc) ? 'write' : 'cryptographic';
+  return isWrite(rpc) ? 'write' : 'cryptographic';
+}
+
+/** The resource a request is about, by the fields Cloud KMS requests name it in. */
+function resourceOf(request: RpcMessage): string {
+  for (const field of ['name', 'parent', 'resource', 'location']) {
+    const value = request[field];
+    if (typeof value === 'string' && value !== '') return value;
+  }
+  for (const field of ['cryptoKey', 'cryptoKeyVersion']) {
+    const value = request[field];
+    if (typeof value === 'object' && value !== null) return String(Reflect.get(value, 'name'));
+  }
+  return '';
 }
 
 function exceeded(kind: QuotaKind, project: string, limit: number): RpcError {

@@ -13,6 +13,26 @@ export interface RequestLogEntry {
   status: StatusName | 'OK' | undefined;
 }
 
+/** A call as it comes in; its metadata is decoded only if somebody looks. */
+export class LoggedCall implements RequestLogEntry {
+  readonly rpc: string;
+  readonly request: RpcMessage;
+  status: RequestLogEntry['status'];
+  readonly #decode: () => ReadonlyMap<string, string>;
+  #metadata: ReadonlyMap<string, string> | undefined;
+
+  constructor(rpc: string, request: RpcMessage, decodeMetadata: () => ReadonlyMap<string, string>) {
+    this.rpc = rpc;
+    this.request = request;
+    this.#decode = decodeMetadata;
+  }
+
+  get metadata(): ReadonlyMap<string, string> {
+    this.#metadata ??= this.#decode();
+    return this.#metadata;
+  }
+}
+
 const DEFAULT_CAPACITY = 10_000;
 
 export class RequestLog {

@@ -68,5 +68,10 @@ export interface CallContext {
 export type RpcMessage = Readonly<Record<string, unknown>>;
 export type RpcHandler = (request: RpcMessage, context: CallContext) => Promise<RpcMessage> | RpcMessage;
 
+/** Whether an RPC changes resources, by its name. */
+export function isWrite(rpc: string): boolean {
+  return /^(?:Create|Update|Destroy|Restore|Import|Delete|SetIam)/.test(rpc);
+}
+
 /** RPC name → handler, for one gRPC service. */
 export type ServiceHandlers = Readonly<Record<string, RpcHandler>>;

@@ -24,9 +24,10 @@ import {
   type ResolvedEmulatorOptions,
 } from './options.js';
 import { Quota } from './quota.js';
-import { RequestLog, type RequestLogEntry } from './request-log.js';
+import { LoggedCall, RequestLog, type RequestLogEntry } from './request-log.js';
 import {
   type CallContext,
+  isWrite,
   RpcError,
   type RpcHandler,
   type RpcMessage,
@@ -69,7 +70,18 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
   const state =
     resolved.stateFile === undefined ? undefined : new StateFile(resolved.stateFile, { kms: service, iam });
   await state?.load();
-  const pipeline = new Pipeline(resolved, wire, state);
+  let savedTransitions = 0;
+  const pipeline = new Pipeline(resolved, wire, {
+    save: async (rpc) => {
+      // Serialising every key for every signature would be slow: a call that only uses keys changes nothing, unless it
+      // is the first to see what came with time.
+      if (state === undefined || (!isWrite(rpc) && service.transitions === savedTransitions)) return;
+      const { transitions } = service;
+      await state.save();
+      savedTransitions = Math.max(savedTransitions, transitions);
+    },
+    settled: async () => state?.settled(),
+  });
   const server = new Server({
     'grpc.max_concurrent_streams': resolved.maxConcurrentStreams,
     'grpc.max_receive_message_length': 4_194_304,
@@ -85,8 +97,8 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
 
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const listener = createServer((socket) => {
-    pipeline.sockets.set(`${socket.remoteAddress}:${socket.remotePort}`, socket);
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    pipeline.sockets.set(peer, socket);
     socket.on('close', () => pipeline.sockets.delete(peer));
     injector.injectConnection(socket);
   });
@@ -131,9 +143,16 @@ async function stop(listener: NetServer, server: Server, pipeline: Pipeline): Pr
   server.forceShutdown();
   for (const socket of pipeline.sockets.values()) socket.destroy();
   await closed;
+  await pipeline.settled();
 }
 
 type Call = ServerUnaryCall<RpcMessage, RpcMessage>;
+
+interface Persistence {
+  /** Returns when what the RPC may have changed is on disk. */
+  save(rpc: string): Promise<void>;
+  settled(): Promise<void>;
+}
 
 class Pipeline {
   readonly requests = new RequestLog();
@@ -144,19 +163,24 @@ class Pipeline {
   readonly #logger: EmulatorLogger;
   readonly #quota: Quota;
   readonly #wire: WireDefinitions;
-  readonly #state: StateFile | undefined;
+  readonly #persistence: Persistence;
   readonly #timers = new Set<NodeJS.Timeout>();
 
-  constructor(options: ResolvedEmulatorOptions, wire: WireDefinitions, state: StateFile | undefined) {
+  constructor(options: ResolvedEmulatorOptions, wire: WireDefinitions, persistence: Persistence) {
     this.#options = options;
     this.#logger = options.logger;
     this.#quota = new Quota(options.quota, options.clock);
     this.#wire = wire;
-    this.#state = state;
+    this.#persistence = persistence;
   }
 
   stop(): void {
     for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  /** Returns when nothing is being written any more. */
+  settled(): Promise<void> {
+    return this.#persistence.settled();
   }
 
   implement(
@@ -181,21 +205,16 @@ class Pipeline {
     wire: { readonly call: Call; readonly callback: sendUnaryData<RpcMessage> },
   ): Promise<void> {
     const { call, callback } = wire;
-    const entry: RequestLogEntry = {
-      rpc,
-      request: call.request,
-      metadata: toMap(call.metadata),
-      status: undefined,
-    };
+    const entry = new LoggedCall(rpc, call.request, () => toMap(call.metadata));
     this.requests.add(entry);
     const fault = this.faults.match(rpc, call.request);
     try {
       if (fault?.delayMs !== undefined) await this.#wait(fault.delayMs);
       if (fault !== undefined && !fault.applyAfterExecution && this.#strike(fault, call)) return;
-      this.#quota.take(rpc, resourceOf(call.request));
+      this.#quota.take(rpc, call.request);
       const request = fault?.corrupt === 'request' ? corruptRequest(call.request) : call.request;
       const response = await handler(request, this.#context(rpc, entry));
-      await this.#state?.save();
+      await this.#persistence.save(rpc);
       if (fault?.applyAfterExecution && this.#strike(fault, call)) return;
       const corrupt = fault?.corrupt;
       entry.status = 'OK';
@@ -229,7 +248,9 @@ class Pipeline {
     return {
       method: rpc,
       clock,
-      metadata: entry.metadata,
+      get metadata() {
+        return entry.metadata;
+      },
       delayForHsm: () => (hsmLatencyMs === 0 ? Promise.resolve() : this.#wait(hsmLatencyMs)),
     };
   }
@@ -277,17 +298,4 @@ function unimplemented(rpc: string): RpcHandler {
 
 function toMap(metadata: Metadata): ReadonlyMap<string, string> {
   return new Map(Object.entries(metadata.getMap()).map(([name, value]) => [name, value.toString()]));
-}
-
-/** The resource a request is about, by the fields Cloud KMS requests name it in. */
-function resourceOf(request: RpcMessage): string {
-  for (const field of ['name', 'parent', 'resource', 'location']) {
-    const value = request[field];
-    if (typeof value === 'string' && value !== '') return value;
-  }
-  for (const field of ['cryptoKey', 'cryptoKeyVersion']) {
-    const value = request[field];
-    if (typeof value === 'object' && value !== null) return String(Reflect.get(value, 'name'));
-  }
-  return '';
 }

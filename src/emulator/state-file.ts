@@ -4,6 +4,7 @@
  */
 
 import { open, readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { RpcMessage } from './rpc.js';
 
@@ -19,6 +20,7 @@ const schema = z.object({
 
 interface Part {
   snapshot(): RpcMessage;
+  /** @throws Error for a state that is not a snapshot of this version. */
   restore(state: RpcMessage): void | Promise<void>;
 }
 
@@ -30,8 +32,12 @@ export interface StateParts {
 export class StateFile {
   readonly #path: string;
   readonly #parts: StateParts;
+  /** What is on disk, or on its way there. */
   #written = '';
+  /** Settles when the last write that was begun has ended. */
   #writing: Promise<void> = Promise.resolve();
+  /** A write that waits for the one before it; what changes meanwhile goes with it. */
+  #next: Promise<void> | undefined;
 
   constructor(path: string, parts: StateParts) {
     this.#path = path;
@@ -48,23 +54,43 @@ export class StateFile {
       throw error;
     }
     const parsed = schema.safeParse(parseJson(text));
-    if (!parsed.success) {
-      throw new Error(
-        `${this.#path} is not a state file of this version (${FORMAT} ${FORMAT_VERSION}); move it away to start anew.`,
-      );
+    if (!parsed.success) throw this.#notAStateFile(parsed.error);
+    try {
+      await this.#parts.kms.restore(parsed.data.kms);
+      await this.#parts.iam.restore(parsed.data.iam);
+    } catch (cause) {
+      throw this.#notAStateFile(cause);
     }
-    await this.#parts.kms.restore(parsed.data.kms);
-    await this.#parts.iam.restore(parsed.data.iam);
     this.#written = this.#serialize();
   }
 
-  /** Writes the state if it changed; returns when it is on disk. Writes are made one after the other. */
+  /** Writes the state if it changed; returns when it, as it is now, is on disk. */
   save(): Promise<void> {
+    this.#next ??= this.#writeAfter(this.#writing);
+    return this.#next;
+  }
+
+  /** Returns when what was under way has ended, well or not. */
+  async settled(): Promise<void> {
+    await (this.#next ?? this.#writing).catch(() => undefined);
+  }
+
+  async #writeAfter(earlier: Promise<void>): Promise<void> {
+    // Whoever called `save` before was told if that write failed.
+    await earlier.catch(() => undefined);
+    this.#writing = this.#next ?? Promise.resolve();
+    this.#next = undefined;
     const text = this.#serialize();
-    if (text === this.#written) return this.#writing;
+    if (text === this.#written) return;
+    await this.#write(text);
     this.#written = text;
-    this.#writing = this.#writing.then(() => this.#write(text));
-    return this.#writing;
+  }
+
+  #notAStateFile(cause: unknown): Error {
+    return new Error(
+      `${this.#path} is not a state file of this version (${FORMAT} ${FORMAT_VERSION}); move it away to start anew.`,
+      { cause },
+    );
   }
 
   #serialize(): string {
@@ -86,6 +112,18 @@ export class StateFile {
       await file.close();
     }
     await rename(temporary, this.#path);
+    await syncDirectory(dirname(this.#path));
+  }
+}
+
+/** Makes a rename outlive a power failure, where directories can be opened (not on Windows). */
+async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }
 
