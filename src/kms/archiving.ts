@@ -1,12 +1,10 @@
 /** Puts the public key of a version into the archive while it can still be had. */
 
 import { findAlgorithm } from '../keys/algorithms.js';
-import type { KeyVersionMetadata } from '../keys/key-provider.js';
 import type { KmsCore } from './core.js';
 import type { Operation } from './operation.js';
 import type { PublicKey } from './public-keys.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
-import type { UsableVersion } from './version-resolver.js';
 
 /** Whether what the version signed can be verified after it is gone; if not, why. */
 export type ArchivingOutcome = { readonly ok: true } | { readonly ok: false; readonly reason: string };
@@ -27,8 +25,20 @@ export async function archivePublicKey(
   const archive = core.config.publicKeyArchive;
   if (archive === undefined) return { ok: false, reason: 'there is no archive of public keys' };
   const { name, number } = version;
-  const usable = { name, number, key: key.name, algorithm, protectionLevel: key.protectionLevel };
-  const publicKey = await readable(core, operation, { usable, metadata });
+  let publicKey: PublicKey | undefined;
+  if (metadata.state === 'ENABLED') {
+    const { protectionLevel } = key;
+    publicKey = await core.publicKeys.get(operation, {
+      name,
+      number,
+      key: key.name,
+      algorithm,
+      protectionLevel,
+    });
+  } else {
+    if ((await archive.get(name)) !== undefined) return { ok: true };
+    publicKey = core.publicKeys.peek(name);
+  }
   if (publicKey === undefined) {
     return { ok: false, reason: `it is ${metadata.state} and its public key was not archived before` };
   }
@@ -38,17 +48,7 @@ export async function archivePublicKey(
     protectionLevel: metadata.protectionLevel,
     pem: publicKey.pem,
     notBefore: metadata.generateTime ?? metadata.createTime,
-    // An older time in the archive stands: the version signed nothing since.
     notAfter: new Date(core.config.clock.now()),
   });
   return { ok: true };
-}
-
-function readable(
-  core: KmsCore,
-  operation: Operation,
-  { usable, metadata }: { readonly usable: UsableVersion; readonly metadata: KeyVersionMetadata },
-): Promise<PublicKey | undefined> {
-  if (metadata.state === 'ENABLED') return Promise.resolve(core.publicKeys.get(operation, usable));
-  return core.publicKeys.recall(operation, usable);
 }
