@@ -79,9 +79,9 @@ export function encodeStatusDetails(
   });
 }
 
-/** A google.protobuf.Any that holds the message. */
+/** A google.protobuf.Any that holds the message. Its field is in snake_case in the descriptors of protobuf.js itself. */
 export function toAny(wire: WireDefinitions, type: string, value: RpcMessage): RpcMessage {
-  return { typeUrl: `type.googleapis.com/${type}`, value: wire.encode(type, value) };
+  return { type_url: `type.googleapis.com/${type}`, value: wire.encode(type, value) };
 }
 
 const field = (type: string, id: number, rule?: 'repeated') => ({ type, id, ...(rule && { rule }) });
@@ -96,7 +96,7 @@ const ERROR_DETAILS = {
       nested: {
         protobuf: {
           nested: {
-            Any: { fields: { typeUrl: field('string', 1), value: field('bytes', 2) } },
+            Any: { fields: { type_url: field('string', 1), value: field('bytes', 2) } },
             Duration: { fields: { seconds: field('int64', 1), nanos: field('int32', 2) } },
             Empty: { fields: {} },
           },

@@ -169,3 +169,21 @@ describe('symmetric material that was imported', () => {
     expect(Buffer.from(plaintext ?? '').toString()).toBe('secret');
   });
 });
+
+describe('a page token', () => {
+  it('still leads on when the version it stands at was deleted', async () => {
+    const parent = await newKey({ ...AES, destroyScheduledDuration: { seconds: 86_400 } });
+    for (let n = 0; n < 3; n += 1) await client.createCryptoKeyVersion({ parent });
+    const page = { autoPaginate: false } as const;
+    const [first, , { nextPageToken }] = await client.listCryptoKeyVersions({ parent, pageSize: 2 }, page);
+    const last = first.at(-1)?.name ?? '';
+    await client.destroyCryptoKeyVersion({ name: last });
+    clock.advance(86_400_000);
+    await client.deleteCryptoKeyVersion({ name: last });
+    const [rest] = await client.listCryptoKeyVersions(
+      { parent, pageSize: 2, pageToken: nextPageToken ?? '' },
+      page,
+    );
+    expect(rest.map(({ name }) => name)).toEqual([3, 4].map((n) => `${parent}/cryptoKeyVersions/${n}`));
+  });
+});

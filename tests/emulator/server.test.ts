@@ -260,7 +260,13 @@ describe('the mixins', () => {
     const location: unknown = await client.getLocation({ name: LOCATION });
     expect(location).toEqual(
       expect.arrayContaining([
-        expect.objectContaining({ name: LOCATION, locationId: 'global', metadata: expect.anything() }),
+        expect.objectContaining({
+          name: LOCATION,
+          locationId: 'global',
+          metadata: expect.objectContaining({
+            type_url: 'type.googleapis.com/google.cloud.kms.v1.LocationMetadata',
+          }),
+        }),
       ]),
     );
     const ids: unknown[] = [];
@@ -282,6 +288,7 @@ describe('the mixins', () => {
     await client.destroyCryptoKeyVersion({ name });
     clock.advance(86_400_000);
     const [operation] = await client.deleteCryptoKeyVersion({ name });
+    expect(await operation.promise()).toHaveLength(3);
     const operationName = operation.latestResponse.name ?? '';
     const [found] = await client.getOperation(request({ name: operationName }));
     expect(found).toMatchObject({ name: operationName, done: true });
