@@ -207,8 +207,8 @@ class Pipeline {
     const { call, callback } = wire;
     const entry = new LoggedCall(rpc, call.request, () => toMap(call.metadata));
     this.requests.add(entry);
-    const fault = this.faults.match(rpc, call.request);
     try {
+      const fault = this.faults.match(rpc, call.request);
       if (fault?.delayMs !== undefined) await this.#wait(fault.delayMs);
       if (fault !== undefined && !fault.applyAfterExecution && this.#strike(fault, call)) return;
       this.#quota.take(rpc, call.request);

@@ -14,6 +14,7 @@ import type { CryptoKeyName, KeyReference } from '../keys/resource-name.js';
 import { versionTimes } from '../keys/version-history.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
+import { awaitOutcome } from './key-creation.js';
 import type { Operation } from './operation.js';
 import { type KeyRecord, toVersionRecord, type VersionRecord } from './resources.js';
 import { type RotationState, readRotationState } from './rotation-state.js';
@@ -64,8 +65,13 @@ async function targetsOf(
   const isInUse = ({ number }: VersionRecord): boolean =>
     number === primary?.number && primary.metadata.state === 'ENABLED';
   if (reference.kind === 'key') {
-    const others = versions.filter((version) => !isInUse(version));
-    return [...others, ...versions.filter(isInUse)].filter(({ metadata }) => metadata.state !== 'DESTROYED');
+    const settled: VersionRecord[] = [];
+    for (const version of versions) {
+      // One that is being made would be usable after all others are gone.
+      settled.push(await awaitOutcome(core, operation, state.key.name, version));
+    }
+    const others = settled.filter((version) => !isInUse(version));
+    return [...others, ...settled.filter(isInUse)].filter(isDestroyable);
   }
   // Read by itself, so that a version that is not there is NOT_FOUND.
   const version = await core.reader.getVersion(operation, reference.key, reference.version);
@@ -99,6 +105,10 @@ async function archive(
     'versions are scheduled for destruction and their public keys are in no archive',
   );
 }
+
+/** Also one that is scheduled already: its time is reported. One that never had key material has nothing to destroy. */
+const isDestroyable = (version: VersionRecord): boolean =>
+  hasMaterial(version) || version.metadata.state === 'DESTROY_SCHEDULED';
 
 const hasMaterial = ({ metadata }: VersionRecord): boolean =>
   metadata.state === 'ENABLED' || metadata.state === 'DISABLED';
