@@ -52,7 +52,7 @@ export class PublicKeys {
 
   async #fetch(operation: Operation, version: UsableVersion): Promise<PublicKey> {
     const { name, algorithm, protectionLevel } = version;
-    const postQuantum = 'key' in algorithm && algorithm.key.kind === 'pqc';
+    const postQuantum = 'key' in algorithm && algorithm.key.kind === 'pqc' ? algorithm.key : undefined;
     const answer = await this.#caller.call(operation, {
       rpc: 'getPublicKey',
       // Post-quantum keys have no default format (GetPublicKeyRequest.public_key_format in service.proto).
@@ -73,7 +73,7 @@ export class PublicKeys {
         bytes: answer.publicKey?.data,
         checksum: answer.publicKey?.crc32cChecksum,
       });
-      return postQuantumKey(algorithm, bytes);
+      return postQuantumKey(algorithm, postQuantum.parameterSet, bytes);
     }
     const pem = checkedBytes(operation, 'the PEM', {
       bytes:
@@ -88,8 +88,7 @@ export class PublicKeys {
   }
 }
 
-function postQuantumKey(algorithm: AlgorithmEntry, bytes: Buffer): PublicKey {
-  const parameterSet = 'key' in algorithm && algorithm.key.kind === 'pqc' ? algorithm.key.parameterSet : '';
+function postQuantumKey(algorithm: AlgorithmEntry, parameterSet: string, bytes: Buffer): PublicKey {
   const pem = hasSpki(parameterSet) ? toPem('PUBLIC KEY', postQuantumSpki(parameterSet, bytes)) : '';
   return { algorithm, pem, material: { kind: 'raw', parameterSet, bytes } };
 }

@@ -38,11 +38,9 @@ export function asymmetricHandlers(store: KeyStore): ServiceHandlers {
 }
 
 async function sign(store: KeyStore, request: RpcMessage, context: CallContext): Promise<RpcMessage> {
-  const { key, version } = await store.version(text(request, 'name'));
-  requirePurpose(key, version, 'ASYMMETRIC_SIGN');
+  const { version } = await store.version(text(request, 'name'));
+  const entry = requirePurpose(version, 'ASYMMETRIC_SIGN');
   const material = usableMaterial(version);
-  const entry = version.algorithm;
-  if (entry.purpose !== 'ASYMMETRIC_SIGN') throw invalidArgument(`${entry.name} does not sign.`);
   const digestMessage = message(request, 'digest');
   const data = bytes(request, 'data');
   const digest = digestMessage === undefined ? undefined : readDigest(digestMessage);
@@ -94,11 +92,9 @@ function refuseChecksum(request: RpcMessage, field: 'digestCrc32c' | 'dataCrc32c
 }
 
 async function decrypt(store: KeyStore, request: RpcMessage, context: CallContext): Promise<RpcMessage> {
-  const { key, version } = await store.version(text(request, 'name'));
-  requirePurpose(key, version, 'ASYMMETRIC_DECRYPT');
+  const { version } = await store.version(text(request, 'name'));
+  const entry = requirePurpose(version, 'ASYMMETRIC_DECRYPT');
   const material = usableMaterial(version);
-  const entry = version.algorithm;
-  if (entry.purpose !== 'ASYMMETRIC_DECRYPT') throw invalidArgument(`${entry.name} does not decrypt.`);
   const ciphertext = bytes(request, 'ciphertext');
   const verifiedCiphertextCrc32c = verifyChecksum(request, {
     checksum: 'ciphertextCrc32c',
@@ -116,11 +112,9 @@ async function decrypt(store: KeyStore, request: RpcMessage, context: CallContex
 }
 
 async function openCapsule(store: KeyStore, request: RpcMessage, context: CallContext): Promise<RpcMessage> {
-  const { key, version } = await store.version(text(request, 'name'));
-  requirePurpose(key, version, 'KEY_ENCAPSULATION');
+  const { version } = await store.version(text(request, 'name'));
+  const entry = requirePurpose(version, 'KEY_ENCAPSULATION');
   const material = usableMaterial(version);
-  const entry = version.algorithm;
-  if (entry.purpose !== 'KEY_ENCAPSULATION') throw invalidArgument(`${entry.name} does not decapsulate.`);
   const ciphertext = bytes(request, 'ciphertext');
   const verifiedCiphertextCrc32c = verifyChecksum(request, {
     checksum: 'ciphertextCrc32c',

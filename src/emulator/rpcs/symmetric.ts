@@ -1,7 +1,9 @@
 /** Encrypt and Decrypt, RawEncrypt and RawDecrypt, MacSign and MacVerify. */
 
 import {
+  type AlgorithmEntry,
   HSM_ENCRYPT_MAX_BYTES,
+  type KeyPurpose,
   SIGN_DATA_MAX_BYTES,
   SOFTWARE_ENCRYPT_MAX_BYTES,
 } from '../../keys/algorithms.js';
@@ -34,14 +36,23 @@ export const answerOf = (version: Version): RpcMessage => ({
 export const wait = (version: Version, context: CallContext): Promise<void> =>
   version.protectionLevel === 'HSM' ? context.delayForHsm() : Promise.resolve();
 
-/** @throws RpcError FAILED_PRECONDITION */
-export function requirePurpose(key: CryptoKey, version: Version, purpose: CryptoKey['purpose']): void {
-  if (key.purpose === purpose) return;
+/** The algorithm of a version whose key is of the purpose. @throws RpcError FAILED_PRECONDITION */
+export function requirePurpose<Purpose extends KeyPurpose>(
+  version: Version,
+  purpose: Purpose,
+): Extract<AlgorithmEntry, { purpose: Purpose }> {
+  const { algorithm } = version;
+  if (isOfPurpose(algorithm, purpose)) return algorithm;
   throw new RpcError(
     'FAILED_PRECONDITION',
-    `${version.name} has purpose ${key.purpose}, which does not allow this operation; it needs ${purpose}.`,
+    `${version.name} has purpose ${algorithm.purpose}, which does not allow this operation; it needs ${purpose}.`,
   );
 }
+
+const isOfPurpose = <Purpose extends KeyPurpose>(
+  algorithm: AlgorithmEntry,
+  purpose: Purpose,
+): algorithm is Extract<AlgorithmEntry, { purpose: Purpose }> => algorithm.purpose === purpose;
 
 /** What cryptography refuses of a request is INVALID_ARGUMENT; anything else is a defect of the emulator. */
 export async function refusing<T>(work: () => T | Promise<T>): Promise<T> {
@@ -59,7 +70,7 @@ async function encrypt(store: KeyStore, request: RpcMessage, context: CallContex
   const { key, version } = name.includes('/cryptoKeyVersions/')
     ? await store.version(name)
     : await primaryOf(store, name);
-  requirePurpose(key, version, 'ENCRYPT_DECRYPT');
+  requirePurpose(version, 'ENCRYPT_DECRYPT');
   const material = usableMaterial(version);
   const plaintext = bytes(request, 'plaintext');
   const aad = bytes(request, 'additionalAuthenticatedData');
@@ -229,20 +240,16 @@ const verifyIv = (request: RpcMessage, iv: Buffer): boolean =>
   });
 
 async function rawVersion(store: KeyStore, request: RpcMessage) {
-  const { key, version } = await store.version(text(request, 'name'));
-  requirePurpose(key, version, 'RAW_ENCRYPT_DECRYPT');
+  const { version } = await store.version(text(request, 'name'));
+  const entry = requirePurpose(version, 'RAW_ENCRYPT_DECRYPT');
   const material = usableMaterial(version);
-  const entry = version.algorithm;
-  if (entry.purpose !== 'RAW_ENCRYPT_DECRYPT') throw invalidArgument(`${entry.name} is not a raw algorithm.`);
   return { version, entry, material };
 }
 
 async function macVersion(store: KeyStore, request: RpcMessage) {
-  const { key, version } = await store.version(text(request, 'name'));
-  requirePurpose(key, version, 'MAC');
+  const { version } = await store.version(text(request, 'name'));
+  const entry = requirePurpose(version, 'MAC');
   const material = usableMaterial(version);
-  const entry = version.algorithm;
-  if (entry.purpose !== 'MAC') throw invalidArgument(`${entry.name} is not a MAC algorithm.`);
   const data = bytes(request, 'data');
   if (data.length > SIGN_DATA_MAX_BYTES) throw invalidArgument('data must be no larger than 64KiB.');
   const verifiedDataCrc32c = verifyChecksum(request, { checksum: 'dataCrc32c', data: 'data', payload: data });
