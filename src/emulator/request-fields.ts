@@ -18,6 +18,12 @@ export function text(message: RpcMessage, field: string): string {
   return typeof value === 'string' ? value : '';
 }
 
+/** The name of an enum's value; a number, in digits, for one that the descriptors do not know. */
+export function enumName(message: RpcMessage, field: string): string {
+  const value = message[field];
+  return typeof value === 'number' ? String(value) : text(message, field);
+}
+
 export function bytes(message: RpcMessage, field: string): Buffer {
   const value = message[field];
   if (Buffer.isBuffer(value)) return value;

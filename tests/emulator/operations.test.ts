@@ -574,6 +574,7 @@ describe('import', () => {
       ['INVALID_ARGUMENT', client.importCryptoKeyVersion({ ...request, algorithm: 'HMAC_SHA256' })],
       ['INVALID_ARGUMENT', client.importCryptoKeyVersion({ ...request, rsaAesWrappedKey: data })],
       ['INVALID_ARGUMENT', client.importCryptoKeyVersion({ ...request, wrappedKey: null })],
+      ['INVALID_ARGUMENT', client.importCryptoKeyVersion({ ...request, trustedWrappingEnabled: true })],
       ['INVALID_ARGUMENT', client.importCryptoKeyVersion({ ...request, cryptoKeyVersion: other })],
     ];
     const rejections = await Promise.all(calls.map(([, call]) => rejectionOf(call)));
@@ -601,6 +602,28 @@ describe('import', () => {
     expect((await client.listImportJobs({ parent: RING }))[0].map(({ name }) => name)).toContain(job.name);
   });
 
+  it('gives the wrapping key in the format that was asked for', async () => {
+    const { name, publicKey } = await activeJob();
+    const der = publicKey.export({ type: 'spki', format: 'der' });
+    const pem = publicKey.export({ type: 'spki', format: 'pem' });
+    const [inDer] = await client.getImportJob({ name, publicKeyFormat: 'DER' });
+    expect([inDer.publicKeyFormat, bytesOf(inDer.publicKey?.data)]).toEqual(['DER', der]);
+    const [inPem] = await client.getImportJob({ name, publicKeyFormat: 'PEM' });
+    expect(bytesOf(inPem.publicKey?.data).toString()).toBe(pem);
+    expect(await rejectionOf(client.getImportJob({ name, publicKeyFormat: 'NIST_PQC' }))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+    const [{ name: pending }] = await client.createImportJob({
+      parent: RING,
+      importJobId: `job-${++count}`,
+      importJob: { importMethod: METHOD, protectionLevel: 'SOFTWARE' },
+    });
+    expect((await client.getImportJob({ name: pending ?? '', publicKeyFormat: 'DER' }))[0]).toMatchObject({
+      state: 'PENDING_GENERATION',
+      publicKey: null,
+    });
+  });
+
   it('job creation checks its fields', async () => {
     const importJob = { importMethod: METHOD, protectionLevel: 'SOFTWARE' } as const;
     await client.createImportJob({ parent: RING, importJobId: 'twice', importJob });
@@ -614,6 +637,21 @@ describe('import', () => {
           parent: RING,
           importJobId: 'x',
           importJob: { protectionLevel: 'SOFTWARE' },
+        }),
+      ],
+      [
+        'INVALID_ARGUMENT',
+        client.createImportJob({ parent: RING, importJobId: 'x', importJob: { importMethod: METHOD } }),
+      ],
+      [
+        'UNIMPLEMENTED',
+        client.createImportJob({
+          parent: RING,
+          importJobId: 'x',
+          importJob: {
+            importMethod: 'HPKE_KEM_ML_KEM_768_HKDF_SHA256_AES_256_GCM',
+            protectionLevel: 'SOFTWARE',
+          },
         }),
       ],
       [

@@ -191,6 +191,35 @@ describe('creating a key', () => {
       'INVALID_ARGUMENT',
     ],
     [
+      'import only and a rotation schedule',
+      {
+        cryptoKeyId: 'x',
+        cryptoKey: { ...AES, importOnly: true, nextRotationTime: { seconds: 4e9 } },
+        skipInitialVersionCreation: true,
+      },
+      'INVALID_ARGUMENT',
+    ],
+    [
+      'a backend in software',
+      { cryptoKeyId: 'x', cryptoKey: { ...AES, cryptoKeyBackend: `${LOCATION}/ekmConnections/c` } },
+      'INVALID_ARGUMENT',
+    ],
+    [
+      'trusted wrapping in software',
+      { cryptoKeyId: 'x', cryptoKey: AES, trustedWrappingEnabled: true },
+      'INVALID_ARGUMENT',
+    ],
+    [
+      'an algorithm that the emulator does not have',
+      { cryptoKeyId: 'x', cryptoKey: { ...SIGN, ...template('PQ_SIGN_ML_DSA_65_EXTERNAL_MU') } },
+      'UNIMPLEMENTED',
+    ],
+    [
+      'an algorithm that nobody knows',
+      { cryptoKeyId: 'x', cryptoKey: { ...AES, versionTemplate: { algorithm: 9_999 } } },
+      'INVALID_ARGUMENT',
+    ],
+    [
       'import only and an initial version',
       { cryptoKeyId: 'x', cryptoKey: { ...AES, importOnly: true } },
       'INVALID_ARGUMENT',
@@ -217,6 +246,23 @@ describe('updating a key', () => {
     });
     expect(cleared).toMatchObject({ labels: { b: '2' }, nextRotationTime: null });
     expect(cleared.rotationPeriod ?? null).toBeNull();
+  });
+
+  it('keeps a policy of access justifications, and drops it when it is in the mask but not set', async () => {
+    const allowing = (...allowedAccessReasons: string[]): ICryptoKey =>
+      JSON.parse(JSON.stringify({ keyAccessJustificationsPolicy: { allowedAccessReasons } }));
+    const name = await newKey({ ...AES, ...allowing() });
+    expect((await client.getCryptoKey({ name }))[0]).toMatchObject(allowing());
+    const [updated] = await client.updateCryptoKey({
+      cryptoKey: { name, ...allowing('CUSTOMER_INITIATED_ACCESS') },
+      updateMask: { paths: ['key_access_justifications_policy.allowed_access_reasons'] },
+    });
+    expect(updated).toMatchObject(allowing('CUSTOMER_INITIATED_ACCESS'));
+    const [cleared] = await client.updateCryptoKey({
+      cryptoKey: { name },
+      updateMask: { paths: ['key_access_justifications_policy'] },
+    });
+    expect(cleared.keyAccessJustificationsPolicy).toBeNull();
   });
 
   it('moves signing from P-256 to RSA for the versions to come', async () => {
@@ -373,6 +419,12 @@ describe('versions', () => {
     expect((await client.getCryptoKey({ name: key }))[0].primary?.name).toBe(`${key}/cryptoKeyVersions/1`);
   });
 
+  it('cannot be made for trusted wrapping, which keys of this level do not have', async () => {
+    const cryptoKeyVersion = { trustedWrappingEnabled: true };
+    const call = client.createCryptoKeyVersion({ parent: await newKey(), cryptoKeyVersion });
+    expect(await rejectionOf(call)).toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
   it('are listed in the order of their numbers', async () => {
     const key = await newKey();
     for (let version = 2; version <= 11; version++) await client.createCryptoKeyVersion({ parent: key });
@@ -413,15 +465,23 @@ describe('the primary version', () => {
     expect(
       await rejectionOf(client.updateCryptoKeyPrimaryVersion({ name: key, cryptoKeyVersionId: 'two' })),
     ).toMatchObject({ code: 'INVALID_ARGUMENT' });
-    await client.destroyCryptoKeyVersion({ name: `${key}/cryptoKeyVersions/1` });
-    expect(
-      await rejectionOf(client.updateCryptoKeyPrimaryVersion({ name: key, cryptoKeyVersionId: '1' })),
-    ).toMatchObject({ code: 'FAILED_PRECONDITION' });
     expect(
       await rejectionOf(
         client.updateCryptoKeyPrimaryVersion({ name: await newKey(SIGN), cryptoKeyVersionId: '1' }),
       ),
     ).toMatchObject({ code: 'FAILED_PRECONDITION' });
+  });
+
+  it('may be one that is not ENABLED, with which nothing can be encrypted then', async () => {
+    const key = await newKey();
+    const [{ name: second }] = await client.createCryptoKeyVersion({ parent: key });
+    await client.destroyCryptoKeyVersion({ name: second ?? '' });
+    const [{ primary }] = await client.updateCryptoKeyPrimaryVersion({ name: key, cryptoKeyVersionId: '2' });
+    expect(primary).toMatchObject({ name: second, state: 'DESTROY_SCHEDULED' });
+    expect(await rejectionOf(client.encrypt({ name: key, plaintext: Buffer.from('x') }))).toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      message: expect.stringContaining(`${second} is not enabled, current state is: DESTROY_SCHEDULED.`),
+    });
   });
 
   it('is rotated by the clock, once for all the periods that passed', async () => {

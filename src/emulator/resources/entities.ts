@@ -57,6 +57,8 @@ export interface CryptoKey {
   readonly importOnly: boolean;
   readonly destroyScheduledMs: number;
   labels: Readonly<Record<string, string>>;
+  /** KeyAccessJustificationsPolicy.allowed_access_reasons; kept only, because no call is justified here. */
+  allowedAccessReasons: readonly string[] | undefined;
   rotationPeriodMs: number | undefined;
   nextRotationMs: number | undefined;
   primary: number | undefined;
@@ -119,6 +121,9 @@ export function cryptoKeyMessage(key: CryptoKey): RpcMessage {
     versionTemplate: { protectionLevel: key.protectionLevel, algorithm: key.algorithm.name },
     importOnly: key.importOnly,
     destroyScheduledDuration: toTime(key.destroyScheduledMs),
+    ...(key.allowedAccessReasons !== undefined && {
+      keyAccessJustificationsPolicy: { allowedAccessReasons: key.allowedAccessReasons },
+    }),
     ...(primary !== undefined && { primary: versionMessage(primary) }),
     ...(key.rotationPeriodMs !== undefined && { rotationPeriod: toTime(key.rotationPeriodMs) }),
     ...(key.nextRotationMs !== undefined && { nextRotationTime: toTime(key.nextRotationMs) }),

@@ -238,13 +238,8 @@ export function notEnabled(version: Version): RpcError {
       {
         type: 'google.rpc.PreconditionFailure',
         value: {
-          violations: [
-            {
-              type: 'KEY_NOT_ENABLED',
-              subject: version.name,
-              description: `current state is: ${version.state}`,
-            },
-          ],
+          // As logged from the service: KEY_PENDING_GENERATION, KEY_DISABLED, KEY_DESTROY_SCHEDULED; clients wait on it.
+          violations: [{ type: `KEY_${version.state}`, subject: version.name }],
         },
       },
     ],

@@ -59,6 +59,7 @@ const schema = z.object({
       importOnly: z.boolean(),
       destroyScheduledMs: z.number(),
       labels: z.record(z.string(), z.string()),
+      allowedAccessReasons: z.array(z.string()).optional(),
       rotationPeriodMs: z.number().optional(),
       nextRotationMs: z.number().optional(),
       primary: z.number().optional(),
@@ -117,6 +118,7 @@ export async function restoreStore(store: KeyStore, state: RpcMessage): Promise<
   for (const { versions, ...rest } of parsed.cryptoKeys) {
     const key: CryptoKey = {
       ...rest,
+      allowedAccessReasons: rest.allowedAccessReasons,
       rotationPeriodMs: rest.rotationPeriodMs,
       nextRotationMs: rest.nextRotationMs,
       primary: rest.primary,

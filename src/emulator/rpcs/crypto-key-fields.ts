@@ -6,7 +6,7 @@ import {
   type KeyPurpose,
   type ProtectionLevel,
 } from '../../keys/algorithms.js';
-import { invalidArgument, message, stringMap, text, timeMs } from '../request-fields.js';
+import { enumName, invalidArgument, message, stringMap, timeMs } from '../request-fields.js';
 import { RpcError, type RpcMessage } from '../rpc.js';
 
 const DAY_MS = 86_400_000;
@@ -31,7 +31,7 @@ const PURPOSES: readonly string[] = [
 const isPurpose = (value: string): value is KeyPurpose => PURPOSES.includes(value);
 
 export function readPurpose(key: RpcMessage): KeyPurpose {
-  const purpose = text(key, 'purpose');
+  const purpose = enumName(key, 'purpose');
   if (purpose === '' || purpose === 'CRYPTO_KEY_PURPOSE_UNSPECIFIED')
     throw invalidArgument('A purpose is required.');
   // AES_WRAPPING exists for HSM_SINGLE_TENANT only.
@@ -41,10 +41,16 @@ export function readPurpose(key: RpcMessage): KeyPurpose {
 
 /** Of a version template, where none means SOFTWARE. @param backend - `crypto_key_backend`, or empty. */
 export function readTemplateLevel(template: RpcMessage | undefined, backend: string): ProtectionLevel {
-  const level = template === undefined ? '' : text(template, 'protectionLevel');
-  return level === '' || level === 'PROTECTION_LEVEL_UNSPECIFIED'
-    ? 'SOFTWARE'
-    : parseProtectionLevel(level, backend);
+  const level = template === undefined ? '' : enumName(template, 'protectionLevel');
+  const parsed =
+    level === '' || level === 'PROTECTION_LEVEL_UNSPECIFIED'
+      ? 'SOFTWARE'
+      : parseProtectionLevel(level, backend);
+  // "Only applicable if CryptoKeyVersions have a ProtectionLevel of EXTERNAL_VPC" or HSM_SINGLE_TENANT
+  // (CryptoKey.crypto_key_backend); that it is refused otherwise is unverified.
+  if (backend !== '')
+    throw invalidArgument(`crypto_key_backend does not apply to protection level ${parsed}.`);
+  return parsed;
 }
 
 /** @throws RpcError UNIMPLEMENTED for levels whose keys live outside Cloud KMS' own HSMs, INVALID_ARGUMENT for any other. */
@@ -75,17 +81,45 @@ export function readAlgorithm(
   purpose: KeyPurpose,
   level: ProtectionLevel,
 ): AlgorithmEntry {
-  const given = template === undefined ? '' : text(template, 'algorithm');
+  const given = template === undefined ? '' : enumName(template, 'algorithm');
   const unset = given === '' || given === 'CRYPTO_KEY_VERSION_ALGORITHM_UNSPECIFIED';
   if (unset && purpose !== 'ENCRYPT_DECRYPT')
     throw invalidArgument(`An algorithm is required for purpose ${purpose}.`);
-  const name = unset ? 'GOOGLE_SYMMETRIC_ENCRYPTION' : given;
+  return requireAlgorithm(unset ? 'GOOGLE_SYMMETRIC_ENCRYPTION' : given, purpose, level);
+}
+
+/** Signing algorithms of Cloud KMS that the emulator has not, and says so. */
+const UNIMPLEMENTED_SIGNING = new Set([
+  'PQ_SIGN_HASH_SLH_DSA_SHA2_128S_SHA256',
+  'PQ_SIGN_ML_DSA_44_EXTERNAL_MU',
+  'PQ_SIGN_ML_DSA_65_EXTERNAL_MU',
+  'PQ_SIGN_ML_DSA_87_EXTERNAL_MU',
+]);
+
+/** @throws RpcError INVALID_ARGUMENT for an algorithm that keys of the purpose and the level do not have. */
+export function requireAlgorithm(name: string, purpose: KeyPurpose, level: ProtectionLevel): AlgorithmEntry {
+  if (purpose === 'ASYMMETRIC_SIGN' && UNIMPLEMENTED_SIGNING.has(name))
+    throw new RpcError('UNIMPLEMENTED', `The emulator does not implement algorithm ${name}.`);
   const entry = findAlgorithm(name);
   if (entry === undefined || entry.purpose !== purpose)
     throw invalidArgument(`Algorithm ${name} cannot be used with purpose ${purpose}.`);
   if (!entry.protectionLevels.includes(level))
     throw invalidArgument(`Algorithm ${name} is not supported with protection level ${level}.`);
   return entry;
+}
+
+/** "This field is only supported for keys with protection_level HSM_SINGLE_TENANT", of which the emulator has none. */
+export function refuseTrustedWrapping(request: RpcMessage | undefined): void {
+  if (request?.['trustedWrappingEnabled'] === true)
+    throw invalidArgument('trusted_wrapping_enabled needs protection level HSM_SINGLE_TENANT.');
+}
+
+/** CryptoKey.key_access_justifications_policy: absent allows every reason, an empty one none. */
+export function readAccessReasons(key: RpcMessage): readonly string[] | undefined {
+  const policy = message(key, 'keyAccessJustificationsPolicy');
+  if (policy === undefined) return undefined;
+  const reasons = policy['allowedAccessReasons'];
+  return Array.isArray(reasons) ? reasons.map(String) : [];
 }
 
 export function readLabels(key: RpcMessage): Record<string, string> {
@@ -105,9 +139,15 @@ export interface RotationSchedule {
   readonly nextMs: number | undefined;
 }
 
-export function checkRotation(schedule: RotationSchedule, purpose: KeyPurpose): RotationSchedule {
+/** @throws RpcError INVALID_ARGUMENT for a schedule that a key of that kind cannot have. */
+export function checkRotation(
+  schedule: RotationSchedule,
+  { purpose, importOnly }: { readonly purpose: KeyPurpose; readonly importOnly: boolean },
+): RotationSchedule {
   const { periodMs, nextMs } = schedule;
   if (periodMs === undefined && nextMs === undefined) return schedule;
+  // A rotation would generate a version in a key that "may contain imported versions only" (unverified).
+  if (importOnly) throw invalidArgument('An import-only key cannot have a rotation schedule.');
   if (purpose !== 'ENCRYPT_DECRYPT')
     throw invalidArgument(`Keys of purpose ${purpose} cannot have a rotation schedule.`);
   if (periodMs !== undefined && (periodMs < ROTATION_MIN_MS || periodMs > ROTATION_MAX_MS)) {

@@ -5,7 +5,7 @@ import type { OperationStore } from '../operations.js';
 import { pageOf } from '../paging.js';
 import { invalidArgument, maskPaths, message, text } from '../request-fields.js';
 import { type CryptoKey, cryptoKeyMessage, retiredResourceMessage } from '../resources/entities.js';
-import type { KeyStore } from '../resources/key-store.js';
+import { type KeyStore, wrongState } from '../resources/key-store.js';
 import {
   locationOf,
   requireId,
@@ -16,12 +16,14 @@ import {
 import { RpcError, type RpcMessage, type ServiceHandlers } from '../rpc.js';
 import {
   checkRotation,
+  readAccessReasons,
   readAlgorithm,
   readDestroyScheduledMs,
   readLabels,
   readPurpose,
   readRotation,
   readTemplateLevel,
+  refuseTrustedWrapping,
 } from './crypto-key-fields.js';
 
 export function cryptoKeyHandlers(store: KeyStore, operations: OperationStore): ServiceHandlers {
@@ -91,9 +93,10 @@ async function create(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
   const template = message(body, 'versionTemplate');
   const protectionLevel = readTemplateLevel(template, text(body, 'cryptoKeyBackend'));
   const algorithm = readAlgorithm(template, purpose, protectionLevel);
-  const rotation = checkRotation(readRotation(body), purpose);
-  const labels = readLabels(body);
   const importOnly = body['importOnly'] === true;
+  const rotation = checkRotation(readRotation(body), { purpose, importOnly });
+  const labels = readLabels(body);
+  refuseTrustedWrapping(request);
   const skipVersion = request['skipInitialVersionCreation'] === true;
   if (importOnly && !skipVersion)
     throw invalidArgument('An import-only key must be created with skip_initial_version_creation.');
@@ -108,6 +111,7 @@ async function create(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
     importOnly,
     destroyScheduledMs,
     labels,
+    allowedAccessReasons: readAccessReasons(body),
     rotationPeriodMs: rotation.periodMs,
     nextRotationMs: rotation.nextMs,
     primary: undefined,
@@ -124,13 +128,17 @@ async function update(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
   const key = await store.cryptoKey(text(body, 'name'));
   const paths = maskPaths(request, 'updateMask');
   if (paths.length === 0) throw invalidArgument('update_mask is required.');
-  let { labels, algorithm } = key;
+  let { labels, algorithm, allowedAccessReasons } = key;
   let rotation = { periodMs: key.rotationPeriodMs, nextMs: key.nextRotationMs };
   const given = readRotation(body);
   for (const path of paths) {
     switch (path) {
       case 'labels':
         labels = readLabels(body);
+        break;
+      case 'key_access_justifications_policy':
+      case 'key_access_justifications_policy.allowed_access_reasons':
+        allowedAccessReasons = readAccessReasons(body);
         break;
       case 'rotation_period':
         rotation = { ...rotation, periodMs: given.periodMs };
@@ -157,8 +165,9 @@ async function update(store: KeyStore, request: RpcMessage): Promise<RpcMessage>
         throw invalidArgument(`Field ${JSON.stringify(path.slice(0, 100))} cannot be updated.`);
     }
   }
-  checkRotation(rotation, key.purpose);
+  checkRotation(rotation, key);
   key.labels = labels;
+  key.allowedAccessReasons = allowedAccessReasons;
   key.algorithm = algorithm;
   key.rotationPeriodMs = rotation.periodMs;
   key.nextRotationMs = rotation.nextMs;
@@ -177,14 +186,9 @@ async function setPrimary(store: KeyStore, request: RpcMessage): Promise<RpcMess
   if (!/^[0-9]{1,15}$/.test(id))
     throw invalidArgument(`Invalid crypto_key_version_id: ${JSON.stringify(id)}.`);
   const { version } = await store.version(`${key.name}/cryptoKeyVersions/${id}`);
-  // Documentation: a version that is not ENABLED may become primary. One on its way out or never there is refused
-  // (unverified).
-  if (version.state !== 'ENABLED' && version.state !== 'DISABLED') {
-    throw new RpcError(
-      'FAILED_PRECONDITION',
-      `${version.name} cannot become primary, current state is: ${version.state}.`,
-    );
-  }
+  // "a version which is not enabled can be made the primary version" (documentation, Key states). One that never had
+  // material is refused, which is unverified.
+  if (version.material === undefined && version.state !== 'DESTROYED') throw wrongState(version);
   key.primary = version.number;
   return cryptoKeyMessage(key);
 }

@@ -1,12 +1,12 @@
 /** Import jobs, and the import of versions that were wrapped for one. */
 
-import { createPrivateKey } from 'node:crypto';
-import { type AlgorithmEntry, findAlgorithm } from '../../keys/algorithms.js';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import type { AlgorithmEntry } from '../../keys/algorithms.js';
 import { KeyMaterialError, KeyUnwrapError } from '../crypto/crypto-errors.js';
 import { fingerprintKeyMaterial, importKeyMaterial } from '../crypto/key-material.js';
 import { generateImportKeyPair, isImportMethod, unwrapImportedKey } from '../crypto/key-wrap.js';
 import { pageOf } from '../paging.js';
-import { bytes, invalidArgument, message, text } from '../request-fields.js';
+import { bytes, enumName, invalidArgument, message, text } from '../request-fields.js';
 import {
   type CryptoKey,
   type ImportJob,
@@ -19,7 +19,7 @@ import {
 import { type KeyStore, newVersion, wrongState } from '../resources/key-store.js';
 import { requireId, requireKeyRing } from '../resources/names.js';
 import { RpcError, type RpcMessage, type ServiceHandlers } from '../rpc.js';
-import { parseProtectionLevel } from './crypto-key-fields.js';
+import { parseProtectionLevel, refuseTrustedWrapping, requireAlgorithm } from './crypto-key-fields.js';
 
 /** "expires 3 days after creation" (ImportJob in resources.proto). */
 const LIFETIME_MS = 3 * 86_400_000;
@@ -32,10 +32,12 @@ export function importHandlers(store: KeyStore, generationMs: number): ServiceHa
       store.keyRing(parent);
       const body = message(request, 'importJob');
       if (body === undefined) throw invalidArgument('import_job is required.');
-      const method = text(body, 'importMethod');
+      const method = enumName(body, 'importMethod');
+      if (method.startsWith('HPKE_'))
+        throw new RpcError('UNIMPLEMENTED', `The emulator does not implement import method ${method}.`);
       if (!isImportMethod(method)) throw invalidArgument(`Invalid import_method: ${method}.`);
       const protectionLevel = parseProtectionLevel(
-        text(body, 'protectionLevel'),
+        enumName(body, 'protectionLevel'),
         text(body, 'cryptoKeyBackend'),
       );
       if (store.importJobs.has(name))
@@ -59,7 +61,11 @@ export function importHandlers(store: KeyStore, generationMs: number): ServiceHa
       store.importJobs.set(name, job);
       return importJobMessage(job, createMs);
     },
-    GetImportJob: (request) => importJobMessage(store.importJob(text(request, 'name')), store.clock.now()),
+    GetImportJob: (request) =>
+      inFormat(
+        importJobMessage(store.importJob(text(request, 'name')), store.clock.now()),
+        text(request, 'publicKeyFormat'),
+      ),
     ListImportJobs: (request) => {
       const parent = text(request, 'parent');
       store.keyRing(parent);
@@ -74,6 +80,19 @@ export function importHandlers(store: KeyStore, generationMs: number): ServiceHa
     },
     ImportCryptoKeyVersion: (request) => importVersion(store, request),
   };
+}
+
+/** The job with its wrapping key in the format that was asked for (GetImportJobRequest.public_key_format). */
+function inFormat(job: RpcMessage, format: string): RpcMessage {
+  if (format === '' || format === 'PUBLIC_KEY_FORMAT_UNSPECIFIED') return job;
+  if (format !== 'PEM' && format !== 'DER')
+    throw invalidArgument(`The wrapping key of ${text(job, 'name')} is not available in format ${format}.`);
+  const publicKey = message(job, 'publicKey');
+  if (publicKey === undefined) return { ...job, publicKeyFormat: format };
+  const pem = text(publicKey, 'pem');
+  const data =
+    format === 'PEM' ? Buffer.from(pem) : createPublicKey(pem).export({ type: 'spki', format: 'der' });
+  return { ...job, publicKeyFormat: format, publicKey: { data } };
 }
 
 async function importVersion(store: KeyStore, request: RpcMessage): Promise<RpcMessage> {
@@ -95,19 +114,15 @@ async function importVersion(store: KeyStore, request: RpcMessage): Promise<RpcM
       `ImportJob ${job.name} is of protection level ${job.protectionLevel}, CryptoKey ${key.name} of ${key.protectionLevel}.`,
     );
   }
-  const name = text(request, 'algorithm');
-  const algorithm = findAlgorithm(name);
-  if (algorithm === undefined || algorithm.purpose !== key.purpose)
-    throw invalidArgument(`Algorithm ${name} cannot be used with purpose ${key.purpose}.`);
-  if (!algorithm.protectionLevels.includes(key.protectionLevel))
-    throw invalidArgument(`Algorithm ${name} is not supported with protection level ${key.protectionLevel}.`);
+  const algorithm = requireAlgorithm(enumName(request, 'algorithm'), key.purpose, key.protectionLevel);
+  refuseTrustedWrapping(request);
   const wrapped = [bytes(request, 'wrappedKey'), bytes(request, 'rsaAesWrappedKey')].filter(
     (part) => part.length > 0,
   );
   const [wrappedKey] = wrapped;
   if (wrapped.length !== 1 || wrappedKey === undefined)
     throw invalidArgument('Exactly one of wrapped_key and rsa_aes_wrapped_key must be set.');
-  if (target !== undefined && target.algorithm.name !== name)
+  if (target !== undefined && target.algorithm !== algorithm)
     throw invalidArgument(`A re-import keeps the algorithm ${target.algorithm.name}.`);
 
   const earlier = target?.imported;

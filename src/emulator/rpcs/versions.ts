@@ -8,12 +8,14 @@ import { type Version, versionMessage } from '../resources/entities.js';
 import { type KeyStore, usableMaterial, wrongState } from '../resources/key-store.js';
 import { locationOf } from '../resources/names.js';
 import { RpcError, type RpcMessage, type ServiceHandlers } from '../rpc.js';
+import { refuseTrustedWrapping } from './crypto-key-fields.js';
 
 export function versionHandlers(store: KeyStore, operations: OperationStore): ServiceHandlers {
   return {
     CreateCryptoKeyVersion: async (request) => {
       const key = await store.cryptoKey(text(request, 'parent'));
       if (key.importOnly) throw new RpcError('FAILED_PRECONDITION', `CryptoKey ${key.name} is import-only.`);
+      refuseTrustedWrapping(message(request, 'cryptoKeyVersion'));
       return versionMessage(await store.addVersion(key));
     },
     GetCryptoKeyVersion: async (request) =>
