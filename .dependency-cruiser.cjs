@@ -16,6 +16,11 @@ const allowed = [
   },
   { from: 'identity/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'kms/'] },
   { from: 'hierarchy/', to: ['clock.ts', 'config.ts', 'errors.ts', 'identity/', 'keys/', 'kms/'] },
+  { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
+  {
+    from: 'lifecycle/',
+    to: ['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'logger.ts'],
+  },
   { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
 ];
 

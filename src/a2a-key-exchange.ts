@@ -4,38 +4,34 @@
  */
 
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
+import { InvalidArgumentError } from './errors.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
-import { type AgentId, agentKeyRoleLabel } from './keys/agent-key-name.js';
+import { agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type {
   CallOptions,
   KeyMetadata,
   KeyProvider,
-  KeyVersionMetadata,
+  RestoreOptions,
+  RotationResult,
   SignatureDetails,
 } from './keys/key-provider.js';
+import type { RotationPolicy } from './keys/rotation-policy.js';
 import { KMSClient } from './kms/kms-client.js';
+import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';
+import { type AgentDescription, type AgentSummary, toSummary } from './lifecycle/describe-agent.js';
+import type { AgentDestruction, DestroyAgentOptions } from './lifecycle/destroy-agent.js';
+import type { RotateDueKeysOptions, RotationReport } from './lifecycle/rotate-due-keys.js';
+import type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
+import type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
 
-/** An agent as it stands in the key ring. */
-export interface AgentSummary {
-  readonly agentId: string;
-  /** Full CryptoKey name. */
-  readonly keyName: string;
-  readonly algorithm: string;
-  readonly protectionLevel: string;
-  readonly createTime: Date;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-/** An agent with the versions of its key. */
-export interface AgentDescription extends AgentSummary {
-  /** Full name of the version in use; undefined when none is usable. */
-  readonly keyVersion: string | undefined;
-  /** All versions, in ascending order of their numbers. */
-  readonly versions: readonly KeyVersionMetadata[];
+/** Which version a signature is expected to be by. */
+export interface VerifyMessageOptions extends CallOptions {
+  /** Full name of a version of the agent's key, as `signMessageDetailed` gave it: only that one counts. */
+  readonly keyVersion?: string | undefined;
 }
 
 /**
@@ -57,11 +53,13 @@ export class A2AKeyExchange {
   /** Master keys, endorsements of agents' keys, and encryption to agents. */
   readonly hierarchy: KeyHierarchy;
   readonly #ensureMasters: boolean;
+  readonly #lifecycle: AgentLifecycle;
+  readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
     const { kms, agents } = parseAgentConfig(config);
-    const { defaultAlgorithm, hierarchy, ...rest } = agents;
+    const { defaultAlgorithm, hierarchy, rotationPolicy, logger, ...rest } = agents;
     this.keys = new KMSClient(kms);
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
@@ -73,6 +71,8 @@ export class A2AKeyExchange {
       }),
     });
     this.#ensureMasters = hierarchy !== undefined;
+    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
+    this.#rotationPolicy = rotationPolicy;
   }
 
   /** Makes sure that the key ring exists and, with `hierarchy` in the configuration, the master keys. */
@@ -89,7 +89,8 @@ export class A2AKeyExchange {
    * @throws KeySpecMismatchError when the agent has a key of another algorithm or protection level.
    */
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
-    return (await this.hierarchy.generateAgentKeys(agentId, options)).name;
+    const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
+    return (await this.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options })).name;
   }
 
   /** Signs a message as the agent. ECDSA signatures are DER. */
@@ -103,21 +104,31 @@ export class A2AKeyExchange {
     message: Uint8Array,
     options?: CallOptions,
   ): Promise<SignatureDetails> {
-    return this.#withKey('signMessage', agentId, options, (keyName) =>
-      this.keys.signDetailed(keyName, message, options),
-    );
+    return this.#withKey('signMessage', agentId, options, async (keyName) => {
+      const signed = await this.keys.signDetailed(keyName, message, options);
+      this.#lifecycle.touch(agentId, 'signing');
+      return signed;
+    });
   }
 
-  /** Whether the signature over the message is by the agent: by the version in use or one before that was not destroyed. */
+  /**
+   * Whether the signature over the message is by the agent: by the version in use, one before that is ENABLED, or one
+   * whose public key is archived. Up to sixteen versions are tried; name the one for signatures older than that.
+   */
   verifyMessage(
     agentId: string,
     message: Uint8Array,
     signature: Uint8Array,
-    options?: CallOptions,
+    options: VerifyMessageOptions = {},
   ): Promise<boolean> {
-    return this.#withKey('verifyMessage', agentId, options, (keyName) =>
-      this.keys.verify(keyName, message, signature, options),
-    );
+    const { keyVersion, ...callOptions } = options;
+    return this.#withKey('verifyMessage', agentId, callOptions, (keyName) => {
+      if (keyVersion !== undefined && !keyVersion.startsWith(`${keyName}/cryptoKeyVersions/`)) {
+        const context = { operation: 'verifyMessage', resource: keyVersion };
+        throw new InvalidArgumentError(context, `it is not a version of ${keyName}.`);
+      }
+      return this.keys.verify(keyVersion ?? keyName, message, signature, callOptions);
+    });
   }
 
   /** The agent's public key, PEM (RFC 7468 section 13). */
@@ -137,8 +148,10 @@ export class A2AKeyExchange {
   }
 
   /** Opens a JWE that was encrypted to the agent; its content key is unwrapped in the HSM. */
-  decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
-    return this.hierarchy.decryptAsAgent(agentId, jwe, options);
+  async decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
+    const plaintext = await this.hierarchy.decryptAsAgent(agentId, jwe, options);
+    this.#lifecycle.touch(agentId, 'encryption');
+    return plaintext;
   }
 
   /** The tree of keys with their versions, states and what is due when. */
@@ -147,10 +160,60 @@ export class A2AKeyExchange {
   }
 
   /** Makes a new version of the agent's key and uses it from now on. Signatures made before keep verifying. */
-  rotateAgentKey(agentId: string, options?: CallOptions): Promise<KeyMetadata> {
-    return this.#withKey('rotateAgentKey', agentId, options, (keyName) =>
-      this.keys.rotateKey(keyName, options),
-    );
+  rotateAgentKey(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
+    return this.#lifecycle.rotate('rotateAgentKey', agentId, options);
+  }
+
+  /** Makes a new version and publishes it without using it: the first step of a rotation in a fleet. May be repeated. */
+  prepareAgentRotation(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
+    return this.#lifecycle.rotate('prepareAgentRotation', agentId, options);
+  }
+
+  /** Uses the version that was prepared. May be repeated. */
+  activateAgentRotation(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
+    return this.#lifecycle.rotate('activateAgentRotation', agentId, options);
+  }
+
+  /** Uses an ENABLED version, by number or full name, from now on: back from a rotation that went wrong. */
+  setAgentPrimaryVersion(
+    agentId: string,
+    version: number | string,
+    options?: RoleOptions,
+  ): Promise<KeyMetadata> {
+    return this.#lifecycle.setPrimaryVersion(agentId, version, options);
+  }
+
+  /** Has `rotateDueKeys` rotate the agent's key from now on, by the policy that is kept in the key; null ends that. */
+  setRotationPolicy(agentId: string, policy: RotationPolicy | null, options?: RoleOptions): Promise<void> {
+    return this.#lifecycle.setRotationPolicy(agentId, policy, options);
+  }
+
+  /** Rotates every key whose policy says that it is due, retires versions whose time is over, and reports each key. */
+  rotateDueKeys(options?: RotateDueKeysOptions): Promise<RotationReport> {
+    return this.#lifecycle.rotateDueKeys(options);
+  }
+
+  /** Calls `rotateDueKeys` from time to time, until the scheduler or this is closed. For a service of one process. */
+  startRotationScheduler(options?: RotationSchedulerOptions): RotationScheduler {
+    return this.#lifecycle.startScheduler(options);
+  }
+
+  /**
+   * Schedules all versions of all keys of the agent for destruction and reports each; public keys are archived first.
+   * @throws InvalidArgumentError, with nothing touched, when a key destroys its versions sooner than `destroyAfter`.
+   */
+  destroyAgent(agentId: string, options?: DestroyAgentOptions): Promise<AgentDestruction> {
+    return this.#lifecycle.destroyAgent(agentId, options);
+  }
+
+  /** Takes back `destroyAgent` as long as the versions are only scheduled; gives the keys that were restored. */
+  restoreAgent(agentId: string, options?: RestoreOptions): Promise<readonly KeyMetadata[]> {
+    return this.#lifecycle.restoreAgent(agentId, options);
+  }
+
+  /** Finds agents that were not used for long and, with `dryRun: false`, ends them in two calls a week apart. */
+  pruneStaleAgents(options: PruneStaleAgentsOptions): Promise<readonly StaleAgentReport[]> {
+    return this.#lifecycle.pruneStaleAgents(options);
   }
 
   /** All agents with a signing key in this key ring, by their original ids. */
@@ -162,17 +225,19 @@ export class A2AKeyExchange {
     });
   }
 
-  /** What the key ring holds of an agent now. */
-  async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
-    const context = { operation: 'describeAgent', resource: `agent ${JSON.stringify(agentId)}` };
-    const agent = requireAgentId(context, agentId);
-    const key = await this.hierarchy.agentKeys.lookUp(context, agent, 'signing', options);
-    const versions = await this.keys.listKeyVersions(key.name, options);
-    return { ...toSummary(agent, key), keyVersion: key.primary, versions };
+  /** What the key ring holds of an agent now, with the history of every version of its signing key. */
+  describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
+    return this.#lifecycle.describe(agentId, options);
   }
 
-  /** Closes the connections. */
+  /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */
+  idle(): Promise<void> {
+    return this.#lifecycle.idle();
+  }
+
+  /** Stops what runs in the background and closes the connections. */
   async close(): Promise<void> {
+    await this.#lifecycle.close();
     await this.keys.close();
   }
 
@@ -190,9 +255,4 @@ export class A2AKeyExchange {
     const agent = requireAgentId(context, agentId);
     return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));
   }
-}
-
-function toSummary(agentId: AgentId, key: KeyMetadata): AgentSummary {
-  const { name: keyName, algorithm, protectionLevel, createTime, labels } = key;
-  return { agentId, keyName, algorithm, protectionLevel, createTime, labels };
 }

@@ -8,16 +8,22 @@ export interface Clock {
   /** Wall-clock time in milliseconds since 1970-01-01T00:00:00Z. */
   now(): number;
   /** Calls `callback` once after `delayMs` milliseconds, unless the returned function is called before. */
-  setTimer(delayMs: number, callback: () => void): CancelTimer;
+  setTimer(delayMs: number, callback: () => void, options?: TimerOptions): CancelTimer;
+}
+
+export interface TimerOptions {
+  /** `background`: the process may end while the timer runs. Default `foreground`. */
+  readonly kind?: 'foreground' | 'background' | undefined;
 }
 
 export type CancelTimer = () => void;
 
-/** The real clock. Its timers keep the process alive while an operation waits for them. */
+/** The real clock. Its timers keep the process alive while an operation waits for them, except those in the background. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  setTimer(delayMs, callback) {
+  setTimer(delayMs, callback, options) {
     const timer = setTimeout(callback, delayMs);
+    if (options?.kind === 'background') timer.unref();
     return () => clearTimeout(timer);
   },
 };

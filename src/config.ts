@@ -16,6 +16,8 @@ import {
   type SigningAlgorithm,
   type SigningAlgorithmEntry,
 } from './keys/algorithms.js';
+import type { PublicKeyArchive } from './keys/public-key-archive.js';
+import { checkPolicy, type RotationPolicy } from './keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from './logger.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
@@ -54,6 +56,11 @@ const isClock = (value: unknown): value is Clock =>
   typeof value === 'object' &&
   value !== null &&
   (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
+
+const isArchive = (value: unknown): value is PublicKeyArchive =>
+  typeof value === 'object' &&
+  value !== null &&
+  (['put', 'get', 'list'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
 
 const pinnedVersion = z.strictObject({
   /** Full CryptoKeyVersion name, in the configured key ring. */
@@ -115,6 +122,12 @@ const kmsShape = {
     })
     .prefault({}),
   pinnedVersions: z.array(pinnedVersion, 'must be a list').default([]),
+  publicKeyArchive: z
+    .custom<PublicKeyArchive>(
+      isArchive,
+      'must have the methods put, get and list, like a FilePublicKeyArchive',
+    )
+    .optional(),
   logger: z
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
     .optional(),
@@ -131,6 +144,16 @@ const agentShape = {
     .default('EC_SIGN_P384_SHA384'),
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
   maxCachedAgents: count(10_000, 10_000_000),
+  rotationPolicy: z
+    .unknown()
+    .transform((policy, check) => {
+      if (policy === undefined) return undefined;
+      const parsed = checkPolicy(policy);
+      if (parsed.ok) return parsed.value;
+      check.addIssue({ code: 'custom', message: parsed.problem });
+      return z.NEVER;
+    })
+    .optional(),
   hierarchy: z
     .strictObject({
       rootAlgorithm: z
@@ -228,6 +251,11 @@ export interface KMSConfig {
       }
     | undefined;
   readonly pinnedVersions?: readonly PinnedVersion[] | undefined;
+  /**
+   * Where public keys go before their versions are disabled or destroyed, and where `verify` finds them afterwards.
+   * Without one, signing versions are not retired, and destroying them ends the verification of what they signed.
+   */
+  readonly publicKeyArchive?: PublicKeyArchive | undefined;
   /** A pino logger or one with the same four methods. Default: pino to standard error, level `warn`. */
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
@@ -242,6 +270,8 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
   readonly protectionLevel?: ProtectionLevel | undefined;
   /** Agents whose key name is remembered. Default 10,000. */
   readonly maxCachedAgents?: number | undefined;
+  /** What `rotateDueKeys` does with the signing keys of new agents. Default: none, they are rotated by hand. */
+  readonly rotationPolicy?: RotationPolicy | undefined;
   /** Has `initialize` make sure of the master keys: the root that endorses agents' keys, and the key-encryption key. */
   readonly hierarchy?:
     | {
@@ -291,7 +321,9 @@ export interface ResolvedAgentConfig {
         readonly endorsementValiditySeconds: number;
       }
     | undefined;
+  readonly rotationPolicy: RotationPolicy | undefined;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 /** The environment variables that are read. */
@@ -322,7 +354,8 @@ export function parseAgentConfig(
   if (!parsed.success) {
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
   }
-  const { defaultAlgorithm, protectionLevel, maxCachedAgents, hierarchy, ...kms } = parsed.data;
+  const { defaultAlgorithm, protectionLevel, maxCachedAgents, rotationPolicy, hierarchy, ...kms } =
+    parsed.data;
   const problems = [...endpointProblems(kms, environment)];
   const entry = findAlgorithm(resolveAlgorithmAlias(defaultAlgorithm));
   if (entry?.purpose !== 'ASYMMETRIC_SIGN') {
@@ -340,8 +373,12 @@ export function parseAgentConfig(
   const resolvedHierarchy = resolveHierarchy(hierarchy, problems);
   if (problems.length > 0) throw new InvalidConfigError(problems);
   const clock = kms.clock ?? systemClock;
-  const agents = { defaultAlgorithm: entry, protectionLevel, maxCachedAgents, clock };
-  return { kms, agents: { ...agents, ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }) } };
+  const logger = kms.logger ?? createDefaultLogger();
+  const agents = { defaultAlgorithm: entry, protectionLevel, maxCachedAgents, rotationPolicy, clock, logger };
+  return {
+    kms: { ...kms, logger },
+    agents: { ...agents, ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }) },
+  };
 }
 
 type ParsedHierarchy = z.output<typeof agentSchema>['hierarchy'];

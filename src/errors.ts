@@ -244,6 +244,65 @@ export class FailedPreconditionError extends A2AKmsError {
   }
 }
 
+/** The version is the one in use, and what was asked for would end that. Nothing was touched. */
+export class VersionInUseError extends A2AKmsError {
+  readonly code = 'VERSION_IN_USE';
+
+  constructor(context: ErrorContext) {
+    super(
+      sentence(
+        context,
+        'this version is in use. Nothing was touched.',
+        'Use another version first (rotateKey, setPrimaryVersion), or say force: true.',
+      ),
+      context,
+    );
+  }
+}
+
+/** Other processes changed the key at the same time, again and again. What is there is consistent. */
+export class ConcurrentChangeError extends A2AKmsError {
+  readonly code = 'CONCURRENT_CHANGE';
+
+  constructor(context: ErrorContext) {
+    super(
+      sentence(context, 'other processes keep changing the key.', 'Look at it with getKey, then call again.'),
+      context,
+    );
+  }
+}
+
+/** A public key is not in the archive and cannot be read, so its signatures could not be verified any more. */
+export class PublicKeyNotArchivedError extends A2AKmsError {
+  readonly code = 'PUBLIC_KEY_NOT_ARCHIVED';
+  /** Full names of the versions. */
+  readonly keyVersions: readonly string[];
+
+  constructor(context: ErrorContext, keyVersions: readonly string[]) {
+    super(
+      sentence(
+        context,
+        `the public keys of ${keyVersions.join(', ')} are not in the archive, and Cloud KMS gives out those of ENABLED versions only. Nothing was touched.`,
+        'Enable the versions and call again, or say force: true to give up what they signed.',
+      ),
+      context,
+    );
+    this.keyVersions = keyVersions;
+  }
+}
+
+/** The archive of public keys could not be read or written, or holds something else than it should. */
+export class ArchiveError extends A2AKmsError {
+  readonly code = 'ARCHIVE';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(
+      sentence(context, problem, 'Check the archive: its place, its permissions and what is in it.'),
+      context,
+    );
+  }
+}
+
 /** The resource exists already. */
 export class AlreadyExistsError extends A2AKmsError {
   readonly code = 'ALREADY_EXISTS';
@@ -333,6 +392,47 @@ export class DecryptionFailedError extends A2AKmsError {
       ),
       context,
     );
+  }
+}
+
+/** Bytes that are not an envelope, or not the header of an encrypted stream. */
+export class InvalidEnvelopeError extends A2AKmsError {
+  readonly code = 'INVALID_ENVELOPE';
+  /** The check that failed. All but `data-key` fail before any call: what was unwrapped is not a key for this format. */
+  readonly check: 'size' | 'wrapped-key-size' | 'stream-header' | 'data-key';
+
+  constructor(context: ErrorContext, check: InvalidEnvelopeError['check'], problem: string) {
+    super(
+      sentence(
+        context,
+        `not an envelope (${check}): ${problem}`,
+        'Check that the bytes are whole, and that streams are read with decryptStream and messages with decrypt.',
+      ),
+      context,
+    );
+    this.check = check;
+  }
+}
+
+/**
+ * An encrypted stream is damaged, cut short, extended or put together from parts, or the associated data differs. What was
+ * received of it so far must be discarded: it is not the whole of what was encrypted.
+ */
+export class StreamDecryptionError extends A2AKmsError {
+  readonly code = 'STREAM_DECRYPTION_FAILED';
+  /** Plaintext that was handed out before the failure, in bytes; all of it must be discarded. */
+  readonly releasedBytes: number;
+
+  constructor(context: ErrorContext, failure: { readonly segment: number; readonly releasedBytes: number }) {
+    super(
+      sentence(
+        context,
+        `segment ${failure.segment} is damaged, missing or out of place, or the associated data differs.`,
+        `Discard the ${failure.releasedBytes} bytes that were already received.`,
+      ),
+      context,
+    );
+    this.releasedBytes = failure.releasedBytes;
   }
 }
 
@@ -475,6 +575,10 @@ export type ErrorCode =
   | 'PERMISSION_DENIED'
   | 'UNAUTHENTICATED'
   | 'FAILED_PRECONDITION'
+  | 'VERSION_IN_USE'
+  | 'CONCURRENT_CHANGE'
+  | 'PUBLIC_KEY_NOT_ARCHIVED'
+  | 'ARCHIVE'
   | 'ALREADY_EXISTS'
   | 'RESOURCE_EXHAUSTED'
   | 'UNAVAILABLE'
@@ -482,6 +586,8 @@ export type ErrorCode =
   | 'ABORTED'
   | 'INTEGRITY'
   | 'DECRYPTION_FAILED'
+  | 'INVALID_ENVELOPE'
+  | 'STREAM_DECRYPTION_FAILED'
   | 'INVALID_JWK'
   | 'JWS_VERIFICATION_FAILED'
   | 'ENDORSEMENT_REJECTED'

@@ -1,12 +1,13 @@
 /** The public API of a2a-kms. */
 
-export {
-  A2AKeyExchange,
-  type AgentDescription,
-  type AgentSummary,
-} from './a2a-key-exchange.js';
-export { type CancelTimer, type Clock, systemClock } from './clock.js';
+export { A2AKeyExchange, type VerifyMessageOptions } from './a2a-key-exchange.js';
+export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
+export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
+export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
+export { EnvelopeCipher } from './envelope/envelope-cipher.js';
+export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
+export type { EnvelopeCipherOptions } from './envelope/options.js';
 export * from './errors.js';
 export type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 export type {
@@ -67,6 +68,7 @@ export {
 } from './keys/algorithms.js';
 export type {
   CallOptions,
+  DestroyOptions,
   DestructionResult,
   EncryptionOptions,
   KeyMetadata,
@@ -78,7 +80,27 @@ export type {
   ListKeysOptions,
   ProviderKeyPurpose,
   RestoreOptions,
+  RetirementResult,
+  RetireOptions,
+  RotationOptions,
+  RotationResult,
+  RotationSchedule,
+  ScheduledDestruction,
   SignatureDetails,
 } from './keys/key-provider.js';
+export type { ArchivedPublicKey, PublicKeyArchive } from './keys/public-key-archive.js';
+export type { RotationPolicy } from './keys/rotation-policy.js';
+export type { VersionLifecycle, VersionTimes } from './keys/version-history.js';
 export { KMSClient } from './kms/kms-client.js';
+export type { AgentRotationOptions, RoleOptions } from './lifecycle/agent-lifecycle.js';
+export type { AgentDescription, AgentSummary, DescribedVersion } from './lifecycle/describe-agent.js';
+export type { AgentDestruction, DestroyAgentOptions, VersionDestruction } from './lifecycle/destroy-agent.js';
+export type {
+  KeyRotationReport,
+  RotateDueKeysOptions,
+  RotationProgress,
+  RotationReport,
+} from './lifecycle/rotate-due-keys.js';
+export type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
+export type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
 export type { Logger } from './logger.js';

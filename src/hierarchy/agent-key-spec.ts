@@ -13,6 +13,7 @@ import {
   type SigningAlgorithmEntry,
 } from '../keys/algorithms.js';
 import type { CallOptions, KeySpec } from '../keys/key-provider.js';
+import { checkPolicy, formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 
 /** What an agent's keys are for. A Cloud KMS key has one purpose, so `both` makes two keys. */
 export type AgentKeyPurpose = AgentKeyRole | 'both';
@@ -36,6 +37,8 @@ export interface AgentKeyOptions extends CallOptions {
   /** Of the encryption key: `rsa-oaep-3072` (the default), `rsa-oaep-4096`, or their Cloud KMS names. */
   readonly encryptionAlgorithm?: EncryptionAlgorithmAlias | EncryptionAlgorithm | undefined;
   readonly protectionLevel?: ProtectionLevel | undefined;
+  /** When the signing key is rotated by `rotateDueKeys`, and what becomes of old versions. Written into a new key only. */
+  readonly rotationPolicy?: RotationPolicy | undefined;
   /** Your own labels; names that begin with `a2a-` are this library's. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Seconds, 86,400 to 10,368,000; default 2,592,000 (30 days). Cannot be changed later. */
@@ -60,6 +63,16 @@ const schema = z.strictObject({
   algorithm: z.string().optional(),
   encryptionAlgorithm: z.string().optional(),
   protectionLevel: z.enum(['HSM', 'SOFTWARE']).optional(),
+  rotationPolicy: z
+    .unknown()
+    .transform((policy, check) => {
+      if (policy === undefined) return undefined;
+      const parsed = checkPolicy(policy);
+      if (parsed.ok) return parsed.value;
+      check.addIssue({ code: 'custom', message: parsed.problem });
+      return z.NEVER;
+    })
+    .optional(),
   labels: z
     .record(z.string(), z.string())
     .refine(
@@ -88,10 +101,11 @@ export function agentKeySpecs(
     );
     throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
   }
-  const { purpose, algorithm, encryptionAlgorithm, protectionLevel, ...rest } = parsed.data;
+  const { purpose, algorithm, encryptionAlgorithm, protectionLevel, rotationPolicy, ...rest } = parsed.data;
   const common = { ...rest, protectionLevel: protectionLevel ?? defaults.protectionLevel };
   const unused =
     (purpose === 'encryption' && algorithm !== undefined && 'algorithm') ||
+    (purpose === 'encryption' && rotationPolicy !== undefined && 'rotationPolicy') ||
     (purpose === 'signing' && encryptionAlgorithm !== undefined && 'encryptionAlgorithm');
   if (unused) {
     throw new InvalidArgumentError(context, `${unused} has no meaning with purpose ${purpose}.`);
@@ -99,7 +113,9 @@ export function agentKeySpecs(
   const signing = (): RoleKeySpec => {
     const entry = algorithm === undefined ? defaults.defaultAlgorithm : signingAlgorithm(context, algorithm);
     requireLevel(context, entry, common.protectionLevel);
-    return { role: 'signing', purpose: 'ASYMMETRIC_SIGN', algorithm: entry.name, ...common };
+    const policy = rotationPolicy && { [POLICY_LABEL]: formatPolicy(rotationPolicy) };
+    const labels = { ...common.labels, ...policy };
+    return { role: 'signing', purpose: 'ASYMMETRIC_SIGN', algorithm: entry.name, ...common, labels };
   };
   const encryption = (): RoleKeySpec => {
     const name = decryptionAlgorithm(context, encryptionAlgorithm ?? DEFAULT_ENCRYPTION_ALGORITHM);

@@ -21,27 +21,34 @@ import {
   parseAgentId,
 } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
 import type { RoleKeySpec } from './agent-key-spec.js';
-
-const SEEN_LABEL = 'a2a-seen';
 
 export interface AgentKeysOptions {
   readonly clock: Clock;
   readonly maxCachedAgents: number;
 }
 
+/** What is remembered of an agent's key. */
+export interface KnownKey {
+  /** Full CryptoKey name. */
+  readonly name: string;
+  /** The day on which it was used last, as yyyymmdd, as of when it was read. */
+  readonly seen: string | undefined;
+}
+
 export class AgentKeys {
   readonly #provider: KeyProvider;
   readonly #clock: Clock;
-  /** Full names of keys that are their agent's by name and labels, by key id. */
-  readonly #names: LRUCache<string, string>;
+  /** Keys that are their agent's by name and labels, by key id. */
+  readonly #known: LRUCache<string, KnownKey>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
   readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
 
   constructor(provider: KeyProvider, options: AgentKeysOptions) {
     this.#provider = provider;
     this.#clock = options.clock;
-    this.#names = new LRUCache({ max: options.maxCachedAgents });
+    this.#known = new LRUCache({ max: options.maxCachedAgents });
   }
 
   /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
@@ -49,14 +56,19 @@ export class AgentKeys {
     const generate = async (): Promise<KeyMetadata> => {
       const { role, labels, ...rest } = spec;
       const name = agentKeyId(agent, role);
-      const own = { ...agentKeyLabels(agent, role), [SEEN_LABEL]: this.#today() };
+      const own = { ...agentKeyLabels(agent, role), [SEEN_LABEL]: dayOf(this.#clock.now()) };
       const key = await this.#provider.generateKey({ ...rest, name, labels: { ...labels, ...own } }, options);
-      this.#names.set(name, key.name);
+      this.#remember(name, key);
       return key;
     };
     // A caller with a deadline or signal of its own must not decide over the others.
     if (options.signal !== undefined || options.timeoutMs !== undefined) return generate();
     return singleFlight(this.#generations, JSON.stringify([agent, spec]), generate);
+  }
+
+  /** The agent's key as far as it is known without a call. */
+  known(agent: AgentId, role: AgentKeyRole): KnownKey | undefined {
+    return this.#known.get(agentKeyId(agent, role));
   }
 
   /** Full name of the agent's key; one read when it is not known yet. */
@@ -67,8 +79,8 @@ export class AgentKeys {
     options?: CallOptions,
   ): Promise<string> {
     const keyId = agentKeyId(agent, role);
-    const known = this.#names.get(keyId);
-    if (known !== undefined) return known;
+    const known = this.#known.get(keyId);
+    if (known !== undefined) return known.name;
     const shared = options?.signal === undefined && options?.timeoutMs === undefined;
     const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
     return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;
@@ -96,13 +108,12 @@ export class AgentKeys {
         { field: 'agent', expected: agent, actual: owner ?? 'not named in its labels' },
       ]);
     }
-    this.#names.set(keyId, key.name);
+    this.#remember(keyId, key);
     return key;
   }
 
-  /** The date in UTC as yyyymmdd. */
-  #today(): string {
-    return new Date(this.#clock.now()).toISOString().slice(0, 10).replaceAll('-', '');
+  #remember(keyId: string, { name, labels }: KeyMetadata): void {
+    this.#known.set(keyId, { name, seen: labels[SEEN_LABEL] });
   }
 }
 

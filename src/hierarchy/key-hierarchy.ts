@@ -99,10 +99,11 @@ const schema = z.strictObject({
 export class KeyHierarchy {
   /** The agents' keys by agent id and role. */
   readonly agentKeys: AgentKeys;
+  /** Public keys of key versions, with their thumbprints. */
+  readonly versionKeys: VersionKeys;
   readonly #provider: KeyProvider;
   readonly #options: z.output<typeof schema>;
   readonly #clock: Clock;
-  readonly #versionKeys: VersionKeys;
   readonly #services: AgentEncryptionContext;
 
   /** @throws InvalidArgumentError naming every option that is wrong; UnsupportedAlgorithmError. */
@@ -122,8 +123,8 @@ export class KeyHierarchy {
     const { clock = systemClock, maxCachedAgents } = this.#options;
     this.#clock = clock;
     this.agentKeys = new AgentKeys(provider, { clock, maxCachedAgents: 2 * maxCachedAgents });
-    this.#versionKeys = new VersionKeys(provider, { clock, maxCachedKeys: 2 * maxCachedAgents });
-    const [agentKeys, versionKeys] = [this.agentKeys, this.#versionKeys];
+    this.versionKeys = new VersionKeys(provider, { clock, maxCachedKeys: 2 * maxCachedAgents });
+    const [agentKeys, versionKeys] = [this.agentKeys, this.versionKeys];
     this.#services = { provider, agentKeys, versionKeys, clock };
   }
 
@@ -206,7 +207,7 @@ export class KeyHierarchy {
     const { role = 'signing', ...callOptions } = options;
     const context = contextOf('getAgentJwk', agentId);
     const name = await this.agentKeys.nameOf(context, requireAgentId(context, agentId), role, callOptions);
-    return (await this.#versionKeys.current(context, name, callOptions)).key.jwk;
+    return (await this.versionKeys.current(context, name, callOptions)).key.jwk;
   }
 
   /**
@@ -215,7 +216,7 @@ export class KeyHierarchy {
    */
   async getRootJwks(options?: CallOptions): Promise<readonly PublicJwk[]> {
     const context = { operation: 'getRootJwks', resource: MASTER_KEY_IDS.root };
-    const enabled = await this.#versionKeys.enabled(context, MASTER_KEY_IDS.root, options);
+    const enabled = await this.versionKeys.enabled(context, MASTER_KEY_IDS.root, options);
     return enabled.map(({ key }) => key.jwk);
   }
 
@@ -232,7 +233,7 @@ export class KeyHierarchy {
     const context = contextOf('endorseAgentKey', agentId);
     const agent = requireAgentId(context, agentId);
     const name = await this.agentKeys.nameOf(context, agent, role, callOptions);
-    const { keyVersion, key } = await this.#versionKeys.current(context, name, callOptions);
+    const { keyVersion, key } = await this.versionKeys.current(context, name, callOptions);
     const clock = this.#clock;
     return issueEndorsement(this.#provider, MASTER_KEY_IDS.root, {
       ...{ agentId: agent, key, keyVersion, validitySeconds, clock },

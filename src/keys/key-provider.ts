@@ -5,6 +5,10 @@
 
 import type { KeyAlgorithm, ProtectionLevel, SignatureEncoding, SigningAlgorithm } from './algorithms.js';
 
+/** The longest and the shortest time between two rotations, in seconds (`CryptoKey.rotation_period` in resources.proto). */
+export const ROTATION_PERIOD_MIN_SECONDS = 86_400;
+export const ROTATION_PERIOD_MAX_SECONDS = 876_000 * 3_600;
+
 /** The purposes a provider creates keys for. */
 export type ProviderKeyPurpose = 'ENCRYPT_DECRYPT' | 'ASYMMETRIC_SIGN' | 'ASYMMETRIC_DECRYPT';
 
@@ -97,7 +101,10 @@ export interface ListKeysOptions extends CallOptions {
 }
 
 export interface RestoreOptions extends CallOptions {
-  /** State after the restore; default `ENABLED`. Cloud KMS itself leaves a restored version DISABLED. */
+  /**
+   * State after the restore. Default `ENABLED`, but for versions of a restored key that were retired before their
+   * destruction: they come back as they were, DISABLED. Cloud KMS itself leaves every restored version DISABLED.
+   */
   readonly state?: 'ENABLED' | 'DISABLED' | undefined;
 }
 
@@ -120,12 +127,73 @@ export interface KeyVersionInUse {
   readonly protectionLevel: string;
 }
 
+export interface RotationOptions extends CallOptions {
+  /** Algorithm of the new version, of the same purpose. Default: the one that the key's latest versions have. */
+  readonly algorithm?: KeyAlgorithm | undefined;
+  /**
+   * Full name of the version to replace. When another one is in use by now, somebody else rotated the key and nothing is
+   * done: with it, a rotation can be repeated after a failure without rotating twice.
+   */
+  readonly replacing?: string | undefined;
+}
+
+/** What a step of a rotation led to: the key as it is now, and what came of racing rotations. */
+export interface RotationResult extends KeyMetadata {
+  /** Full name of the version that waits to be put to use by `activateRotation`; undefined when none does. */
+  readonly prepared: string | undefined;
+  /** Versions that rotations at the same time made for nothing, and that this call scheduled for destruction. */
+  readonly disposed: readonly ScheduledDestruction[];
+}
+
+/** When a version will be destroyed. Until then it can be restored. */
+export interface ScheduledDestruction {
+  /** Full CryptoKeyVersion name. */
+  readonly name: string;
+  readonly destroyTime: Date;
+}
+
+export interface RetireOptions extends CallOptions {
+  /** How long a version stays ENABLED after it was replaced. Seconds, default 604,800 (7 days). */
+  readonly graceSeconds?: number | undefined;
+  /** When a disabled version is scheduled for destruction, in seconds after it was replaced. Default: never. */
+  readonly retireAfterSeconds?: number | undefined;
+  /** Versions with key material that are kept, the one in use included; the oldest disabled ones go. Default: no limit. */
+  readonly keepVersions?: number | undefined;
+}
+
+/** What became of the versions that were replaced. */
+export interface RetirementResult {
+  /** Full CryptoKey name. */
+  readonly name: string;
+  /** Full names of the versions that were disabled. */
+  readonly disabled: readonly string[];
+  readonly scheduled: readonly ScheduledDestruction[];
+  /** Versions whose turn had come and that were left as they are, with the reason. */
+  readonly kept: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** When the provider itself rotates a symmetric key. */
+export interface RotationSchedule {
+  /** Seconds between two rotations, 86,400 (24 hours) to 3,153,600,000 (876,000 hours). */
+  readonly rotationPeriodSeconds: number;
+  /** The first rotation. Default: one period from now. */
+  readonly nextRotationTime?: Date | undefined;
+}
+
+export interface DestroyOptions extends CallOptions {
+  /**
+   * Also what is refused otherwise: a version given by name while it is in use, and a version whose public key could not
+   * be archived. Default false.
+   */
+  readonly force?: boolean | undefined;
+}
+
 /** What a destruction did. */
 export interface DestructionResult {
   /** Full CryptoKey name. */
   readonly name: string;
   /** The versions that are scheduled for destruction now, with the time of it. */
-  readonly versions: readonly { readonly name: string; readonly destroyTime: Date }[];
+  readonly versions: readonly ScheduledDestruction[];
 }
 
 export interface KeyProvider {
@@ -149,13 +217,40 @@ export interface KeyProvider {
   resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse>;
   /** The public key as PEM (SubjectPublicKeyInfo, RFC 7468 section 13). */
   getPublicKey(keyId: string, options?: CallOptions): Promise<Buffer>;
-  /** Makes a new version and uses it from now on. */
-  rotateKey(keyId: string, options?: CallOptions): Promise<KeyMetadata>;
+  /** Makes a new version and uses it from now on: `prepareRotation` and `activateRotation` in one. */
+  rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult>;
   /**
-   * Schedules the destruction of a version (given a version name) or of all versions of a key (given a key).
+   * Makes a new version and does not use it yet; its public key can be read from now on. Where one waits already it is
+   * the one. The version in use is written down first, so that the new one is not taken for it.
+   */
+  prepareRotation(keyId: string, options?: RotationOptions): Promise<RotationResult>;
+  /** Puts the prepared version to use; the lowest where several wait, the others are disposed of. Without one, nothing. */
+  activateRotation(keyId: string, options?: RotationOptions): Promise<RotationResult>;
+  /**
+   * Disables versions that were replaced long enough ago, and schedules disabled ones for destruction. A public key goes
+   * to the archive before; never touches the version in use and a prepared one, and no symmetric key.
+   */
+  retire(keyId: string, options?: RetireOptions): Promise<RetirementResult>;
+  /** Uses an ENABLED version, given by number or name, from now on: the way back after a rotation that went wrong. */
+  setPrimaryVersion(keyId: string, version: number | string, options?: CallOptions): Promise<KeyMetadata>;
+  /** Has the provider rotate a symmetric key by itself; null ends that. */
+  setRotationSchedule(
+    keyId: string,
+    schedule: RotationSchedule | null,
+    options?: CallOptions,
+  ): Promise<KeyMetadata>;
+  /** Sets labels, and removes those given as null; all others stay. Labels this library keeps for itself are refused. */
+  updateLabels(
+    keyId: string,
+    changes: Readonly<Record<string, string | null>>,
+    options?: CallOptions,
+  ): Promise<KeyMetadata>;
+  /**
+   * Schedules the destruction of a version (given a version name) or of all versions of a key (given a key), the version
+   * in use last. Public keys go to the archive before. A version name that is the version in use needs `force`.
    * `destroyAfter` is the least delay the caller wants, in seconds; a key whose own delay is shorter is left untouched.
    */
-  destroyKey(keyId: string, destroyAfter?: number, options?: CallOptions): Promise<DestructionResult>;
+  destroyKey(keyId: string, destroyAfter?: number, options?: DestroyOptions): Promise<DestructionResult>;
   /** Takes back a scheduled destruction. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata>;
   getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata>;

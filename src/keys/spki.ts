@@ -12,6 +12,14 @@ const ALGORITHM_IDENTIFIERS = {
   'slh-dsa-sha2-128s': Buffer.from('300b0609608648016503040314', 'hex'),
 } as const;
 
+/** FIPS 204 table 2, FIPS 205 table 2. */
+const PUBLIC_KEY_BYTES = {
+  'ml-dsa-44': 1312,
+  'ml-dsa-65': 1952,
+  'ml-dsa-87': 2592,
+  'slh-dsa-sha2-128s': 32,
+} as const satisfies Record<keyof typeof ALGORITHM_IDENTIFIERS, number>;
+
 /** Whether there is an algorithm identifier for the parameter set. */
 export function hasSpki(parameterSet: string): parameterSet is keyof typeof ALGORITHM_IDENTIFIERS {
   return Object.hasOwn(ALGORITHM_IDENTIFIERS, parameterSet);
@@ -25,6 +33,13 @@ export function postQuantumSpki(
   const bitString = Buffer.concat([derHeader(0x03, publicKey.length + 1), Buffer.from([0]), publicKey]);
   const algorithm = ALGORITHM_IDENTIFIERS[parameterSet];
   return Buffer.concat([derHeader(0x30, algorithm.length + bitString.length), algorithm, bitString]);
+}
+
+/** The raw public key inside the DER of a SubjectPublicKeyInfo, if it is one of that parameter set. */
+export function postQuantumBytes(parameterSet: string, der: Uint8Array): Buffer | undefined {
+  if (!hasSpki(parameterSet)) return undefined;
+  const bytes = Buffer.from(der).subarray(-PUBLIC_KEY_BYTES[parameterSet]);
+  return postQuantumSpki(parameterSet, bytes).equals(der) ? bytes : undefined;
 }
 
 /** DER as PEM with 64 characters a line (RFC 7468). */

@@ -2,6 +2,8 @@
 
 import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import { isKeyAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import { isHistoryLabel } from '../keys/version-history.js';
 
 const callShape = {
   signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
@@ -30,6 +32,43 @@ export const restoreOptions = z.strictObject({
   ...callShape,
   state: z.enum(['ENABLED', 'DISABLED'], 'must be ENABLED or DISABLED').optional(),
 });
+
+export const rotationOptions = z.strictObject({
+  ...callShape,
+  algorithm: z.custom<KeyAlgorithm>(isKeyAlgorithm, 'is not a Cloud KMS algorithm').optional(),
+  replacing: z.string('must be the full name of a version').optional(),
+});
+
+const seconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();
+
+export const retireOptions = z.strictObject({
+  ...callShape,
+  graceSeconds: seconds,
+  retireAfterSeconds: seconds,
+  keepVersions: z.int('must be a whole number').min(1, 'must be at least 1').optional(),
+});
+
+export const destroyOptions = z.strictObject({
+  ...callShape,
+  force: z.boolean('must be true or false').optional(),
+});
+
+export const rotationSchedule = z
+  .strictObject(
+    {
+      rotationPeriodSeconds: z.int('must be whole seconds'),
+      nextRotationTime: z.date('must be a date').optional(),
+    },
+    'must be a schedule, or null to end the rotation',
+  )
+  .nullable();
+
+export const labelChanges = z
+  .record(z.string(), z.string('must be a string, or null to remove it').nullable())
+  .refine(
+    (changes) => !Object.keys(changes).some(isHistoryLabel),
+    'must leave a2a-primary and a2a-version-… alone; they say which version is in use',
+  );
 
 export const destroyAfterSeconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();
 

@@ -15,7 +15,7 @@ import type { KmsCore } from './core.js';
 import type { CheckedKeySpec } from './key-spec.js';
 import type { Operation } from './operation.js';
 import { type KeyRecord, toVersionRecord, type VersionRecord } from './resources.js';
-import type { KeySnapshot } from './version-resolver.js';
+import { currentVersion, type KeySnapshot } from './version-resolver.js';
 
 /** Key generation in an HSM takes about half a second; asking sooner costs reads for nothing. */
 const FIRST_POLL_MS = 100;
@@ -56,7 +56,7 @@ export async function ensureKey(
 ): Promise<KeySnapshot> {
   const existing = await findKey(core, operation, spec.key);
   const key = existing ?? (await createKey(core, operation, spec));
-  requireSameSpec(operation, key, spec);
+  requireSameSpec(operation, { ...key, algorithm: await algorithmInUse(core, operation, key) }, spec);
   if (key.purpose !== 'ENCRYPT_DECRYPT') {
     await awaitFirstVersion(core, operation, key.name, existing === undefined ? 'created' : 'adopted');
   } else if (key.primary === undefined) {
@@ -99,6 +99,16 @@ async function createKey(core: KmsCore, operation: Operation, spec: CheckedKeySp
     if (!(error instanceof AlreadyExistsError)) throw error;
   }
   return core.reader.getKey(operation, spec.key);
+}
+
+/**
+ * A rotation may have moved the key to another algorithm, or be about to: what counts is the version in use. Only a key
+ * without one is judged by what its new versions would be.
+ */
+async function algorithmInUse(core: KmsCore, operation: Operation, key: KeyRecord): Promise<string> {
+  if (key.purpose === 'ENCRYPT_DECRYPT') return key.algorithm;
+  const versions = await core.reader.listVersions(operation, key.name);
+  return currentVersion(key, versions)?.metadata.algorithm ?? key.algorithm;
 }
 
 function requireSameSpec(operation: Operation, key: KeyRecord, spec: CheckedKeySpec): void {
@@ -172,8 +182,25 @@ export async function createVersion(
   }
 }
 
-/** Waits until the version leaves PENDING_GENERATION, asking less and less often, as long as the operation may take. */
+/**
+ * Waits until the version leaves PENDING_GENERATION, asking less and less often, as long as the operation may take.
+ * @throws KeyGenerationFailedError with the reason that Cloud KMS gives.
+ */
 export async function awaitGeneration(
+  core: KmsCore,
+  operation: Operation,
+  key: CryptoKeyName,
+  created: VersionRecord,
+): Promise<VersionRecord> {
+  const version = await awaitOutcome(core, operation, key, created);
+  if (version.metadata.state === 'GENERATION_FAILED') {
+    throw new KeyGenerationFailedError(operation.context(), version.metadata.failureReason ?? '');
+  }
+  return version;
+}
+
+/** As `awaitGeneration`, whatever comes of it. */
+export async function awaitOutcome(
   core: KmsCore,
   operation: Operation,
   key: CryptoKeyName,
@@ -187,9 +214,6 @@ export async function awaitGeneration(
   ) {
     await operation.delay(delayMs / 2 + (Math.random() * delayMs) / 2);
     version = await core.reader.getVersion(operation, key, keyVersion(key, version.number));
-  }
-  if (version.metadata.state === 'GENERATION_FAILED') {
-    throw new KeyGenerationFailedError(operation.context(), version.metadata.failureReason ?? '');
   }
   return version;
 }

@@ -1,13 +1,15 @@
 /**
  * Public keys of key versions. A version is immutable, so its key is fetched once, checked, parsed, and kept until it is
- * evicted; nothing that a caller or a peer sends ever empties this cache.
+ * evicted; nothing that a caller or a peer sends ever empties this cache. Cloud KMS gives out the keys of ENABLED versions
+ * only; those of others come from the archive, where there is one.
  */
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { ResolvedKMSConfig } from '../config.js';
-import { IntegrityError } from '../errors.js';
+import { FailedPreconditionError, IntegrityError, NotFoundError } from '../errors.js';
 import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithms.js';
-import { hasSpki, postQuantumSpki, toPem } from '../keys/spki.js';
+import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
+import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
 import { checkedBytes, requireEqual, withIntegrityRetry } from './integrity.js';
 import type { KeyReader } from './key-reader.js';
 import type { Operation } from './operation.js';
@@ -30,11 +32,29 @@ export class PublicKeys {
   readonly #caller: RpcCaller;
   readonly #reader: KeyReader;
   readonly #cache: RefreshingCache<PublicKey>;
+  readonly #archive: PublicKeyArchive | undefined;
+  /** What the archive has, or lacks: remembered for a while, so that a forgery does not have it searched each time. */
+  readonly #archived: RefreshingCache<{ readonly key: PublicKey | undefined }>;
 
   constructor(caller: RpcCaller, reader: KeyReader, config: ResolvedKMSConfig) {
     this.#caller = caller;
     this.#reader = reader;
-    this.#cache = new RefreshingCache({ maxEntries: config.cache.maxPublicKeys, clock: config.clock });
+    const { cache, clock } = config;
+    this.#cache = new RefreshingCache({ maxEntries: cache.maxPublicKeys, clock });
+    this.#archive = config.publicKeyArchive;
+    this.#archived = new RefreshingCache({
+      maxEntries: cache.maxPublicKeys,
+      ttlMs: cache.keyVersionTtlMs,
+      clock,
+    });
+  }
+
+  /** Whether `recall` could have the key: it is in the cache, or the archive is not known to lack it. */
+  mayBeRecalled(versionName: string): boolean {
+    if (this.#cache.peek(versionName) !== undefined) return true;
+    if (this.#archive === undefined) return false;
+    const known = this.#archived.peek(versionName);
+    return known === undefined || known.key !== undefined;
   }
 
   /** The key if it is in the cache. */
@@ -45,9 +65,35 @@ export class PublicKeys {
   /** The key of a version; one fetch for any number of callers. */
   get(operation: Operation, version: UsableVersion): PublicKey | Promise<PublicKey> {
     const found = this.#cache.get(version.name, () =>
-      this.#reader.detached(operation, (own) => withIntegrityRetry(() => this.#fetch(own, version))),
+      this.#reader.detached(operation, (own) => withIntegrityRetry(() => this.#fetchOrRecall(own, version))),
     );
     return found instanceof Promise ? operation.waitFor(found) : found;
+  }
+
+  /** The key of a version that is not ENABLED any more: from the cache or the archive. */
+  async recall(operation: Operation, version: UsableVersion): Promise<PublicKey | undefined> {
+    const known = this.#cache.peek(version.name);
+    const archive = this.#archive;
+    if (known !== undefined || archive === undefined) return known;
+    const load = async (): Promise<{ readonly key: PublicKey | undefined }> => {
+      const archived = await archive.get(version.name);
+      return { key: archived && fromArchive(operation, version, archived) };
+    };
+    const found = this.#archived.get(version.name, load);
+    const { key } = found instanceof Promise ? await operation.waitFor(found) : found;
+    if (key !== undefined) this.#cache.set(version.name, key);
+    return key;
+  }
+
+  async #fetchOrRecall(operation: Operation, version: UsableVersion): Promise<PublicKey> {
+    try {
+      return await this.#fetch(operation, version);
+    } catch (error) {
+      if (!(error instanceof FailedPreconditionError || error instanceof NotFoundError)) throw error;
+      const archived = await this.recall(operation, version);
+      if (archived === undefined) throw error;
+      return archived;
+    }
   }
 
   async #fetch(operation: Operation, version: UsableVersion): Promise<PublicKey> {
@@ -86,6 +132,29 @@ export class PublicKeys {
       material: { kind: 'key-object', keyObject: parsePem(operation, algorithm, pem) },
     };
   }
+}
+
+/** What the archive holds is checked like an answer of Cloud KMS. */
+function fromArchive(operation: Operation, version: UsableVersion, archived: ArchivedPublicKey): PublicKey {
+  const { name, algorithm, protectionLevel } = version;
+  requireEqual(operation, 'the name of the archived key', { expected: name, actual: archived.keyVersion });
+  requireEqual(operation, 'the algorithm of the archived key', {
+    expected: algorithm.name,
+    actual: archived.algorithm,
+  });
+  requireEqual(operation, 'the protection level of the archived key', {
+    expected: protectionLevel,
+    actual: archived.protectionLevel,
+  });
+  if ('key' in algorithm && algorithm.key.kind === 'pqc') {
+    const base64 = archived.pem.replace(/-----[A-Z ]+-----/g, '');
+    const bytes = postQuantumBytes(algorithm.key.parameterSet, Buffer.from(base64, 'base64'));
+    if (bytes === undefined)
+      throw new IntegrityError(operation.context(), `the archived key is not one for ${algorithm.name}`);
+    return postQuantumKey(algorithm, algorithm.key.parameterSet, bytes);
+  }
+  const keyObject = parsePem(operation, algorithm, archived.pem);
+  return { algorithm, pem: archived.pem, material: { kind: 'key-object', keyObject } };
 }
 
 function postQuantumKey(algorithm: AlgorithmEntry, parameterSet: string, bytes: Buffer): PublicKey {

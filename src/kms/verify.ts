@@ -1,6 +1,7 @@
 /**
- * Verifies a signature against the versions it may be by: the pinned one, or the version in use and then the other
- * versions that were not destroyed, newest first. A public key is fetched only when its turn comes.
+ * Verifies a signature against the versions it may be by: the pinned one, or the version in use and then the others,
+ * newest first. A public key is fetched only when its turn comes; those of versions that are not ENABLED any more come
+ * from the cache and the archive.
  */
 
 import { NoUsableVersionError } from '../errors.js';
@@ -29,17 +30,12 @@ export async function verifyWarm(
 ): Promise<boolean | undefined> {
   const names = warmCandidates(core, reference);
   if (names === undefined) return undefined;
-  let tried = 0;
-  for (const { name, fetchable } of names) {
+  for (const name of names) {
     const key = core.publicKeys.peek(name);
-    if (key === undefined) {
-      if (fetchable) return undefined;
-      continue;
-    }
-    tried += 1;
+    if (key === undefined) return undefined;
     if (await verifySignature(key, signed.data, signed.signature)) return true;
   }
-  return tried === 0 ? undefined : false;
+  return names.length === 0 ? undefined : false;
 }
 
 /** The verdict, with public keys fetched where need be. */
@@ -53,7 +49,7 @@ export async function verifyCold(
   for (const version of await coldCandidates(core, operation, reference)) {
     const key = version.fetchable
       ? await core.publicKeys.get(operation, version.usable)
-      : core.publicKeys.peek(version.usable.name);
+      : await core.publicKeys.recall(operation, version.usable);
     if (key === undefined) continue;
     tried += 1;
     if (await verifySignature(key, signed.data, signed.signature)) return true;
@@ -63,17 +59,12 @@ export async function verifyCold(
   return false;
 }
 
-function warmCandidates(
-  core: KmsCore,
-  reference: KeyReference,
-): readonly { readonly name: string; readonly fetchable: boolean }[] | undefined {
-  if (reference.kind === 'version') return [{ name: reference.version.name, fetchable: true }];
+function warmCandidates(core: KmsCore, reference: KeyReference): readonly string[] | undefined {
+  if (reference.kind === 'version') return [reference.version.name];
   const pinned = core.resolver.resolveWarm(reference);
-  if (pinned !== undefined) return [{ name: pinned.name, fetchable: true }];
+  if (pinned !== undefined) return [pinned.name];
   const snapshot = core.resolver.peek(reference.key);
-  return (
-    snapshot && inOrder(snapshot).map((version) => ({ name: version.name, fetchable: isFetchable(version) }))
-  );
+  return snapshot && inOrder(core, snapshot).map((version) => version.name);
 }
 
 async function coldCandidates(
@@ -88,7 +79,7 @@ async function coldCandidates(
   }
   const snapshot = await core.resolver.snapshot(operation, reference.key);
   const { name: key, protectionLevel } = snapshot.key;
-  return inOrder(snapshot).flatMap((version) => {
+  return inOrder(core, snapshot).flatMap((version) => {
     const algorithm = findAlgorithm(version.metadata.algorithm);
     if (algorithm === undefined) return [];
     const { name, number } = version;
@@ -96,15 +87,14 @@ async function coldCandidates(
   });
 }
 
-/** Cloud KMS gives out the public keys of ENABLED versions only; others serve as long as they are cached. */
+/** Cloud KMS gives out the public keys of ENABLED versions only. */
 const isFetchable = (version: VersionRecord): boolean => version.metadata.state === 'ENABLED';
 
-function inOrder(snapshot: KeySnapshot): readonly VersionRecord[] {
+function inOrder(core: KmsCore, snapshot: KeySnapshot): readonly VersionRecord[] {
   const { current, versions } = snapshot;
-  const others = versions
-    .filter((version) => version.name !== current?.name && version.metadata.state !== 'DESTROYED')
-    .toReversed();
+  const others = versions.filter((version) => version.name !== current?.name).toReversed();
   return [...(current === undefined ? [] : [current]), ...others]
     .filter((version) => findAlgorithm(version.metadata.algorithm)?.purpose === 'ASYMMETRIC_SIGN')
+    .filter((version) => isFetchable(version) || core.publicKeys.mayBeRecalled(version.name))
     .slice(0, MAX_CANDIDATES);
 }

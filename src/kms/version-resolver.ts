@@ -20,13 +20,11 @@ import {
   keyVersion,
   parseKeyReference,
 } from '../keys/resource-name.js';
+import { primaryNumber } from '../keys/version-history.js';
 import type { KeyReader } from './key-reader.js';
 import type { Operation } from './operation.js';
 import { RefreshingCache } from './refreshing-cache.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
-
-/** The label that names the version in use of an asymmetric key, by number. */
-export const PRIMARY_LABEL = 'a2a-primary';
 
 /** A version to work with. */
 export interface UsableVersion extends KeyVersion {
@@ -56,17 +54,11 @@ export function currentVersion(
   versions: readonly VersionRecord[],
 ): VersionRecord | undefined {
   if (key.purpose === 'ENCRYPT_DECRYPT') return key.primary;
-  const enabled = versions.filter((version) => version.metadata.state === 'ENABLED');
-  const label = key.labels[PRIMARY_LABEL];
-  const pointer =
-    label === undefined ? undefined : enabled.find((version) => String(version.number) === label);
-  return (
-    pointer ??
-    enabled.reduce<VersionRecord | undefined>(
-      (best, version) => (best === undefined || version.number > best.number ? version : best),
-      undefined,
-    )
+  const number = primaryNumber(
+    key.labels,
+    versions.map((version) => version.metadata),
   );
+  return versions.find((version) => version.number === number);
 }
 
 export class VersionResolver {
@@ -138,6 +130,13 @@ export class VersionResolver {
     return snapshot;
   }
 
+  /** Puts into the cache what was just read. */
+  learn(operation: Operation, key: KeyRecord, versions: readonly VersionRecord[]): KeySnapshot {
+    const snapshot = toSnapshot(operation, key, key.purpose === 'ENCRYPT_DECRYPT' ? [] : versions);
+    this.#snapshots.set(key.name, snapshot);
+    return snapshot;
+  }
+
   /** Forgets what is known of a key. */
   invalidate(key: CryptoKeyName): void {
     this.#snapshots.invalidate(key);
@@ -184,15 +183,19 @@ export class VersionResolver {
     const key = await this.#reader.getKey(operation, name);
     const versions =
       key.purpose === 'ENCRYPT_DECRYPT' ? [] : await this.#reader.listVersions(operation, name);
-    const current = currentVersion(key, versions);
-    if (current !== undefined && current.metadata.protectionLevel !== key.protectionLevel) {
-      throw new IntegrityError(
-        operation.context(),
-        `the key was created with protection level ${key.protectionLevel}, its version ${current.number} has ${current.metadata.protectionLevel}`,
-      );
-    }
-    return { key, versions, current };
+    return toSnapshot(operation, key, versions);
   }
+}
+
+function toSnapshot(operation: Operation, key: KeyRecord, versions: readonly VersionRecord[]): KeySnapshot {
+  const current = currentVersion(key, versions);
+  if (current !== undefined && current.metadata.protectionLevel !== key.protectionLevel) {
+    throw new IntegrityError(
+      operation.context(),
+      `the key was created with protection level ${key.protectionLevel}, its version ${current.number} has ${current.metadata.protectionLevel}`,
+    );
+  }
+  return { key, versions, current };
 }
 
 function entryOf(context: ErrorContext, algorithm: string): AlgorithmEntry {

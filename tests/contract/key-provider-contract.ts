@@ -314,6 +314,204 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
       });
     });
 
+    describe('rotation in two steps', () => {
+      it('publishes the new version without using it, and then uses it', async () => {
+        const { name } = await provider.generateKey(spec());
+        const prepared = await provider.prepareRotation(name);
+        expect(prepared).toMatchObject({
+          name,
+          primary: `${name}/cryptoKeyVersions/1`,
+          prepared: `${name}/cryptoKeyVersions/2`,
+          disposed: [],
+        });
+        expect((await provider.signDetailed(name, message)).keyVersion).toBe(prepared.primary);
+        expect((await provider.getPublicKey(prepared.prepared ?? '')).toString()).toContain('PUBLIC KEY');
+        const activated = await provider.activateRotation(name);
+        expect(activated).toMatchObject({ primary: prepared.prepared, prepared: undefined, disposed: [] });
+        expect((await provider.signDetailed(name, message)).keyVersion).toBe(prepared.prepared);
+      });
+
+      it('changes nothing when a step is repeated', async () => {
+        const { name } = await provider.generateKey(spec());
+        const first = await provider.prepareRotation(name);
+        expect(await provider.prepareRotation(name)).toEqual(first);
+        const activated = await provider.activateRotation(name);
+        expect(await provider.activateRotation(name)).toEqual(activated);
+        expect(await provider.listKeyVersions(name)).toHaveLength(2);
+      });
+
+      it('uses the prepared version where rotateKey finds one', async () => {
+        const { name } = await provider.generateKey(spec());
+        const { prepared } = await provider.prepareRotation(name);
+        expect((await provider.rotateKey(name)).primary).toBe(prepared);
+        expect(await provider.listKeyVersions(name)).toHaveLength(2);
+      });
+
+      it('is the same for symmetric keys', async () => {
+        const { name, primary } = await provider.generateKey(symmetric());
+        const { prepared } = await provider.prepareRotation(name);
+        expect((await provider.getKey(name)).primary).toBe(primary);
+        expect((await provider.activateRotation(name)).primary).toBe(prepared);
+      });
+
+      it('rotates once for a version that was to be replaced, however often it is asked', async () => {
+        const { name, primary } = await provider.generateKey(spec());
+        const rotated = await provider.rotateKey(name, { replacing: primary });
+        expect(await provider.rotateKey(name, { replacing: primary })).toEqual(rotated);
+        expect((await provider.prepareRotation(name, { replacing: primary })).prepared).toBeUndefined();
+        expect(await provider.listKeyVersions(name)).toHaveLength(2);
+      });
+
+      it('refuses to replace what is not a version of the key', async () => {
+        const { name } = await provider.generateKey(spec());
+        await expect(provider.rotateKey(name, { replacing: `${name}1` })).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+        });
+      });
+
+      it('moves to another algorithm of the purpose, and verifies both', async () => {
+        const wanted = spec({ algorithm: 'EC_SIGN_P384_SHA384' });
+        const { name } = await provider.generateKey(wanted);
+        const before = await provider.sign(name, message);
+        await provider.prepareRotation(name, { algorithm: 'EC_SIGN_P256_SHA256' });
+        expect(await provider.generateKey(wanted)).toMatchObject({ algorithm: 'EC_SIGN_P384_SHA384' });
+        const rotated = await provider.activateRotation(name);
+        expect(rotated.algorithm).toBe('EC_SIGN_P256_SHA256');
+        const after = await provider.signDetailed(name, message);
+        expect(after.algorithm).toBe('EC_SIGN_P256_SHA256');
+        expect(await provider.verify(name, message, before)).toBe(true);
+        expect(await provider.verify(name, message, after.signature)).toBe(true);
+        expect((await provider.rotateKey(name)).algorithm).toBe('EC_SIGN_P256_SHA256');
+        await expect(provider.generateKey(wanted)).rejects.toMatchObject({ code: 'KEY_SPEC_MISMATCH' });
+        await provider.generateKey({ ...wanted, algorithm: 'EC_SIGN_P256_SHA256' });
+      });
+
+      it.each([
+        ['of another purpose', 'RSA_DECRYPT_OAEP_3072_SHA256'],
+        ['that a prepared version does not have', 'EC_SIGN_P384_SHA384'],
+      ] as const)('refuses an algorithm %s', async (_, algorithm) => {
+        const { name } = await provider.generateKey(spec());
+        await provider.prepareRotation(name);
+        await expect(provider.rotateKey(name, { algorithm })).rejects.toMatchObject({
+          code: expect.stringMatching(/UNSUPPORTED_ALGORITHM|FAILED_PRECONDITION/),
+        });
+        expect((await provider.getKey(name)).algorithm).toBe('EC_SIGN_P256_SHA256');
+      });
+    });
+
+    describe('going back', () => {
+      it('uses an earlier version again, and rotates to a new one from there', async () => {
+        const { name, primary } = await provider.generateKey(spec());
+        const { primary: second } = await provider.rotateKey(name);
+        expect((await provider.setPrimaryVersion(name, 1)).primary).toBe(primary);
+        expect((await provider.signDetailed(name, message)).keyVersion).toBe(primary);
+        expect((await provider.setPrimaryVersion(name, second ?? '')).primary).toBe(second);
+        await provider.setPrimaryVersion(name, 1);
+        expect((await provider.rotateKey(name)).primary).toBe(`${name}/cryptoKeyVersions/3`);
+      });
+
+      it('is the same for symmetric keys', async () => {
+        const { name, primary } = await provider.generateKey(symmetric());
+        await provider.rotateKey(name);
+        expect((await provider.setPrimaryVersion(name, 1)).primary).toBe(primary);
+        expect((await provider.rotateKey(name)).primary).toBe(`${name}/cryptoKeyVersions/3`);
+      });
+
+      it('refuses a version that is not ENABLED or not there', async () => {
+        const { name, primary } = await provider.generateKey(spec());
+        await provider.rotateKey(name);
+        await provider.destroyKey(primary ?? '');
+        for (const version of [1, 3])
+          await expect(provider.setPrimaryVersion(name, version)).rejects.toMatchObject({
+            code: 'FAILED_PRECONDITION',
+          });
+        await expect(provider.setPrimaryVersion(name, 'v1')).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+        });
+        expect((await provider.getKey(name)).primary).toBe(`${name}/cryptoKeyVersions/2`);
+      });
+    });
+
+    describe('retirement', () => {
+      it('refuses symmetric keys, whose old versions decrypt', async () => {
+        const { name } = await provider.generateKey(symmetric());
+        await expect(provider.retire(name)).rejects.toMatchObject({ code: 'UNSUPPORTED_ALGORITHM' });
+      });
+
+      it('leaves the version in use, a prepared one, and what is in its grace', async () => {
+        const { name } = await provider.generateKey(spec());
+        await provider.rotateKey(name);
+        await provider.prepareRotation(name);
+        expect(await provider.retire(name)).toEqual({ name, disabled: [], scheduled: [], kept: [] });
+        expect((await provider.listKeyVersions(name)).map(({ state }) => state)).toEqual([
+          'ENABLED',
+          'ENABLED',
+          'ENABLED',
+        ]);
+      });
+
+      it('disables and schedules versions of a decryption key that were replaced', async () => {
+        const { name, primary } = await provider.generateKey(
+          spec({ purpose: 'ASYMMETRIC_DECRYPT', algorithm: 'RSA_DECRYPT_OAEP_2048_SHA256' }),
+        );
+        await provider.rotateKey(name);
+        const disabled = await provider.retire(name, { graceSeconds: 0 });
+        expect(disabled).toEqual({ name, disabled: [primary], scheduled: [], kept: [] });
+        const scheduled = await provider.retire(name, { graceSeconds: 0, keepVersions: 1 });
+        expect(scheduled).toEqual({
+          name,
+          disabled: [],
+          scheduled: [{ name: primary, destroyTime: expect.any(Date) }],
+          kept: [],
+        });
+      });
+    });
+
+    describe('labels', () => {
+      it('are set and removed one by one', async () => {
+        const { name } = await provider.generateKey(spec({ labels: { team: 'billing', stage: 'test' } }));
+        const changed = await provider.updateLabels(name, { owner: 'alice', stage: null });
+        expect(changed.labels).toEqual({ team: 'billing', owner: 'alice' });
+        expect((await provider.getKey(name)).labels).toEqual(changed.labels);
+      });
+
+      it('of the version in use are not for callers to change', async () => {
+        const { name } = await provider.generateKey(spec());
+        for (const label of ['a2a-primary', 'a2a-version-1'])
+          await expect(provider.updateLabels(name, { [label]: '1' })).rejects.toMatchObject({
+            code: 'INVALID_ARGUMENT',
+            attempts: 0,
+          });
+      });
+    });
+
+    describe('the rotation schedule of a symmetric key', () => {
+      it('is set and ended', async () => {
+        const { name } = await provider.generateKey(symmetric());
+        const nextRotationTime = new Date(Date.UTC(2100, 0, 1));
+        const scheduled = await provider.setRotationSchedule(name, {
+          rotationPeriodSeconds: 86_400,
+          nextRotationTime,
+        });
+        expect(scheduled).toMatchObject({ rotationPeriodSeconds: 86_400, nextRotationTime });
+        expect(await provider.setRotationSchedule(name, null)).not.toHaveProperty('nextRotationTime');
+      });
+
+      it.each([86_399, 876_000 * 3_600 + 1])('is refused with a period of %i s', async (seconds) => {
+        const { name } = await provider.generateKey(symmetric());
+        await expect(
+          provider.setRotationSchedule(name, { rotationPeriodSeconds: seconds }),
+        ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', attempts: 0 });
+      });
+
+      it('is refused for a key that signs', async () => {
+        const { name } = await provider.generateKey(spec());
+        await expect(
+          provider.setRotationSchedule(name, { rotationPeriodSeconds: 86_400 }),
+        ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      });
+    });
+
     describe('destruction', () => {
       it('schedules all versions, refuses to sign, and restores them to work', async () => {
         const key = await provider.generateKey(spec());
@@ -348,6 +546,35 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         await provider.destroyKey(key.name, 86_400);
       });
 
+      it('refuses the version in use by its name, unless it is forced', async () => {
+        const key = await provider.generateKey(spec());
+        await provider.rotateKey(key.name);
+        const inUse = `${key.name}/cryptoKeyVersions/2`;
+        await expect(provider.destroyKey(inUse)).rejects.toMatchObject({ code: 'VERSION_IN_USE' });
+        expect((await provider.listKeyVersions(key.name))[1]?.state).toBe('ENABLED');
+        await provider.destroyKey(inUse, undefined, { force: true });
+        expect((await provider.signDetailed(key.name, message)).keyVersion).toBe(key.primary);
+      });
+
+      it('brings back a retired version of a key as it was, and ENABLED by its own name', async () => {
+        const key = await provider.generateKey(
+          spec({ purpose: 'ASYMMETRIC_DECRYPT', algorithm: 'RSA_DECRYPT_OAEP_2048_SHA256' }),
+        );
+        await provider.rotateKey(key.name);
+        await provider.retire(key.name, { graceSeconds: 0 });
+        const states = async (): Promise<readonly string[]> =>
+          (await provider.listKeyVersions(key.name)).map(({ state }) => state);
+        await provider.destroyKey(key.name);
+        await provider.restoreKey(key.name);
+        expect(await states()).toEqual(['DISABLED', 'ENABLED']);
+        await provider.destroyKey(key.name);
+        await provider.restoreKey(key.name, { state: 'ENABLED' });
+        expect(await states()).toEqual(['ENABLED', 'ENABLED']);
+        await provider.destroyKey(key.primary ?? '');
+        await provider.restoreKey(key.primary ?? '');
+        expect(await states()).toEqual(['ENABLED', 'ENABLED']);
+      });
+
       it('restores to DISABLED when asked, and has nothing to restore twice', async () => {
         const key = await provider.generateKey(spec());
         await provider.destroyKey(key.name);
@@ -378,6 +605,9 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         'listKeyVersions',
         'getPublicKey',
         'rotateKey',
+        'prepareRotation',
+        'activateRotation',
+        'retire',
         'destroyKey',
         'restoreKey',
       ] as const)('%s says NOT_FOUND for a key that does not exist', async (method) => {
@@ -392,6 +622,9 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         'listKeyVersions',
         'getPublicKey',
         'rotateKey',
+        'prepareRotation',
+        'activateRotation',
+        'retire',
         'destroyKey',
         'restoreKey',
       ] as const)('%s refuses a name in another key ring', async (method) => {

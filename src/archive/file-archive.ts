@@ -1,0 +1,144 @@
+/**
+ * `FilePublicKeyArchive`: a folder with one file for each key version. Files are written whole and renamed into place, so
+ * a reader never sees half of one, several processes can write at once, and what was put is there after a crash.
+ */
+
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ArchiveError } from '../errors.js';
+import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
+import { type ArchivedJwk, fromArchivedJwk, toArchivedJwk } from './jwk-set.js';
+
+const SUFFIX = '.jwk.json';
+/** A file that can be told from others by name; 64 bits of the hash set versions of equal ids in two key rings apart. */
+const HASH_LENGTH = 16;
+/** Files that are read at once when all are listed. */
+const READ_CONCURRENCY = 16;
+
+export interface FilePublicKeyArchiveOptions {
+  /** Path of the folder; made when the first key is put. Only the owners of the keys may write to it. */
+  readonly directory: string;
+}
+
+/**
+ * Public keys in files.
+ *
+ * @example
+ * ```ts
+ * const publicKeyArchive = new FilePublicKeyArchive({ directory: '/var/lib/agents/public-keys' });
+ * const exchange = new A2AKeyExchange({ projectId, locationId, keyRingId, publicKeyArchive });
+ * await exportJwkSet(publicKeyArchive); // { keys: [...] }
+ * ```
+ */
+export class FilePublicKeyArchive implements PublicKeyArchive {
+  readonly #directory: string;
+
+  constructor(options: FilePublicKeyArchiveOptions) {
+    this.#directory = options.directory;
+  }
+
+  async put(key: ArchivedPublicKey): Promise<void> {
+    const wanted = toArchivedJwk(key);
+    const known = await this.get(key.keyVersion);
+    const merged = known === undefined ? wanted : merge(wanted, toArchivedJwk(known));
+    if (merged !== undefined) await this.#write(fileNameOf(key.keyVersion), merged);
+  }
+
+  async get(keyVersion: string): Promise<ArchivedPublicKey | undefined> {
+    return this.#read(fileNameOf(keyVersion));
+  }
+
+  async list(keyName?: string): Promise<readonly ArchivedPublicKey[]> {
+    const files = (await this.#fileNames()).filter((file) => file.endsWith(SUFFIX) && !file.startsWith('.'));
+    const keys: ArchivedPublicKey[] = [];
+    for (let start = 0; start < files.length; start += READ_CONCURRENCY) {
+      const batch = files.slice(start, start + READ_CONCURRENCY).map((file) => this.#read(file));
+      keys.push(...(await Promise.all(batch)).filter((key) => key !== undefined));
+    }
+    const prefix = `${keyName}/cryptoKeyVersions/`;
+    return keyName === undefined ? keys : keys.filter(({ keyVersion }) => keyVersion.startsWith(prefix));
+  }
+
+  async #fileNames(): Promise<readonly string[]> {
+    try {
+      return await readdir(this.#directory);
+    } catch (cause) {
+      if (isMissing(cause)) return [];
+      throw this.#error(this.#directory, 'the folder could not be read.', cause);
+    }
+  }
+
+  async #read(file: string): Promise<ArchivedPublicKey | undefined> {
+    const path = join(this.#directory, file);
+    let jwk: unknown;
+    try {
+      jwk = JSON.parse(await readFile(path, 'utf8'));
+    } catch (cause) {
+      if (isMissing(cause)) return undefined;
+      throw this.#error(path, 'the file could not be read, or is not JSON.', cause);
+    }
+    return fromArchivedJwk({ operation: 'archive', resource: path }, jwk);
+  }
+
+  async #write(file: string, jwk: ArchivedJwk): Promise<void> {
+    const path = join(this.#directory, file);
+    const temporary = join(this.#directory, `.${file}.${randomUUID()}`);
+    try {
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await writeDurably(temporary, `${JSON.stringify(jwk, undefined, 2)}\n`);
+      await rename(temporary, path);
+      await syncDirectory(this.#directory);
+    } catch (cause) {
+      await rm(temporary, { force: true });
+      throw this.#error(path, 'the file could not be written.', cause);
+    }
+  }
+
+  #error(path: string, problem: string, cause: unknown): ArchiveError {
+    return new ArchiveError({ operation: 'archive', resource: path, cause }, problem);
+  }
+}
+
+/** Readable by people: the ids of key and version, then a hash of the full name. */
+function fileNameOf(keyVersion: string): string {
+  const [version = '', , key = ''] = keyVersion.split('/').toReversed();
+  const hash = createHash('sha256').update(keyVersion, 'utf8').digest('hex').slice(0, HASH_LENGTH);
+  const safe = (text: string): string => text.replace(/[^A-Za-z0-9_-]/g, '_').slice(0, 63);
+  return `${safe(key)}.${safe(version)}.${hash}${SUFFIX}`;
+}
+
+/** What to write, if anything: the earlier beginning and the later end, since a restored version may sign again. */
+function merge(wanted: ArchivedJwk, known: ArchivedJwk): ArchivedJwk | undefined {
+  if (known.kid !== wanted.kid || known.a2a_key_version !== wanted.a2a_key_version) {
+    const context = { operation: 'archive', resource: wanted.a2a_key_version };
+    throw new ArchiveError(context, 'another key is in the archive for that version.');
+  }
+  const nbf = Math.min(wanted.nbf, known.nbf);
+  const exp = Math.max(wanted.exp ?? 0, known.exp ?? 0);
+  if (nbf === known.nbf && exp === (known.exp ?? 0)) return undefined;
+  return { ...known, nbf, ...(exp > 0 && { exp }) };
+}
+
+async function writeDurably(path: string, text: string): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(text, 'utf8');
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** A rename is durable when the folder that holds the name is. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT';

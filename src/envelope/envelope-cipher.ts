@@ -1,0 +1,251 @@
+/**
+ * Encrypts data of any size with data keys that a key-encryption key wraps. The wire formats are Tink's: KmsEnvelopeAead
+ * with AES256_GCM for messages, AES256_GCM_HKDF_1MB behind a wrapped-key header for streams.
+ */
+
+import type { Transform } from 'node:stream';
+import type { ReadableWritablePair } from 'node:stream/web';
+import {
+  ClientClosedError,
+  DataTooLargeError,
+  DecryptionFailedError,
+  type ErrorContext,
+  InvalidEnvelopeError,
+  OperationAbortedError,
+} from '../errors.js';
+import type { CallOptions } from '../keys/key-provider.js';
+import { AbortListeners } from './abort-listeners.js';
+import { Caller } from './caller.js';
+import { DataKey } from './data-key.js';
+import { encodeHeader, parseEnvelope } from './format.js';
+import { KeyWrapper, type KeyWrappingProvider, WrappedDataKey } from './key-wrapper.js';
+import { openMessage, sealMessage } from './message.js';
+import { MessageKeys } from './message-keys.js';
+import {
+  type EnvelopeCipherOptions,
+  parseCallOptions,
+  parseEnvelopeOptions,
+  type ResolvedEnvelopeOptions,
+  requireBytes,
+} from './options.js';
+import { RewrappedKeys } from './rewrapped-keys.js';
+import { EnvelopeStreams } from './streams.js';
+import { UnwrappedKeys } from './unwrapped-keys.js';
+
+const NO_DATA = new Uint8Array(0);
+
+/**
+ * Encrypts data of any size; only data keys are sent to the provider, to be wrapped by the key-encryption key.
+ *
+ * @example
+ * ```ts
+ * await using cipher = new EnvelopeCipher(kms, 'a2a-kek');
+ * const ciphertext = await cipher.encrypt(Buffer.from('pay 10 EUR'), Buffer.from('invoice 17'));
+ * await cipher.decrypt(ciphertext, Buffer.from('invoice 17')); // the plaintext again
+ * await pipeline(createReadStream('in'), cipher.encryptStream(), createWriteStream('out'));
+ * ```
+ */
+export class EnvelopeCipher {
+  readonly #keyId: string;
+  readonly #options: ResolvedEnvelopeOptions;
+  readonly #messageKeys: MessageKeys;
+  readonly #unwrappedKeys: UnwrappedKeys;
+  readonly #rewrappedKeys: RewrappedKeys;
+  readonly #streams: EnvelopeStreams;
+  #closed = false;
+
+  /**
+   * @param provider for example a `KMSClient`; it is not closed with the cipher.
+   * @param keyId the key-encryption key: an ENCRYPT_DECRYPT key. A version name pins the version that wraps.
+   * @throws InvalidConfigError naming every option that is wrong or beyond its cap.
+   */
+  constructor(provider: KeyWrappingProvider, keyId: string, options: EnvelopeCipherOptions = {}) {
+    this.#options = parseEnvelopeOptions(options);
+    this.#keyId = keyId;
+    const { clock, dataKeys, cache, timeoutMs } = this.#options;
+    const shared = {
+      wrapper: new KeyWrapper({ provider, keyId, clock }),
+      clock,
+      aborts: new AbortListeners(),
+    };
+    this.#unwrappedKeys = new UnwrappedKeys({ ...shared, limits: cache });
+    this.#messageKeys = new MessageKeys({
+      ...shared,
+      limits: dataKeys,
+      onNewKey: ({ wrappedKey, key }) => this.#unwrappedKeys.add(wrappedKey, key),
+    });
+    this.#rewrappedKeys = new RewrappedKeys({ ...shared, unwrapped: this.#unwrappedKeys });
+    this.#streams = new EnvelopeStreams({
+      ...shared,
+      unwrapped: this.#unwrappedKeys,
+      rewrapped: this.#rewrappedKeys,
+      timeoutMs,
+      resource: keyId,
+    });
+  }
+
+  /**
+   * Encrypts a message. Its data key is shared with other messages within the configured limits, so most calls make no
+   * call to the provider.
+   * @param associatedData authenticated with the ciphertext but not part of it; decryption needs the same bytes.
+   * @throws DataTooLargeError for more than `dataKeys.maxBytes`; larger data is for `encryptStream`.
+   */
+  async encrypt(
+    plaintext: Uint8Array,
+    associatedData: Uint8Array = NO_DATA,
+    options?: CallOptions,
+  ): Promise<Buffer> {
+    const context = this.#context('encrypt');
+    requireBytes(context, 'plaintext', plaintext);
+    requireBytes(context, 'associatedData', associatedData);
+    const caller = this.#callers(context, options);
+    const limitBytes = this.#options.dataKeys.maxBytes;
+    if (plaintext.length > limitBytes) {
+      throw new DataTooLargeError(
+        context,
+        { what: 'plaintext', sizeBytes: plaintext.length, limitBytes },
+        'Use encryptStream, which takes data of any size.',
+      );
+    }
+    const taken = this.#messageKeys.take(plaintext.length, caller);
+    const wrapped = taken instanceof WrappedDataKey ? taken : await taken;
+    try {
+      this.#requireOpen(context);
+      return sealMessage({ key: wrapped.key.bytes, associatedData }, wrapped.header, plaintext);
+    } finally {
+      wrapped.release();
+    }
+  }
+
+  /**
+   * Decrypts a message.
+   * @throws InvalidEnvelopeError before any call, when the bytes cannot be an envelope.
+   * @throws DecryptionFailedError when the ciphertext, the key or the associated data is not right.
+   */
+  async decrypt(
+    ciphertext: Uint8Array,
+    associatedData: Uint8Array = NO_DATA,
+    options?: CallOptions,
+  ): Promise<Buffer> {
+    const context = this.#context('decrypt');
+    requireBytes(context, 'ciphertext', ciphertext);
+    requireBytes(context, 'associatedData', associatedData);
+    const caller = this.#callers(context, options);
+    const { wrappedKey, payload } = parseEnvelope(context, ciphertext);
+    const unwrapped = this.#unwrappedKeys.get(wrappedKey, caller);
+    const key = unwrapped instanceof DataKey ? unwrapped : await unwrapped;
+    try {
+      this.#requireOpen(context);
+      if (key.kind !== 'message') {
+        throw new InvalidEnvelopeError(context, 'data-key', 'its data key is for streams, not for messages.');
+      }
+      const plaintext = openMessage({ key: key.bytes, associatedData }, payload);
+      if (plaintext === undefined) throw new DecryptionFailedError(context);
+      return plaintext;
+    } finally {
+      key.release();
+    }
+  }
+
+  /**
+   * Wraps the data key of a message, or of a stream that is wholly in memory, with the version of the key-encryption key
+   * that is in use now. What was encrypted stays as it is and is neither decrypted nor verified.
+   */
+  async reencrypt(ciphertext: Uint8Array, options?: CallOptions): Promise<Buffer> {
+    const context = this.#context('reencrypt');
+    requireBytes(context, 'ciphertext', ciphertext);
+    const caller = this.#callers(context, options);
+    const { wrappedKey, payload } = parseEnvelope(context, ciphertext);
+    const rewrappedKey = await this.#rewrappedKeys.get(wrappedKey, caller());
+    return Buffer.concat([encodeHeader(rewrappedKey), payload]);
+  }
+
+  /**
+   * A Node stream that encrypts what is written to it: bytes of any length, in constant memory. Each stream has a data key
+   * of its own. `options` are for the call that wraps it; the signal ends the stream at any time.
+   */
+  encryptStream(associatedData: Uint8Array = NO_DATA, options?: CallOptions): Transform {
+    return this.#streams.node({ operation: 'encryptStream', kind: 'encrypt', associatedData, options });
+  }
+
+  /**
+   * A Node stream that decrypts what is written to it. It gives plaintext on before it has seen the end: **when it fails,
+   * what was received of it must be discarded**. Use `pipeline`, and act on the data when that has succeeded.
+   *
+   * It fails with StreamDecryptionError when the stream is damaged, cut short, extended or put together from parts or the
+   * associated data is not right, and with InvalidEnvelopeError when the bytes are not an encrypted stream.
+   */
+  decryptStream(associatedData: Uint8Array = NO_DATA, options?: CallOptions): Transform {
+    return this.#streams.node({ operation: 'decryptStream', kind: 'decrypt', associatedData, options });
+  }
+
+  /** As `reencrypt`, for a stream: a Node stream that changes the header and passes everything after it on. */
+  reencryptStream(options?: CallOptions): Transform {
+    return this.#streams.node({
+      operation: 'reencryptStream',
+      kind: 'reencrypt',
+      associatedData: NO_DATA,
+      options,
+    });
+  }
+
+  /** As `encryptStream`, for `pipeThrough` of a Web stream. */
+  encryptWebStream(
+    associatedData: Uint8Array = NO_DATA,
+    options?: CallOptions,
+  ): ReadableWritablePair<Uint8Array, Uint8Array> {
+    return this.#streams.web({ operation: 'encryptWebStream', kind: 'encrypt', associatedData, options });
+  }
+
+  /** As `decryptStream`, for `pipeThrough` of a Web stream. When it fails, what was received of it must be discarded. */
+  decryptWebStream(
+    associatedData: Uint8Array = NO_DATA,
+    options?: CallOptions,
+  ): ReadableWritablePair<Uint8Array, Uint8Array> {
+    return this.#streams.web({ operation: 'decryptWebStream', kind: 'decrypt', associatedData, options });
+  }
+
+  /** As `reencryptStream`, for `pipeThrough` of a Web stream. */
+  reencryptWebStream(options?: CallOptions): ReadableWritablePair<Uint8Array, Uint8Array> {
+    return this.#streams.web({
+      operation: 'reencryptWebStream',
+      kind: 'reencrypt',
+      associatedData: NO_DATA,
+      options,
+    });
+  }
+
+  /** Zeroes all keys. Calls that wait, streams that have not ended and later calls fail with `ClientClosedError`. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#messageKeys.close();
+    this.#unwrappedKeys.close();
+    this.#rewrappedKeys.close();
+    this.#streams.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #context(operation: string): ErrorContext {
+    return { operation, resource: this.#keyId };
+  }
+
+  /** Checks what holds for every call, and gives its caller, which is made only if it has to wait. */
+  #callers(context: ErrorContext, options: CallOptions | undefined): () => Caller {
+    this.#requireOpen(context);
+    const { clock, timeoutMs: byDefault } = this.#options;
+    if (options === undefined) {
+      return () => new Caller({ context, clock, timeoutMs: byDefault, signal: undefined });
+    }
+    const { signal, timeoutMs = byDefault } = parseCallOptions(context, options);
+    if (signal?.aborted) throw new OperationAbortedError({ ...context, cause: signal.reason });
+    return () => new Caller({ context, clock, timeoutMs, signal });
+  }
+
+  #requireOpen(context: ErrorContext): void {
+    if (this.#closed) throw new ClientClosedError(context);
+  }
+}

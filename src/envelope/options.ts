@@ -1,0 +1,127 @@
+/** Options of an `EnvelopeCipher`, parsed once, with defaults and hard caps. */
+
+import { z } from 'zod';
+import { type Clock, systemClock } from '../clock.js';
+import { type ErrorContext, InvalidArgumentError, InvalidConfigError } from '../errors.js';
+import type { CallOptions } from '../keys/key-provider.js';
+
+export interface EnvelopeCipherOptions {
+  /** How far one data key is used for messages. A limit above the cap is refused. */
+  readonly dataKeys?:
+    | {
+        /** Milliseconds, default 60,000, at most 300,000 (5 minutes). */
+        readonly maxAgeMs?: number | undefined;
+        /** Default 10,000, at most 1,048,576 (2^20). */
+        readonly maxMessages?: number | undefined;
+        /** Plaintext bytes, default 1 GiB, at most 64 GiB (2^36); a single message cannot be larger. */
+        readonly maxBytes?: number | undefined;
+      }
+    | undefined;
+  /** Unwrapped data keys that are remembered for decryption. */
+  readonly cache?:
+    | {
+        /** Default 1,000, at most 100,000. */
+        readonly maxKeys?: number | undefined;
+        /** Milliseconds, default 60,000, at most 300,000 (5 minutes). */
+        readonly maxAgeMs?: number | undefined;
+      }
+    | undefined;
+  /** How long a call may wait for a data key. Milliseconds, default 10,000; `timeoutMs` of a call goes before it. */
+  readonly timeoutMs?: number | undefined;
+  /** Default: the real one. For tests. */
+  readonly clock?: Clock | undefined;
+}
+
+export interface DataKeyLimits {
+  readonly maxAgeMs: number;
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+}
+
+export interface UnwrappedKeyLimits {
+  readonly maxKeys: number;
+  readonly maxAgeMs: number;
+}
+
+/** Five minutes: how long a data key, and with it access to data after a key was disabled, may outlive its last call. */
+const MAX_AGE_CAP_MS = 300_000;
+/** With random IVs the chance that two of 2^20 messages share one is below 2^-56. */
+const MESSAGES_CAP = 2 ** 20;
+const BYTES_CAP = 2 ** 36;
+
+const upTo = (cap: number, byDefault: number) =>
+  z
+    .int('a whole number is required')
+    .min(1, 'at least 1 is required')
+    .max(cap, `at most ${cap.toLocaleString('en')} is possible`)
+    .default(byDefault);
+
+const isClock = (value: unknown): value is Clock =>
+  typeof value === 'object' &&
+  value !== null &&
+  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
+
+/** One hour. */
+const timeoutMs = upTo(3_600_000, 10_000);
+
+const cipherOptions = z.strictObject(
+  {
+    dataKeys: z
+      .strictObject({
+        maxAgeMs: upTo(MAX_AGE_CAP_MS, 60_000),
+        maxMessages: upTo(MESSAGES_CAP, 10_000),
+        maxBytes: upTo(BYTES_CAP, 2 ** 30),
+      })
+      .prefault({}),
+    cache: z
+      .strictObject({ maxKeys: upTo(100_000, 1_000), maxAgeMs: upTo(MAX_AGE_CAP_MS, 60_000) })
+      .prefault({}),
+    timeoutMs,
+    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+  },
+  'must be an object',
+);
+
+const callOptions = z.strictObject(
+  {
+    signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+    timeoutMs: timeoutMs.unwrap().optional(),
+  },
+  'must be an object',
+);
+
+export type ResolvedEnvelopeOptions = z.output<typeof cipherOptions>;
+
+/** @throws InvalidConfigError naming every option that is wrong. */
+export function parseEnvelopeOptions(options: EnvelopeCipherOptions): ResolvedEnvelopeOptions {
+  const parsed = cipherOptions.safeParse(options);
+  if (parsed.success) return parsed.data;
+  throw new InvalidConfigError(
+    problemsOf(parsed.error).map(({ field, problem }) => ({ field: `envelope.${field}`, problem })),
+  );
+}
+
+/** @throws InvalidArgumentError naming every option that is wrong. */
+export function parseCallOptions(context: ErrorContext, options: CallOptions): CallOptions {
+  const parsed = callOptions.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const problems = problemsOf(parsed.error).map(({ field, problem }) => `options.${field} ${problem}`);
+  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+}
+
+/** @throws InvalidArgumentError for what is not bytes. Strings are not taken: their encoding would be a guess. */
+export function requireBytes(context: ErrorContext, name: string, value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  throw new InvalidArgumentError(
+    context,
+    `${name} must be bytes (Buffer or Uint8Array), got ${value === null ? 'null' : typeof value}.`,
+  );
+}
+
+function problemsOf(error: z.ZodError): readonly { readonly field: string; readonly problem: string }[] {
+  return error.issues.flatMap((issue) => {
+    const path = issue.path.map(String);
+    if (issue.code !== 'unrecognized_keys') return [{ field: path.join('.'), problem: issue.message }];
+    return issue.keys.map((key) => ({ field: [...path, key].join('.'), problem: 'is not an option' }));
+  });
+}

@@ -1,0 +1,118 @@
+/**
+ * Data keys that were unwrapped, by their wrapped form: a bounded LRU with a mandatory age. A key is zeroed when it is
+ * evicted, when its time is over and when the cipher is closed.
+ */
+
+import { LRUCache } from 'lru-cache';
+import type { CancelTimer, Clock } from '../clock.js';
+import type { AbortListeners } from './abort-listeners.js';
+import type { Caller } from './caller.js';
+import type { DataKey } from './data-key.js';
+import type { KeyWrapper } from './key-wrapper.js';
+import type { UnwrappedKeyLimits } from './options.js';
+import { endedEarly, SharedCall } from './shared-call.js';
+
+export interface UnwrappedKeysOptions {
+  readonly wrapper: KeyWrapper;
+  readonly limits: UnwrappedKeyLimits;
+  readonly clock: Clock;
+  readonly aborts: AbortListeners;
+}
+
+interface Entry {
+  readonly key: DataKey;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
+export class UnwrappedKeys {
+  readonly #options: UnwrappedKeysOptions;
+  readonly #entries: LRUCache<string, Entry>;
+  readonly #calls = new Map<string, SharedCall<DataKey>>();
+  #cancelPurge: CancelTimer | undefined;
+
+  constructor(options: UnwrappedKeysOptions) {
+    this.#options = options;
+    this.#entries = new LRUCache({ max: options.limits.maxKeys, dispose: ({ key }) => key.release() });
+  }
+
+  /** The key, held for the caller; at once when it is there. A failure is an error of all who wait and is not remembered. */
+  get(wrappedKey: Buffer, caller: () => Caller): DataKey | Promise<DataKey> {
+    const id = idOf(wrappedKey);
+    const entry = this.#entries.get(id);
+    if (entry === undefined || this.#isExpired(entry, this.#options.clock.now())) {
+      return this.#load(id, wrappedKey, caller());
+    }
+    entry.key.hold();
+    return entry.key;
+  }
+
+  /** Remembers a key that is known from elsewhere. */
+  add(wrappedKey: Buffer, key: DataKey): void {
+    this.#set(idOf(wrappedKey), key);
+  }
+
+  /** Drops all keys, and fails those who wait for one. */
+  close(): void {
+    for (const call of [...this.#calls.values()]) call.close();
+    this.#cancelPurge?.();
+    this.#entries.clear();
+  }
+
+  async #load(id: string, wrappedKey: Buffer, caller: Caller): Promise<DataKey> {
+    for (;;) {
+      const call = this.#calls.get(id) ?? this.#unwrap(id, wrappedKey, caller);
+      try {
+        return await call.wait(caller);
+      } catch (error) {
+        if (!endedEarly(error, call, caller)) throw error;
+      }
+    }
+  }
+
+  #unwrap(id: string, wrappedKey: Buffer, starter: Caller): SharedCall<DataKey> {
+    // The caller's buffer may change while the call is under way.
+    const copy = Buffer.from(wrappedKey);
+    const call = new SharedCall<DataKey>({
+      starter,
+      aborts: this.#options.aborts,
+      work: (limits) => this.#options.wrapper.unwrap(starter.context, copy, limits),
+      onEnd: (key) => {
+        this.#calls.delete(id);
+        if (key !== undefined) this.#set(id, key);
+      },
+    });
+    this.#calls.set(id, call);
+    return call;
+  }
+
+  #set(id: string, key: DataKey): void {
+    key.hold();
+    const { clock, limits } = this.#options;
+    this.#entries.set(id, { key, expiresAt: clock.now() + limits.maxAgeMs });
+    this.#cancelPurge ??= this.#purgeIn(limits.maxAgeMs);
+  }
+
+  /** A key with more time left than a new one has got it from a clock that was set back since. */
+  #isExpired({ expiresAt }: Entry, now: number): boolean {
+    return now >= expiresAt || expiresAt - now > this.#options.limits.maxAgeMs;
+  }
+
+  #purgeIn(delayMs: number): CancelTimer {
+    return this.#options.clock.setTimer(delayMs, () => this.#purge(), { kind: 'background' });
+  }
+
+  /** One timer for all entries: it is set again for the one that expires next. */
+  #purge(): void {
+    const now = this.#options.clock.now();
+    let nextAt = Number.POSITIVE_INFINITY;
+    for (const [id, entry] of [...this.#entries.entries()]) {
+      if (this.#isExpired(entry, now)) this.#entries.delete(id);
+      else nextAt = Math.min(nextAt, entry.expiresAt);
+    }
+    this.#cancelPurge = nextAt === Number.POSITIVE_INFINITY ? undefined : this.#purgeIn(nextAt - now);
+  }
+}
+
+/** Every byte a character: equal strings are equal bytes. */
+const idOf = (wrappedKey: Buffer): string => wrappedKey.toString('latin1');

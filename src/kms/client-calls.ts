@@ -1,0 +1,65 @@
+/** What every public method of a client begins with: the key id parsed, the options checked, an operation opened. */
+
+import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { CallOptions } from '../keys/key-provider.js';
+import { type CryptoKeyName, type KeyReference, parseKeyReference } from '../keys/resource-name.js';
+import { callOptions, parseOptions } from './call-input.js';
+import type { KmsCore } from './core.js';
+import { Operation } from './operation.js';
+
+export class ClientCalls {
+  readonly core: KmsCore;
+
+  constructor(core: KmsCore) {
+    this.core = core;
+  }
+
+  /** @throws InvalidArgumentError for what is no key of the configured key ring. */
+  reference(operation: string, keyId: string): KeyReference {
+    const parsed = parseKeyReference(keyId, this.core.keyRing);
+    if (!parsed.ok) throw new InvalidArgumentError(contextOf(operation, keyId), parsed.problem);
+    return parsed.value;
+  }
+
+  /** As `reference`, and refuses the name of a version. */
+  wholeKey(operation: string, keyId: string): CryptoKeyName {
+    const reference = this.reference(operation, keyId);
+    if (reference.kind === 'key') return reference.key;
+    throw new InvalidArgumentError(
+      contextOf(operation, keyId),
+      'this is done to a key, not to one of its versions; pass the name of the key.',
+    );
+  }
+
+  open(name: string, resource: string, options: CallOptions | undefined): Operation {
+    const { operationMs } = this.core.config.deadlines;
+    return this.#open({ name, resource, options, defaultTimeoutMs: operationMs });
+  }
+
+  /** With the deadline of what waits for the HSM to make key material. */
+  openForGeneration(name: string, resource: string, options: CallOptions | undefined): Operation {
+    const { generationMs } = this.core.config.deadlines;
+    return this.#open({ name, resource, options, defaultTimeoutMs: generationMs });
+  }
+
+  #open(call: {
+    readonly name: string;
+    readonly resource: string;
+    readonly options: CallOptions | undefined;
+    readonly defaultTimeoutMs: number;
+  }): Operation {
+    const { name, resource, options, defaultTimeoutMs } = call;
+    const context = { operation: name, resource };
+    const { signal, timeoutMs = defaultTimeoutMs } = parseOptions(context, callOptions, options);
+    return new Operation({ name, resource, timeoutMs, clock: this.core.config.clock, signal });
+  }
+}
+
+export const contextOf = (operation: string, keyId: string): ErrorContext => ({
+  operation,
+  resource: String(keyId),
+});
+
+/** The full name that a reference stands for. */
+export const nameOf = (reference: KeyReference): string =>
+  reference.kind === 'version' ? reference.version.name : reference.key;

@@ -1,0 +1,209 @@
+/** The methods of `KMSClient` that make, change, end and list keys, behind the class that documents them. */
+
+import type {
+  CallOptions,
+  DestroyOptions,
+  DestructionResult,
+  KeyMetadata,
+  KeySpec,
+  KeyVersionMetadata,
+  ListKeysOptions,
+  RestoreOptions,
+  RetirementResult,
+  RetireOptions,
+  RotationOptions,
+  RotationResult,
+  RotationSchedule,
+} from '../keys/key-provider.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
+import {
+  destroyAfterSeconds,
+  destroyOptions,
+  labelChanges,
+  listKeysOptions,
+  parseInput,
+  parseOptions,
+  restoreOptions,
+  retireOptions,
+  rotationOptions,
+  rotationSchedule,
+} from './call-input.js';
+import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
+import type { KmsCore } from './core.js';
+import { destroy, restore } from './destruction.js';
+import { ensureKey } from './key-creation.js';
+import { checkKeySpec } from './key-spec.js';
+import { changeLabels } from './labels.js';
+import type { Operation } from './operation.js';
+import { setPrimary } from './primary.js';
+import { toKeyMetadata } from './resources.js';
+import { retire } from './retirement.js';
+import { activate, prepare, type RotationWish, rotate } from './rotation.js';
+import { setSchedule } from './rotation-schedule.js';
+import type { KeySnapshot } from './version-resolver.js';
+
+/** How long a replaced version stays ENABLED unless told otherwise: 7 days, so that no cache of public keys is older. */
+const DEFAULT_GRACE_SECONDS = 604_800;
+
+export async function generateKey(
+  calls: ClientCalls,
+  spec: KeySpec,
+  options: CallOptions | undefined,
+): Promise<KeyMetadata> {
+  const { core } = calls;
+  const checked = checkKeySpec(spec, core.keyRing, contextOf('generateKey', core.keyRing));
+  const operation = calls.openForGeneration('generateKey', checked.key, options);
+  return operation.run(async () => toMetadata(await ensureKey(core, operation, checked)));
+}
+
+const ROTATION_STEPS = {
+  rotateKey: rotate,
+  prepareRotation: prepare,
+  activateRotation: activate,
+} as const satisfies Record<
+  string,
+  (core: KmsCore, operation: Operation, name: CryptoKeyName, wish: RotationWish) => Promise<RotationResult>
+>;
+
+export async function rotationStep(
+  calls: ClientCalls,
+  step: keyof typeof ROTATION_STEPS,
+  keyId: string,
+  options: RotationOptions | undefined,
+): Promise<RotationResult> {
+  const name = calls.wholeKey(step, keyId);
+  const { algorithm, replacing, ...rest } = parseOptions(contextOf(step, keyId), rotationOptions, options);
+  const operation = calls.openForGeneration(step, name, rest);
+  return operation.run(() => ROTATION_STEPS[step](calls.core, operation, name, { algorithm, replacing }));
+}
+
+export async function retireVersions(
+  calls: ClientCalls,
+  keyId: string,
+  options: RetireOptions | undefined,
+): Promise<RetirementResult> {
+  const name = calls.wholeKey('retire', keyId);
+  const parsed = parseOptions(contextOf('retire', keyId), retireOptions, options);
+  const { graceSeconds = DEFAULT_GRACE_SECONDS, retireAfterSeconds, keepVersions, ...rest } = parsed;
+  const operation = calls.open('retire', name, rest);
+  const wish = { graceSeconds, retireAfterSeconds, keepVersions };
+  return operation.run(() => retire(calls.core, operation, name, wish));
+}
+
+export async function setPrimaryVersion(
+  calls: ClientCalls,
+  keyId: string,
+  version: number | string,
+  options: CallOptions | undefined,
+): Promise<KeyMetadata> {
+  const name = calls.wholeKey('setPrimaryVersion', keyId);
+  const operation = calls.open('setPrimaryVersion', name, options);
+  return operation.run(async () => toMetadata(await setPrimary(calls.core, operation, name, version)));
+}
+
+export async function setRotationSchedule(
+  calls: ClientCalls,
+  keyId: string,
+  schedule: RotationSchedule | null,
+  options: CallOptions | undefined,
+): Promise<KeyMetadata> {
+  const name = calls.wholeKey('setRotationSchedule', keyId);
+  const context = contextOf('setRotationSchedule', keyId);
+  const parsed = parseInput(context, rotationSchedule, { name: 'schedule', value: schedule });
+  const operation = calls.open('setRotationSchedule', name, options);
+  return operation.run(async () => toMetadata(await setSchedule(calls.core, operation, name, parsed)));
+}
+
+export async function updateLabels(
+  calls: ClientCalls,
+  keyId: string,
+  changes: Readonly<Record<string, string | null>>,
+  options: CallOptions | undefined,
+): Promise<KeyMetadata> {
+  const name = calls.wholeKey('updateLabels', keyId);
+  const context = contextOf('updateLabels', keyId);
+  const parsed = parseInput(context, labelChanges, { name: 'changes', value: changes });
+  const operation = calls.open('updateLabels', name, options);
+  return operation.run(async () => {
+    await changeLabels(calls.core, operation, name, ({ labels }) => {
+      const changed = Object.entries({ ...labels, ...parsed });
+      return Object.fromEntries(
+        changed.flatMap(([label, value]) => (value === null ? [] : [[label, value]])),
+      );
+    });
+    return toMetadata(await calls.core.resolver.refresh(operation, name));
+  });
+}
+
+export async function destroyKey(
+  calls: ClientCalls,
+  keyId: string,
+  destroyAfter: number | undefined,
+  options: DestroyOptions | undefined,
+): Promise<DestructionResult> {
+  const context = contextOf('destroyKey', keyId);
+  const reference = calls.reference('destroyKey', keyId);
+  const afterSeconds = parseInput(context, destroyAfterSeconds, {
+    name: 'destroyAfter',
+    value: destroyAfter,
+  });
+  const { force, ...rest } = parseOptions(context, destroyOptions, options);
+  const operation = calls.open('destroyKey', nameOf(reference), rest);
+  return operation.run(() =>
+    destroy(calls.core, operation, reference, {
+      destroyAfterSeconds: afterSeconds,
+      mode: force ? 'force' : 'careful',
+    }),
+  );
+}
+
+export async function restoreKey(
+  calls: ClientCalls,
+  keyId: string,
+  options: RestoreOptions | undefined,
+): Promise<KeyMetadata> {
+  const reference = calls.reference('restoreKey', keyId);
+  const { state, ...rest } = parseOptions(contextOf('restoreKey', keyId), restoreOptions, options);
+  const operation = calls.open('restoreKey', nameOf(reference), rest);
+  return operation.run(async () => {
+    await restore(calls.core, operation, reference, state);
+    return toMetadata(await calls.core.resolver.refresh(operation, reference.key));
+  });
+}
+
+export async function getKey(
+  calls: ClientCalls,
+  keyId: string,
+  options: CallOptions | undefined,
+): Promise<KeyMetadata> {
+  const { key } = calls.reference('getKey', keyId);
+  const operation = calls.open('getKey', key, options);
+  return operation.run(async () => toMetadata(await calls.core.resolver.refresh(operation, key)));
+}
+
+export async function listKeys(
+  calls: ClientCalls,
+  options: ListKeysOptions | undefined,
+): Promise<readonly KeyMetadata[]> {
+  const { keyRing, reader } = calls.core;
+  const { labels = {}, ...rest } = parseOptions(contextOf('listKeys', keyRing), listKeysOptions, options);
+  const filter = Object.entries(labels)
+    .map(([label, value]) => `labels.${label}=${JSON.stringify(value)}`)
+    .join(' AND ');
+  const operation = calls.open('listKeys', keyRing, rest);
+  const keys = await operation.run(() => reader.listKeys(operation, keyRing, filter));
+  return keys.map((key) => toKeyMetadata(key, key.primary));
+}
+
+export async function listKeyVersions(
+  calls: ClientCalls,
+  keyId: string,
+  options: CallOptions | undefined,
+): Promise<readonly KeyVersionMetadata[]> {
+  const { key } = calls.reference('listKeyVersions', keyId);
+  const operation = calls.open('listKeyVersions', key, options);
+  const versions = await operation.run(() => calls.core.reader.listVersions(operation, key));
+  return versions.map((version) => version.metadata);
+}
+
+const toMetadata = ({ key, current }: KeySnapshot): KeyMetadata => toKeyMetadata(key, current);

@@ -1,0 +1,107 @@
+/** The methods of `KMSClient` that use keys, behind the class that documents them. */
+
+import { OperationAbortedError } from '../errors.js';
+import type { KeyPurpose } from '../keys/algorithms.js';
+import type {
+  CallOptions,
+  EncryptionOptions,
+  KeyVersionInUse,
+  SignatureDetails,
+} from '../keys/key-provider.js';
+import { callOptions, encryptionOptions, parseOptions, requireBytes } from './call-input.js';
+import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
+import { decryptWith, encryptWith } from './encryption.js';
+import { type SigningPayload, signWith } from './signing.js';
+import { type SignedMessage, verifyCold, verifyWarm } from './verify.js';
+
+const NO_DATA = new Uint8Array(0);
+const ANY_PURPOSE = [
+  'ENCRYPT_DECRYPT',
+  'ASYMMETRIC_SIGN',
+  'ASYMMETRIC_DECRYPT',
+  'RAW_ENCRYPT_DECRYPT',
+  'MAC',
+  'KEY_ENCAPSULATION',
+] as const satisfies readonly KeyPurpose[];
+
+export async function sign(
+  calls: ClientCalls,
+  name: string,
+  payload: SigningPayload & { readonly keyId: string },
+  options: CallOptions | undefined,
+): Promise<SignatureDetails> {
+  const { keyId, kind, bytes } = payload;
+  const reference = calls.reference(name, keyId);
+  requireBytes(contextOf(name, keyId), kind === 'digest' ? 'digest' : 'data', bytes);
+  const operation = calls.open(name, nameOf(reference), options);
+  return operation.run(() => signWith(calls.core, operation, reference, payload));
+}
+
+export async function verify(
+  calls: ClientCalls,
+  message: SignedMessage & { readonly keyId: string },
+  options: CallOptions | undefined,
+): Promise<boolean> {
+  const context = contextOf('verify', message.keyId);
+  const reference = calls.reference('verify', message.keyId);
+  const signed = {
+    data: requireBytes(context, 'data', message.data),
+    signature: requireBytes(context, 'signature', message.signature),
+  };
+  if (options !== undefined) {
+    const { signal } = parseOptions(context, callOptions, options);
+    if (signal?.aborted) throw new OperationAbortedError({ ...context, cause: signal.reason });
+  }
+  const verdict = await verifyWarm(calls.core, reference, signed);
+  if (verdict !== undefined) return verdict;
+  const operation = calls.open('verify', nameOf(reference), options);
+  return operation.run(() => verifyCold(calls.core, operation, reference, signed));
+}
+
+export async function encryption(
+  calls: ClientCalls,
+  name: 'encrypt' | 'decrypt',
+  input: { readonly keyId: string; readonly bytes: Uint8Array },
+  options: EncryptionOptions | undefined,
+): Promise<Buffer> {
+  const { keyId, bytes } = input;
+  const context = contextOf(name, keyId);
+  const reference = calls.reference(name, keyId);
+  requireBytes(context, name === 'encrypt' ? 'plaintext' : 'ciphertext', bytes);
+  const { additionalAuthenticatedData = NO_DATA, ...rest } = parseOptions(
+    context,
+    encryptionOptions,
+    options,
+  );
+  const operation = calls.open(name, nameOf(reference), rest);
+  const work = name === 'encrypt' ? encryptWith : decryptWith;
+  return operation.run(() => work(calls.core, operation, reference, { bytes, additionalAuthenticatedData }));
+}
+
+export async function resolveKeyVersion(
+  calls: ClientCalls,
+  keyId: string,
+  options: CallOptions | undefined,
+): Promise<KeyVersionInUse> {
+  const reference = calls.reference('resolveKeyVersion', keyId);
+  const operation = calls.open('resolveKeyVersion', nameOf(reference), options);
+  return operation.run(async () => {
+    const version = await calls.core.resolver.resolve(operation, reference, ANY_PURPOSE);
+    const { name: keyVersion, algorithm, protectionLevel } = version;
+    return { keyVersion, algorithm: algorithm.name, protectionLevel };
+  });
+}
+
+export async function getPublicKey(
+  calls: ClientCalls,
+  keyId: string,
+  options: CallOptions | undefined,
+): Promise<Buffer> {
+  const reference = calls.reference('getPublicKey', keyId);
+  const operation = calls.open('getPublicKey', nameOf(reference), options);
+  return operation.run(async () => {
+    const { publicKeys, resolver } = calls.core;
+    const version = await resolver.resolve(operation, reference, ['ASYMMETRIC_SIGN', 'ASYMMETRIC_DECRYPT']);
+    return Buffer.from((await publicKeys.get(operation, version)).pem, 'utf8');
+  });
+}

@@ -1,0 +1,39 @@
+/**
+ * Changes labels of a key. Cloud KMS replaces the whole map at once and has no compare-and-swap, so a change is a
+ * function of what is there: it is applied to what was just read, read back, and applied again until it changes nothing.
+ */
+
+import { ConcurrentChangeError } from '../errors.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { Labels } from '../keys/version-history.js';
+import type { KmsCore } from './core.js';
+import type { Operation } from './operation.js';
+import type { KeyRecord } from './resources.js';
+
+/** Times the labels are written again when another process wrote them in between. */
+const MAX_WRITES = 5;
+
+/** Applies the change until it has nothing left to change: it gives the labels as they should be. */
+export async function changeLabels(
+  core: KmsCore,
+  operation: Operation,
+  name: CryptoKeyName,
+  change: (key: KeyRecord) => Labels,
+): Promise<KeyRecord> {
+  for (let writes = 0; ; writes++) {
+    const key = await core.reader.getKey(operation, name);
+    const labels = change(key);
+    if (isSame(labels, key.labels)) return key;
+    if (writes === MAX_WRITES) throw new ConcurrentChangeError(operation.context());
+    await core.caller.call(operation, {
+      rpc: 'updateCryptoKey',
+      request: { cryptoKey: { name, labels: { ...labels } }, updateMask: { paths: ['labels'] } },
+      routeBy: ['crypto_key.name', name],
+    });
+  }
+}
+
+function isSame(a: Labels, b: Labels): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+}

@@ -1,0 +1,53 @@
+/** A key with all its versions, read so that what was just created by another process is judged rightly. */
+
+import { ConcurrentChangeError } from '../errors.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
+import { PRIMARY_LABEL, rotationCandidates } from '../keys/version-history.js';
+import type { KmsCore } from './core.js';
+import type { Operation } from './operation.js';
+import type { KeyRecord, VersionRecord } from './resources.js';
+import { currentVersion } from './version-resolver.js';
+
+export interface RotationState {
+  readonly key: KeyRecord;
+  /** In ascending order of their numbers. */
+  readonly versions: readonly VersionRecord[];
+  /** The version in use. */
+  readonly primary: VersionRecord | undefined;
+  /** New versions that were never in use, lowest first. */
+  readonly candidates: readonly VersionRecord[];
+}
+
+const MAX_READS = 5;
+
+/**
+ * The versions are read before the key: a version above the one that the key names then was made while that one was
+ * in use, so it is a new version of this rotation and not of the next.
+ */
+export async function readRotationState(
+  core: KmsCore,
+  operation: Operation,
+  name: CryptoKeyName,
+): Promise<RotationState> {
+  for (let reads = 0; reads < MAX_READS; reads++) {
+    const versions = await core.reader.listVersions(operation, name);
+    const key = await core.reader.getKey(operation, name);
+    const newest = versions.at(-1)?.number ?? 0;
+    // A version that was made and put to use between the two reads.
+    if (namedNumber(key) > newest) continue;
+    return toState(key, versions);
+  }
+  throw new ConcurrentChangeError(operation.context());
+}
+
+function toState(key: KeyRecord, versions: readonly VersionRecord[]): RotationState {
+  const primary = currentVersion(key, versions);
+  const metadata = versions.map((version) => version.metadata);
+  const numbers = rotationCandidates(key.labels, metadata, primary?.number).map(({ version }) => version);
+  return { key, versions, primary, candidates: versions.filter(({ number }) => numbers.includes(number)) };
+}
+
+function namedNumber(key: KeyRecord): number {
+  const named = key.purpose === 'ENCRYPT_DECRYPT' ? key.primary?.number : Number(key.labels[PRIMARY_LABEL]);
+  return named !== undefined && Number.isSafeInteger(named) ? named : 0;
+}

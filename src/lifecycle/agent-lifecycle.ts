@@ -1,0 +1,211 @@
+/**
+ * `AgentLifecycle`: what happens to agents' keys between their creation and their end, by agent id and on any provider.
+ * It holds a cache of what was written down today, and nothing else.
+ */
+
+import type { Clock } from '../clock.js';
+import { AgentKeyNotFoundError, type ErrorContext } from '../errors.js';
+import { requireAgentId } from '../hierarchy/agent-keys.js';
+import type { KeyHierarchy } from '../hierarchy/key-hierarchy.js';
+import { type AgentKeyRole, parseAgentId } from '../keys/agent-key-name.js';
+import type {
+  CallOptions,
+  KeyMetadata,
+  KeyProvider,
+  RestoreOptions,
+  RotationOptions,
+  RotationResult,
+} from '../keys/key-provider.js';
+import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
+import type { Logger } from '../logger.js';
+import { type AgentDescription, describeAgentKey } from './describe-agent.js';
+import {
+  type AgentDestruction,
+  type DestroyAgentOptions,
+  destroyAgentKeys,
+  type RoleKey,
+} from './destroy-agent.js';
+import { Heartbeat } from './heartbeat.js';
+import {
+  parseDestroyOptions,
+  parsePruneOptions,
+  parseRotateDueOptions,
+  parseSchedulerOptions,
+  requirePolicy,
+  requireRole,
+} from './lifecycle-input.js';
+import { type RotateDueKeysOptions, type RotationReport, rotateDueKeys } from './rotate-due-keys.js';
+import { RotationScheduler, type RotationSchedulerOptions } from './rotation-scheduler.js';
+import { type PruneStaleAgentsOptions, pruneStale, type StaleAgentReport } from './stale-agents.js';
+
+/** Which of an agent's keys. */
+export interface RoleOptions extends CallOptions {
+  /** Default `signing`. */
+  readonly role?: AgentKeyRole | undefined;
+}
+
+export type AgentRotationOptions = RotationOptions & RoleOptions;
+
+export interface AgentLifecycleOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Agents whose heartbeat is remembered. */
+  readonly maxCachedAgents: number;
+}
+
+export class AgentLifecycle {
+  readonly #provider: KeyProvider;
+  readonly #hierarchy: KeyHierarchy;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #heartbeat: Heartbeat;
+  readonly #schedulers = new Set<RotationScheduler>();
+
+  constructor(provider: KeyProvider, hierarchy: KeyHierarchy, options: AgentLifecycleOptions) {
+    const { clock, logger, maxCachedAgents } = options;
+    this.#provider = provider;
+    this.#hierarchy = hierarchy;
+    this.#clock = clock;
+    this.#logger = logger;
+    // Two keys for each agent.
+    this.#heartbeat = new Heartbeat({ provider, clock, logger, maxKeys: 2 * maxCachedAgents });
+  }
+
+  /** The agent's signing key with all its versions: state, times, algorithm and thumbprint of each. */
+  async describe(agentId: string, options?: CallOptions): Promise<AgentDescription> {
+    const context = contextOf('describeAgent', agentId);
+    const agent = requireAgentId(context, agentId);
+    const key = await this.#hierarchy.agentKeys.lookUp(context, agent, 'signing', options);
+    const { versionKeys } = this.#hierarchy;
+    return describeAgentKey({ provider: this.#provider, versionKeys }, { agentId, key }, options);
+  }
+
+  /** One step of a rotation, or all of it, of one of the agent's keys. */
+  async rotate(
+    operation: 'rotateAgentKey' | 'prepareAgentRotation' | 'activateAgentRotation',
+    agentId: string,
+    options: AgentRotationOptions = {},
+  ): Promise<RotationResult> {
+    const { role, ...rest } = options;
+    const name = await this.#keyName(contextOf(operation, agentId), agentId, options);
+    if (operation === 'prepareAgentRotation') return this.#provider.prepareRotation(name, rest);
+    if (operation === 'activateAgentRotation') return this.#provider.activateRotation(name, rest);
+    return this.#provider.rotateKey(name, rest);
+  }
+
+  /** Uses an ENABLED version of one of the agent's keys from now on. */
+  async setPrimaryVersion(
+    agentId: string,
+    version: number | string,
+    options: RoleOptions = {},
+  ): Promise<KeyMetadata> {
+    const { role, ...rest } = options;
+    const name = await this.#keyName(contextOf('setAgentPrimaryVersion', agentId), agentId, options);
+    return this.#provider.setPrimaryVersion(name, version, rest);
+  }
+
+  /** Writes the policy into one of the agent's keys; null takes it out. */
+  async setRotationPolicy(
+    agentId: string,
+    policy: RotationPolicy | null,
+    options: RoleOptions = {},
+  ): Promise<void> {
+    const { role, ...rest } = options;
+    const context = contextOf('setRotationPolicy', agentId);
+    const label = policy === null ? null : formatPolicy(requirePolicy(context, policy));
+    const name = await this.#keyName(context, agentId, options);
+    await this.#provider.updateLabels(name, { [POLICY_LABEL]: label }, rest);
+  }
+
+  /** One run over all keys with a policy. */
+  rotateDueKeys(options?: RotateDueKeysOptions): Promise<RotationReport> {
+    const parsed = parseRotateDueOptions(options);
+    return rotateDueKeys({ provider: this.#provider, clock: this.#clock }, parsed);
+  }
+
+  /** Runs `rotateDueKeys` again and again until it, or this, is closed. */
+  startScheduler(options?: RotationSchedulerOptions): RotationScheduler {
+    const parsed = parseSchedulerOptions(options);
+    const run = (rest: RotateDueKeysOptions): Promise<RotationReport> => this.rotateDueKeys(rest);
+    const scheduler = new RotationScheduler({ clock: this.#clock, logger: this.#logger, run }, parsed);
+    this.#schedulers.add(scheduler);
+    return scheduler;
+  }
+
+  /** Schedules all versions of all keys of the agent for destruction, and reports each. */
+  async destroyAgent(agentId: string, options?: DestroyAgentOptions): Promise<AgentDestruction> {
+    const context = contextOf('destroyAgent', agentId);
+    const { destroyAfter, force, ...callOptions } = parseDestroyOptions(context, options);
+    const keys = await this.#keysOf(context, agentId, callOptions);
+    return destroyAgentKeys(this.#provider, { agentId, keys }, { destroyAfter, force, ...callOptions });
+  }
+
+  /** Takes back a destruction that was scheduled, for all keys of the agent that have one. */
+  async restoreAgent(agentId: string, options: RestoreOptions = {}): Promise<readonly KeyMetadata[]> {
+    const { state, ...callOptions } = options;
+    const keys = await this.#keysOf(contextOf('restoreAgent', agentId), agentId, callOptions);
+    const restored: KeyMetadata[] = [];
+    for (const { key } of keys) {
+      const versions = await this.#provider.listKeyVersions(key.name, callOptions);
+      if (versions.some((version) => version.state === 'DESTROY_SCHEDULED'))
+        restored.push(await this.#provider.restoreKey(key.name, options));
+    }
+    return restored;
+  }
+
+  /** Finds agents that nobody uses any more and, unless it is a dry run, ends them in two passes. */
+  async pruneStaleAgents(options: PruneStaleAgentsOptions): Promise<readonly StaleAgentReport[]> {
+    // Agents that this process used a moment ago have been used.
+    await this.#heartbeat.idle();
+    return pruneStale({ provider: this.#provider, clock: this.#clock }, parsePruneOptions(options));
+  }
+
+  /** Notes that an agent's key was used. Returns at once and never fails. */
+  touch(agentId: string, role: AgentKeyRole): void {
+    const agent = parseAgentId(agentId);
+    const known = agent.ok ? this.#hierarchy.agentKeys.known(agent.value, role) : undefined;
+    if (known !== undefined) this.#heartbeat.touch(known.name, known.seen);
+  }
+
+  /** Settles when nothing runs in the background: no heartbeat and no scheduled rotation. */
+  async idle(): Promise<void> {
+    await Promise.all([
+      this.#heartbeat.idle(),
+      ...[...this.#schedulers].map((scheduler) => scheduler.idle()),
+    ]);
+  }
+
+  /** Stops the schedulers and waits for what runs in the background. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#schedulers].map((scheduler) => scheduler.close()));
+    await this.#heartbeat.close();
+  }
+
+  #keyName(context: ErrorContext, agentId: string, options: RoleOptions): Promise<string> {
+    const { signal, timeoutMs } = options;
+    const role = requireRole(context, options.role);
+    const agent = requireAgentId(context, agentId);
+    return this.#hierarchy.agentKeys.nameOf(context, agent, role, { signal, timeoutMs });
+  }
+
+  async #keysOf(context: ErrorContext, agentId: string, options: CallOptions): Promise<readonly RoleKey[]> {
+    const agent = requireAgentId(context, agentId);
+    const keys: RoleKey[] = [];
+    let missing: unknown;
+    for (const role of ['signing', 'encryption'] as const) {
+      try {
+        keys.push({ role, key: await this.#hierarchy.agentKeys.lookUp(context, agent, role, options) });
+      } catch (error) {
+        if (!(error instanceof AgentKeyNotFoundError)) throw error;
+        missing ??= error;
+      }
+    }
+    if (keys.length === 0) throw missing;
+    return keys;
+  }
+}
+
+const contextOf = (operation: string, agentId: string): ErrorContext => ({
+  operation,
+  resource: `agent ${JSON.stringify(agentId)}`,
+});

@@ -1,0 +1,76 @@
+/** The end of an agent: every version of every key it has, each reported, and nothing touched if one key cannot be. */
+
+import { InvalidArgumentError } from '../errors.js';
+import type { AgentKeyRole } from '../keys/agent-key-name.js';
+import type { DestroyOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+
+export interface DestroyAgentOptions extends DestroyOptions {
+  /** The least delay in seconds that you want; if a key of the agent has a shorter one, nothing is touched. */
+  readonly destroyAfter?: number | undefined;
+}
+
+/** What became of a version. */
+export type VersionDestruction = {
+  /** Full CryptoKeyVersion name. */
+  readonly keyVersion: string;
+  readonly role: AgentKeyRole;
+} & (
+  | {
+      /** Scheduled by this call, or already before it. Until then `restoreAgent` brings it back. */
+      readonly outcome: 'scheduled';
+      readonly destroyTime: Date;
+    }
+  /** Gone already, or never had key material. */
+  | { readonly outcome: 'gone' }
+  | { readonly outcome: 'failed'; readonly reason: string }
+);
+
+export interface AgentDestruction {
+  readonly agentId: string;
+  /** In the order of the agent's keys, and of the versions' numbers. */
+  readonly versions: readonly VersionDestruction[];
+}
+
+/** A key of an agent. */
+export interface RoleKey {
+  readonly role: AgentKeyRole;
+  readonly key: KeyMetadata;
+}
+
+export async function destroyAgentKeys(
+  provider: KeyProvider,
+  agent: { readonly agentId: string; readonly keys: readonly RoleKey[] },
+  options: DestroyAgentOptions = {},
+): Promise<AgentDestruction> {
+  const { agentId, keys } = agent;
+  const { destroyAfter = 0, ...rest } = options;
+  const hasty = keys.find(({ key }) => key.destroyScheduledDurationSeconds < destroyAfter);
+  if (hasty !== undefined) {
+    throw new InvalidArgumentError(
+      { operation: 'destroyAgent', resource: hasty.key.name },
+      `destruction was asked for after ${destroyAfter} s at the earliest, but this key destroys its versions after ${hasty.key.destroyScheduledDurationSeconds} s, which was fixed when it was created. No key of the agent was touched.`,
+    );
+  }
+  const versions: VersionDestruction[] = [];
+  for (const { role, key } of keys) {
+    let reason = '';
+    try {
+      await provider.destroyKey(key.name, destroyAfter, rest);
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error);
+    }
+    // What happened is what the provider says now, whatever became of the call.
+    const after = await provider.listKeyVersions(key.name);
+    versions.push(...after.map((version) => toReport(version, role, reason)));
+  }
+  return { agentId, versions };
+}
+
+function toReport(version: KeyVersionMetadata, role: AgentKeyRole, reason: string): VersionDestruction {
+  const { name: keyVersion, state, destroyTime } = version;
+  if (destroyTime !== undefined) return { keyVersion, role, outcome: 'scheduled', destroyTime };
+  const hasMaterial = state === 'ENABLED' || state === 'DISABLED' || state === 'PENDING_GENERATION';
+  return hasMaterial
+    ? { keyVersion, role, outcome: 'failed', reason }
+    : { keyVersion, role, outcome: 'gone' };
+}

@@ -1,0 +1,223 @@
+/**
+ * One run over all keys that carry a rotation policy: what is due is rotated, versions whose time is over are retired, and
+ * every key is reported. A run remembers nothing, so any process can make it, and runs that race come to one result.
+ */
+
+import type { Clock } from '../clock.js';
+import { A2AKmsError, type ErrorCode } from '../errors.js';
+import { type AgentKeyRole, agentOfLabels } from '../keys/agent-key-name.js';
+import type {
+  CallOptions,
+  KeyMetadata,
+  KeyProvider,
+  KeyVersionMetadata,
+  RetirementResult,
+  ScheduledDestruction,
+} from '../keys/key-provider.js';
+import { POLICY_LABEL, parsePolicy, type RotationPolicy } from '../keys/rotation-policy.js';
+import { lifecycleOf, primaryNumber, rotationCandidates, versionTimes } from '../keys/version-history.js';
+import { mapBounded } from './bounded.js';
+
+/** The same as `retire` has. */
+const DEFAULT_GRACE_SECONDS = 604_800;
+const DEFAULT_CONCURRENCY = 4;
+
+export interface RotateDueKeysOptions extends CallOptions {
+  /** Keys that are worked on at once, 1 to 64. Default 4: a rotation writes, and writes have the smallest quota. */
+  readonly concurrency?: number | undefined;
+  /** Told after each key. What it throws ends the run. */
+  readonly onProgress?: ((progress: RotationProgress) => void) | undefined;
+}
+
+export interface RotationProgress {
+  readonly done: number;
+  readonly total: number;
+  readonly latest: KeyRotationReport;
+}
+
+/** What a run did with a key. */
+export type KeyRotationReport = {
+  /** Full CryptoKey name. */
+  readonly keyName: string;
+  /** Whose key it is, where it is an agent's. */
+  readonly agentId?: string;
+  readonly role?: AgentKeyRole;
+  /** What became of versions that were replaced before; absent when the time of none was over. */
+  readonly retirement?: RetirementResult;
+  /** Spare versions of runs that raced, which this run scheduled for destruction. */
+  readonly disposed: readonly ScheduledDestruction[];
+} & (
+  | {
+      /** It was due, and another version is in use now, also when a run at the same time was faster. */
+      readonly outcome: 'rotated';
+      readonly from: string;
+      readonly to: string;
+    }
+  | {
+      /** A new version is published and will be used when the key is due. */
+      readonly outcome: 'prepared';
+      readonly prepared: string;
+      readonly dueTime: Date;
+    }
+  | {
+      readonly outcome: 'not-due';
+      readonly dueTime: Date;
+      /** A version that waits to be put to use: of a rotation in two steps, or left by a process that died. */
+      readonly prepared?: string;
+    }
+  | { readonly outcome: 'failed'; readonly reason: string; readonly code?: ErrorCode }
+);
+
+export interface RotationReport {
+  readonly rotated: number;
+  readonly prepared: number;
+  readonly notDue: number;
+  readonly failed: number;
+  /** One report per key with a policy and a version that is not destroyed, in the order of their names. */
+  readonly keys: readonly KeyRotationReport[];
+}
+
+/** What the run works with. */
+export interface RotationContext {
+  readonly provider: KeyProvider;
+  readonly clock: Clock;
+}
+
+export async function rotateDueKeys(
+  context: RotationContext,
+  options: RotateDueKeysOptions = {},
+): Promise<RotationReport> {
+  const { concurrency = DEFAULT_CONCURRENCY, onProgress, ...callOptions } = options;
+  const keys = (await context.provider.listKeys(callOptions))
+    .filter(({ labels }) => labels[POLICY_LABEL] !== undefined)
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  let done = 0;
+  const reports = await mapBounded(keys, concurrency, async (key) => {
+    const latest = await workOn(context, key, callOptions);
+    done += 1;
+    if (latest !== undefined) onProgress?.({ done, total: keys.length, latest });
+    return latest;
+  });
+  const reported = reports.filter((report) => report !== undefined);
+  const count = (outcome: KeyRotationReport['outcome']): number =>
+    reported.filter((report) => report.outcome === outcome).length;
+  return {
+    rotated: count('rotated'),
+    prepared: count('prepared'),
+    notDue: count('not-due'),
+    failed: count('failed'),
+    keys: reported,
+  };
+}
+
+/** A key as the run found it. */
+interface Found {
+  readonly key: KeyMetadata;
+  readonly policy: RotationPolicy;
+  readonly versions: readonly KeyVersionMetadata[];
+  readonly primary: KeyVersionMetadata;
+  readonly nowMs: number;
+}
+
+type Outcome =
+  | { readonly outcome: 'rotated'; readonly from: string; readonly to: string }
+  | { readonly outcome: 'prepared'; readonly prepared: string; readonly dueTime: Date }
+  | { readonly outcome: 'not-due'; readonly dueTime: Date; readonly prepared?: string };
+
+/** Undefined for a key that is gone but for its name. */
+async function workOn(
+  context: RotationContext,
+  key: KeyMetadata,
+  options: CallOptions,
+): Promise<KeyRotationReport | undefined> {
+  const { provider, clock } = context;
+  const owner = agentOfLabels(key.labels);
+  const common = { keyName: key.name, ...owner };
+  try {
+    const policy = parsePolicy(key.labels[POLICY_LABEL] ?? '');
+    const versions = await provider.listKeyVersions(key.name, options);
+    if (!versions.some(({ state }) => state !== 'DESTROYED' && state !== 'DESTROY_SCHEDULED'))
+      return undefined;
+    if (!policy.ok) return { ...common, disposed: [], outcome: 'failed', reason: policy.problem };
+    const primary = versionInUse(key, versions);
+    if (primary === undefined) {
+      const reason = 'no version of the key is ENABLED, so there is none to replace.';
+      return { ...common, disposed: [], outcome: 'failed', code: 'NO_USABLE_VERSION', reason };
+    }
+    const found = { key, policy: policy.value, versions, primary, nowMs: clock.now() };
+    const retirement = await retireIfDue(provider, found, options);
+    const { disposed, ...outcome } = await rotateIfDue(provider, found, options);
+    return { ...common, ...(retirement && { retirement }), disposed, ...outcome };
+  } catch (error) {
+    const code = error instanceof A2AKmsError ? { code: error.code } : {};
+    return { ...common, disposed: [], outcome: 'failed', reason: messageOf(error), ...code };
+  }
+}
+
+function versionInUse(
+  key: KeyMetadata,
+  versions: readonly KeyVersionMetadata[],
+): KeyVersionMetadata | undefined {
+  if (key.purpose === 'ENCRYPT_DECRYPT') return versions.find(({ name }) => name === key.primary);
+  const number = primaryNumber(key.labels, versions);
+  return versions.find(({ version }) => version === number);
+}
+
+async function rotateIfDue(
+  provider: KeyProvider,
+  found: Found,
+  options: CallOptions,
+): Promise<Outcome & { readonly disposed: readonly ScheduledDestruction[] }> {
+  const { key, policy, versions, primary, nowMs } = found;
+  const { rotateAfterSeconds, prepareAheadSeconds = 0 } = policy;
+  const { activatedTime } = versionTimes(key.labels, primary.version);
+  const inUseSince = activatedTime ?? primary.generateTime ?? primary.createTime;
+  const dueMs = inUseSince.getTime() + rotateAfterSeconds * 1_000;
+  const dueTime = new Date(dueMs);
+  const replacing = primary.name;
+  if (nowMs >= dueMs) {
+    const rotated = await provider.rotateKey(key.name, { ...options, replacing });
+    const { primary: to = replacing, disposed } = rotated;
+    return { outcome: 'rotated', from: replacing, to, disposed };
+  }
+  const waiting = rotationCandidates(key.labels, versions, primary.version)[0]?.name;
+  if (waiting === undefined && nowMs >= dueMs - prepareAheadSeconds * 1_000 && prepareAheadSeconds > 0) {
+    const { prepared, disposed } = await provider.prepareRotation(key.name, { ...options, replacing });
+    if (prepared !== undefined) return { outcome: 'prepared', prepared, dueTime, disposed };
+  }
+  return { outcome: 'not-due', dueTime, ...(waiting && { prepared: waiting }), disposed: [] };
+}
+
+/** Asks the provider only where the time of a version may be over. A failure is reported; it does not stop a rotation. */
+async function retireIfDue(
+  provider: KeyProvider,
+  found: Found,
+  options: CallOptions,
+): Promise<RetirementResult | undefined> {
+  const { key, policy } = found;
+  if (key.purpose === 'ENCRYPT_DECRYPT' || !mayRetire(found)) return undefined;
+  const { graceSeconds = DEFAULT_GRACE_SECONDS, retireAfterSeconds, keepVersions } = policy;
+  try {
+    return await provider.retire(key.name, { ...options, graceSeconds, retireAfterSeconds, keepVersions });
+  } catch (error) {
+    const kept = [{ name: key.name, reason: messageOf(error) }];
+    return { name: key.name, disabled: [], scheduled: [], kept };
+  }
+}
+
+function mayRetire({ key, policy, versions, primary, nowMs }: Found): boolean {
+  const { graceSeconds = DEFAULT_GRACE_SECONDS, retireAfterSeconds, keepVersions } = policy;
+  const withMaterial = versions.filter(({ state }) => state === 'ENABLED' || state === 'DISABLED');
+  const tooMany = keepVersions !== undefined && withMaterial.length > keepVersions;
+  return withMaterial.some((version) => {
+    const lifecycle = lifecycleOf(key.labels, version, primary.version);
+    if (lifecycle !== 'retiring' && lifecycle !== 'retired') return false;
+    const { replacedTime } = versionTimes(key.labels, version.version);
+    if (replacedTime === undefined) return true;
+    const ageSeconds = (nowMs - replacedTime.getTime()) / 1_000;
+    if (lifecycle === 'retiring') return ageSeconds >= graceSeconds;
+    return tooMany || (retireAfterSeconds !== undefined && ageSeconds >= retireAfterSeconds);
+  });
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

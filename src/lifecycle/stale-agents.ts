@@ -1,0 +1,180 @@
+/**
+ * Finds agents whose keys no process has used for long, and ends them in two passes: a first call marks, a call at least a
+ * week later destroys what is still marked and was not used since. Nothing at all is written in a dry run, the default.
+ */
+
+import type { Clock } from '../clock.js';
+import { ownerOf } from '../hierarchy/agent-keys.js';
+import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import { endOfDay, SEEN_LABEL, STALE_LABEL } from '../keys/usage-labels.js';
+import { mapBounded } from './bounded.js';
+import { type AgentDestruction, destroyAgentKeys, type RoleKey } from './destroy-agent.js';
+
+/** A heartbeat is written once a day, so two days without one are the least that means anything. */
+export const UNUSED_FOR_MIN_SECONDS = 172_800;
+/** The least time between the two passes. */
+export const CONFIRM_AFTER_MIN_SECONDS = 86_400;
+const DEFAULT_CONFIRM_AFTER_SECONDS = 604_800;
+const CONCURRENCY = 4;
+
+export interface PruneStaleAgentsOptions extends CallOptions {
+  /** An agent is stale when none of its keys was used for so many seconds; at least 172,800 (two days). */
+  readonly unusedFor: number;
+  /** Default true: only tells what would be done. */
+  readonly dryRun?: boolean | undefined;
+  /** Seconds between the mark and the destruction, at least 86,400. Default 604,800 (7 days). */
+  readonly confirmAfter?: number | undefined;
+  /** The least delay of the destruction in seconds; agents whose keys have a shorter one are reported as failed. */
+  readonly destroyAfter?: number | undefined;
+}
+
+/** What a call did, or would do, about an agent. */
+export type StaleAgentReport = {
+  readonly agentId: string;
+  /** No key of the agent was used since, as far as that was written down; to the day. */
+  readonly lastSeen: Date;
+} & (
+  | { readonly outcome: 'would-mark' }
+  | { readonly outcome: 'marked'; readonly destroyableFrom: Date }
+  /** Marked by an earlier call, not long enough ago. */
+  | { readonly outcome: 'waiting'; readonly destroyableFrom: Date }
+  | { readonly outcome: 'would-destroy' }
+  | { readonly outcome: 'destroyed'; readonly destruction: AgentDestruction }
+  /** It was used after it had been marked. */
+  | { readonly outcome: 'would-unmark' | 'unmarked' }
+  | { readonly outcome: 'failed'; readonly reason: string }
+);
+
+interface StaleContext {
+  readonly provider: KeyProvider;
+  readonly clock: Clock;
+}
+
+interface Agent {
+  readonly agentId: string;
+  readonly keys: readonly RoleKey[];
+  readonly lastSeen: Date;
+  /** When it was marked. */
+  readonly markedAt: Date | undefined;
+}
+
+/** One report for each agent that is stale or was marked, in the order of their ids. Others are left alone. */
+export async function pruneStale(
+  context: StaleContext,
+  options: PruneStaleAgentsOptions,
+): Promise<readonly StaleAgentReport[]> {
+  const { unusedFor, dryRun = true, confirmAfter, destroyAfter, ...callOptions } = options;
+  const agents = toAgents(await context.provider.listKeys(callOptions));
+  const nowMs = context.clock.now();
+  const isStale = ({ lastSeen }: Agent): boolean => nowMs - lastSeen.getTime() >= unusedFor * 1_000;
+  const settings = {
+    isStale,
+    mode: dryRun ? ('dry-run' as const) : ('for-real' as const),
+    confirmAfterMs: (confirmAfter ?? DEFAULT_CONFIRM_AFTER_SECONDS) * 1_000,
+    destroyAfter,
+    callOptions,
+  };
+  const found = agents.filter((agent) => isStale(agent) || agent.markedAt !== undefined);
+  const reports = await mapBounded(found, CONCURRENCY, async (agent) => {
+    try {
+      return await workOn(context, agent, settings);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return { ...base(agent), outcome: 'failed' as const, reason };
+    }
+  });
+  return reports.filter((report) => report !== undefined);
+}
+
+interface Settings {
+  readonly isStale: (agent: Agent) => boolean;
+  readonly mode: 'dry-run' | 'for-real';
+  readonly confirmAfterMs: number;
+  readonly destroyAfter: number | undefined;
+  readonly callOptions: CallOptions;
+}
+
+async function workOn(
+  { provider, clock }: StaleContext,
+  agent: Agent,
+  settings: Settings,
+): Promise<StaleAgentReport | undefined> {
+  const { isStale, mode, confirmAfterMs, destroyAfter, callOptions } = settings;
+  const { markedAt } = agent;
+  const common = base(agent);
+  if (!isStale(agent)) {
+    if (mode === 'dry-run') return { ...common, outcome: 'would-unmark' };
+    await setMark(provider, agent, null, callOptions);
+    return { ...common, outcome: 'unmarked' };
+  }
+  if (!(await hasMaterial(provider, agent, callOptions))) return undefined;
+  const nowMs = clock.now();
+  if (markedAt === undefined) {
+    if (mode === 'dry-run') return { ...common, outcome: 'would-mark' };
+    await setMark(provider, agent, String(Math.floor(nowMs / 1_000)), callOptions);
+    return { ...common, outcome: 'marked', destroyableFrom: new Date(nowMs + confirmAfterMs) };
+  }
+  const destroyableFrom = new Date(markedAt.getTime() + confirmAfterMs);
+  if (nowMs < destroyableFrom.getTime()) return { ...common, outcome: 'waiting', destroyableFrom };
+  if (mode === 'dry-run') return { ...common, outcome: 'would-destroy' };
+  // A listing may be minutes old in a large key ring: read each key again before it is destroyed.
+  const [fresh] = toAgents(
+    await Promise.all(agent.keys.map(({ key }) => provider.getKey(key.name, callOptions))),
+  );
+  if (fresh?.markedAt === undefined || !isStale(fresh)) return { ...common, outcome: 'unmarked' };
+  const destruction = await destroyAgentKeys(provider, fresh, { ...callOptions, destroyAfter });
+  const failed = destruction.versions.find((version) => version.outcome === 'failed');
+  return failed === undefined
+    ? { ...common, outcome: 'destroyed', destruction }
+    : { ...common, outcome: 'failed', reason: failed.reason };
+}
+
+const base = ({ agentId, lastSeen }: Agent): { readonly agentId: string; readonly lastSeen: Date } => ({
+  agentId,
+  lastSeen,
+});
+
+/** The agents whose keys these are. A key whose label of use is gone or damaged counts as used when it was made. */
+function toAgents(keys: readonly KeyMetadata[]): readonly Agent[] {
+  const byAgent = new Map<string, RoleKey[]>();
+  for (const key of keys) {
+    for (const role of ['signing', 'encryption'] as const) {
+      const agentId = ownerOf(key, role);
+      if (agentId !== undefined) byAgent.set(agentId, [...(byAgent.get(agentId) ?? []), { role, key }]);
+    }
+  }
+  return [...byAgent]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([agentId, roleKeys]) => {
+      const seen = roleKeys.map(({ key }) => (endOfDay(key.labels[SEEN_LABEL]) ?? key.createTime).getTime());
+      const marks = roleKeys.flatMap(({ key }) => {
+        const label = key.labels[STALE_LABEL] ?? '';
+        return /^[0-9]{1,15}$/.test(label) ? [Number(label) * 1_000] : [];
+      });
+      // All keys bear the mark; the latest counts, and one that lost it in a race takes it away from the agent.
+      const isMarked = marks.length === roleKeys.length;
+      return {
+        agentId,
+        keys: roleKeys,
+        lastSeen: new Date(Math.max(...seen)),
+        markedAt: isMarked ? new Date(Math.max(...marks)) : undefined,
+      };
+    });
+}
+
+async function setMark(
+  provider: KeyProvider,
+  agent: Agent,
+  value: string | null,
+  options: CallOptions,
+): Promise<void> {
+  for (const { key } of agent.keys) await provider.updateLabels(key.name, { [STALE_LABEL]: value }, options);
+}
+
+async function hasMaterial(provider: KeyProvider, agent: Agent, options: CallOptions): Promise<boolean> {
+  for (const { key } of agent.keys) {
+    const versions = await provider.listKeyVersions(key.name, options);
+    if (versions.some(({ state }) => state === 'ENABLED' || state === 'DISABLED')) return true;
+  }
+  return false;
+}
