@@ -20,13 +20,13 @@ import type {
   SignatureDetails,
 } from './keys/key-provider.js';
 import type { RotationPolicy } from './keys/rotation-policy.js';
-import { KMSClient } from './kms/kms-client.js';
 import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';
 import { type AgentDescription, type AgentSummary, toSummary } from './lifecycle/describe-agent.js';
 import type { AgentDestruction, DestroyAgentOptions } from './lifecycle/destroy-agent.js';
 import type { RotateDueKeysOptions, RotationReport } from './lifecycle/rotate-due-keys.js';
 import type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 import type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
+import { selectProvider } from './provider-selection.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -60,7 +60,7 @@ export class A2AKeyExchange {
   constructor(config: A2AKeyExchangeConfig) {
     const { kms, agents } = parseAgentConfig(config);
     const { defaultAlgorithm, hierarchy, rotationPolicy, logger, ...rest } = agents;
-    this.keys = new KMSClient(kms);
+    this.keys = selectProvider(kms);
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       defaultAlgorithm: defaultAlgorithm.name,
