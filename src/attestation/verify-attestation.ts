@@ -1,0 +1,229 @@
+/**
+ * `verifyAttestation`: whether an HSM of Cloud KMS says that a key was made in it and cannot leave it. Works offline, on
+ * what Cloud KMS returned or what was filed of it. Each check is reported; none is skipped because another failed unless
+ * it has nothing to work on.
+ */
+
+import { createPublicKey, createVerify } from 'node:crypto';
+import { buildChain, type CertificateChain, hasSameKey, isValidAt } from './certificates.js';
+import { decodeContent } from './content.js';
+import { type AttestedKey, checkAttributes } from './key-attributes.js';
+import { type AttestationRoots, CLOUD_HSM_ROOTS } from './roots.js';
+import { ATTESTATION_FORMATS, type AttestationFormat, parseStatement } from './statement.js';
+
+/** The chains as `KeyOperationAttestation.CertificateChains` has them, each certificate in PEM. */
+export interface AttestationCertificateChains {
+  readonly caviumCerts: readonly string[];
+  readonly googleCardCerts: readonly string[];
+  readonly googlePartitionCerts: readonly string[];
+}
+
+export interface AttestationInput {
+  /** `KeyOperationAttestation.format`. */
+  readonly format: string;
+  /** `KeyOperationAttestation.content`: gzip, as it came. */
+  readonly content: Uint8Array;
+  readonly certChains: AttestationCertificateChains;
+  /** The key that the statement is to be about. */
+  readonly key: AttestedKey;
+  /** Default: those of Cloud HSM. */
+  readonly roots?: AttestationRoots | undefined;
+  /** When the validity of the certificates is judged. */
+  readonly at: Date;
+}
+
+export type AttestationCheckName =
+  | 'format'
+  | 'content'
+  | 'manufacturer-chain'
+  | 'google-card-chain'
+  | 'google-partition-chain'
+  | 'card-keys'
+  | 'partition-keys'
+  | 'signature'
+  | 'statement'
+  | 'object-class'
+  | 'not-extractable'
+  | 'local'
+  | 'never-extractable'
+  | 'always-sensitive'
+  | 'key'
+  | 'certificate-validity';
+
+export interface AttestationCheck {
+  readonly name: AttestationCheckName;
+  /** `not-checked`: an earlier check left nothing to work on, or it cannot be checked for this kind of key. */
+  readonly outcome: 'passed' | 'failed' | 'not-checked';
+  readonly detail: string;
+}
+
+export interface AttestationVerdict {
+  /**
+   * `valid`: made in the HSM, and never outside of it. `imported`: in the HSM now, but made elsewhere. `invalid`: a check
+   * failed. Expired certificates alone do not make it invalid; `certificate-validity` reports them.
+   */
+  readonly verdict: 'valid' | 'imported' | 'invalid';
+  readonly checks: readonly AttestationCheck[];
+  /** Names of the HSM and of its partition, from the certificates; undefined when the chains are not good. */
+  readonly hsm?: { readonly card: string; readonly partition: string };
+}
+
+type Outcome = Omit<AttestationCheck, 'name'>;
+
+const passed = (detail: string): Outcome => ({ outcome: 'passed', detail });
+const failed = (detail: string): Outcome => ({ outcome: 'failed', detail });
+const notChecked = (detail: string): Outcome => ({ outcome: 'not-checked', detail });
+
+/** Issued by a root: the card. In the manufacturer's chain the card's certificate issues that of the partition. */
+const MANUFACTURER_PATH_LENGTH = 2;
+const GOOGLE_PATH_LENGTH = 1;
+
+/** @throws TypeError when a root given by the caller is no certificate. */
+export function verifyAttestation(input: AttestationInput): AttestationVerdict {
+  const { manufacturer, google } = input.roots ?? CLOUD_HSM_ROOTS;
+  const checks: AttestationCheck[] = [];
+  const report = (name: AttestationCheckName, outcome: Outcome): boolean => {
+    checks.push({ name, ...outcome });
+    return outcome.outcome === 'passed';
+  };
+  const chainOf = (
+    name: AttestationCheckName,
+    chain: {
+      readonly certificates: readonly string[];
+      readonly roots: readonly string[];
+      readonly length: number;
+    },
+  ): CertificateChain | undefined => {
+    const built = buildChain(chain.certificates, chain.roots);
+    if ('problem' in built) report(name, failed(built.problem));
+    else if (built.path.length !== chain.length)
+      report(name, failed(`${built.path.length} certificates below the root, expected ${chain.length}`));
+    else {
+      report(name, passed(`up to ${commonName(built.root.subject)}`));
+      return built;
+    }
+    return undefined;
+  };
+
+  const format = ATTESTATION_FORMATS.find((known) => known === input.format);
+  report('format', format ? passed(format) : failed(`${input.format} is not a format of the HSMs`));
+  const content = decodeContent(input.content);
+  report('content', 'problem' in content ? failed(content.problem) : passed('one gzip member'));
+
+  const { caviumCerts, googleCardCerts, googlePartitionCerts } = input.certChains;
+  const maker = chainOf('manufacturer-chain', {
+    certificates: caviumCerts,
+    roots: manufacturer,
+    length: MANUFACTURER_PATH_LENGTH,
+  });
+  const card = chainOf('google-card-chain', {
+    certificates: googleCardCerts,
+    roots: google,
+    length: GOOGLE_PATH_LENGTH,
+  });
+  const partition = chainOf('google-partition-chain', {
+    certificates: googlePartitionCerts,
+    roots: google,
+    length: GOOGLE_PATH_LENGTH,
+  });
+  const makerCard = maker?.path[1];
+  report('card-keys', sameKeys(makerCard, card?.path[0], 'card'));
+  report('partition-keys', sameKeys(maker?.path[0], partition?.path[0], 'partition'));
+
+  const signed = maker !== undefined && !('problem' in content);
+  const good =
+    signed &&
+    createVerify('sha256').update(content.statement).verify(maker.path[0].publicKey, content.signature);
+  report(
+    'signature',
+    signed
+      ? good
+        ? passed('by the key of the partition')
+        : failed('not by the key of the partition')
+      : notChecked('no statement, or no certificate of the partition'),
+  );
+  if (good && format !== undefined) reportAttributes(input.key, format, content.statement, report);
+  else for (const name of ATTRIBUTE_CHECKS) report(name, notChecked('nothing that a good signature covers'));
+  report('certificate-validity', validity([maker, card, partition], input.at));
+
+  return {
+    verdict: toVerdict(checks),
+    checks,
+    ...(maker && {
+      hsm: { card: commonName(makerCard?.subject ?? ''), partition: commonName(maker.path[0].subject) },
+    }),
+  };
+}
+
+/** The public key of a version for `AttestationInput.key`. @param pem SubjectPublicKeyInfo. */
+export function attestedKeyOf(pem: string): AttestedKey {
+  return { kind: 'pair', publicKey: createPublicKey(pem) };
+}
+
+const ATTRIBUTE_CHECKS = [
+  'statement',
+  'object-class',
+  'not-extractable',
+  'local',
+  'never-extractable',
+  'always-sensitive',
+  'key',
+] as const satisfies readonly AttestationCheckName[];
+
+function reportAttributes(
+  key: AttestedKey,
+  format: AttestationFormat,
+  statement: Buffer,
+  report: (name: AttestationCheckName, outcome: Outcome) => boolean,
+): void {
+  const objects = parseStatement(format, statement, key.kind);
+  if ('problem' in objects) {
+    report('statement', failed(objects.problem));
+    for (const name of ATTRIBUTE_CHECKS.slice(1)) report(name, notChecked('the statement is malformed'));
+    return;
+  }
+  report('statement', passed(objects.kind === 'pair' ? 'a key pair' : 'a secret key'));
+  for (const { name, ...outcome } of checkAttributes(objects, key)) report(name, outcome);
+}
+
+function toVerdict(checks: readonly AttestationCheck[]): AttestationVerdict['verdict'] {
+  const bad = new Set(
+    checks
+      .filter(({ name, outcome }) => outcome !== 'passed' && name !== 'certificate-validity')
+      .map(({ name }) => name),
+  );
+  // What cannot be compared from outside for a secret key; the attribute checks name it.
+  const incomparable = checks.some(({ name, outcome }) => name === 'key' && outcome === 'not-checked');
+  const statementGood = checks.some(({ name, outcome }) => name === 'statement' && outcome === 'passed');
+  if (incomparable && statementGood) bad.delete('key');
+  if (bad.size === 0) return 'valid';
+  if (!bad.has('local')) return 'invalid';
+  // What was not made in the HSM was not always in it either (PKCS #11, CKA_NEVER_EXTRACTABLE and CKA_ALWAYS_SENSITIVE).
+  for (const name of ['local', 'never-extractable', 'always-sensitive'] as const) bad.delete(name);
+  return bad.size === 0 ? 'imported' : 'invalid';
+}
+
+function sameKeys(
+  maker: CertificateChain['root'] | undefined,
+  google: CertificateChain['root'] | undefined,
+  what: string,
+): Outcome {
+  if (maker === undefined || google === undefined) return notChecked('a chain is not good');
+  return hasSameKey(maker, google)
+    ? passed(`both certificates of the ${what} are for one key`)
+    : failed(`the two certificates of the ${what} are for different keys`);
+}
+
+function validity(chains: readonly (CertificateChain | undefined)[], at: Date): Outcome {
+  const when = `judged at ${at.toISOString()}`;
+  const good = chains.filter((chain) => chain !== undefined);
+  if (good.length < chains.length) return notChecked(`a chain is not good; ${when}`);
+  return good.every((chain) => isValidAt(chain, at))
+    ? passed(`all certificates are valid, ${when}`)
+    : failed(`a certificate is not valid, ${when}`);
+}
+
+/** From a subject of one attribute a line, as node:crypto gives it. */
+function commonName(subject: string): string {
+  return /(?:^|\n)CN=(.*)/.exec(subject)?.[1] ?? subject;
+}
