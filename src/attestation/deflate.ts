@@ -21,8 +21,11 @@ const CODE_LENGTH_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2
 const END_OF_BLOCK = 256;
 const MAX_CODE_BITS = 15;
 
-/** Symbols by code length and code, as `<length>:<code>`. */
+/** Symbols by `keyOf` of their codes. */
 type Codes = ReadonlyMap<number, number>;
+
+/** One number for a code and its length. */
+const keyOf = (length: number, code: number): number => (length << MAX_CODE_BITS) | code;
 
 /** RFC 1951 section 3.2.6. */
 const FIXED_LITERALS = codesOf(
@@ -129,8 +132,6 @@ function readCodes(bits: BitReader): readonly [literals: Codes, distances: Codes
 }
 
 const repeated = (value: number, count: number): number[] => new Array<number>(count).fill(value);
-
-const keyOf = (length: number, code: number): number => (length << MAX_CODE_BITS) | code;
 
 /** Canonical Huffman codes from their lengths (RFC 1951 section 3.2.2). */
 function codesOf(lengths: readonly number[]): Codes {
