@@ -30,13 +30,14 @@ import {
 } from './call-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import type { KmsCore } from './core.js';
-import { destroy, restore } from './destruction.js';
+import { destroy } from './destruction.js';
 import { ensureKey } from './key-creation.js';
 import { checkKeySpec } from './key-spec.js';
 import { changeLabels } from './labels.js';
 import type { Operation } from './operation.js';
 import { setPrimary } from './primary.js';
 import { toKeyMetadata } from './resources.js';
+import { restore } from './restoration.js';
 import { retire } from './retirement.js';
 import { activate, prepare, type RotationWish, rotate } from './rotation.js';
 import { setSchedule } from './rotation-schedule.js';

@@ -4,18 +4,18 @@
  * never touched, and nothing is while there is no version in use.
  */
 
-import { UnsupportedAlgorithmError } from '../errors.js';
+import { ConcurrentChangeError, UnsupportedAlgorithmError } from '../errors.js';
 import { algorithmsOf } from '../keys/algorithms.js';
 import type { RetirementResult, ScheduledDestruction } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { lifecycleOf, versionTimes, withTimes } from '../keys/version-history.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
-import { scheduleDestruction, setState } from './destruction.js';
 import { changeLabels } from './labels.js';
 import type { Operation } from './operation.js';
 import type { VersionRecord } from './resources.js';
-import { type RotationState, readRotationState } from './rotation-state.js';
+import { namedNumber, type RotationState, readRotationState } from './rotation-state.js';
+import { scheduleDestruction, setState } from './version-state.js';
 
 export interface RetirementWish {
   readonly graceSeconds: number;
@@ -62,6 +62,9 @@ export async function retire(
     disabled.push(entry.version);
   }
 
+  if (await isTakenBack(core, operation, name, disabled))
+    throw new ConcurrentChangeError(operation.context());
+
   const scheduled: ScheduledDestruction[] = [];
   const isDisabled = ({ version, lifecycle }: Replaced): boolean =>
     lifecycle === 'retired' || disabled.includes(version);
@@ -74,6 +77,20 @@ export async function retire(
   await writeTimes(core, operation, name, { replaced, isDisabled });
   core.resolver.invalidate(name);
   return { name, disabled: disabled.map((version) => version.name), scheduled, kept };
+}
+
+/** Another process may have gone back to one of the versions in the moment before: then it is enabled again. */
+async function isTakenBack(
+  core: KmsCore,
+  operation: Operation,
+  name: CryptoKeyName,
+  disabled: readonly VersionRecord[],
+): Promise<boolean> {
+  if (disabled.length === 0) return false;
+  const named = namedNumber(await core.reader.getKey(operation, name));
+  const inUse = disabled.find(({ number }) => number === named);
+  if (inUse !== undefined) await setState(core, operation, inUse, 'ENABLED');
+  return inUse !== undefined;
 }
 
 function replacedVersions(core: KmsCore, { key, versions, primary }: RotationState): readonly Replaced[] {

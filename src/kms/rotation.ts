@@ -15,14 +15,24 @@ import {
 import { algorithmsOf, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
 import type { RotationResult, ScheduledDestruction } from '../keys/key-provider.js';
 import { type CryptoKeyName, parseVersionOf } from '../keys/resource-name.js';
+import { wasActivated } from '../keys/version-history.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
-import { scheduleDestruction } from './destruction.js';
 import { awaitOutcome, createVersion } from './key-creation.js';
 import type { Operation } from './operation.js';
 import { holdPrimary, movePrimary } from './primary.js';
 import { type KeyRecord, toKeyMetadata, type VersionRecord } from './resources.js';
-import { type RotationState, readRotationState } from './rotation-state.js';
+import {
+  candidatesAbove,
+  isNamed,
+  namedNumber,
+  type RotationState,
+  readRotationState,
+} from './rotation-state.js';
+import { restoreVersion, scheduleDestruction } from './version-state.js';
+
+/** Times a rotation begins again when others destroy the version that it is about to use. */
+const MAX_ROUNDS = 5;
 
 /** What a rotation should be. */
 export interface RotationWish {
@@ -43,37 +53,28 @@ export async function prepare(
 }
 
 /** Makes a new version, or takes the one that waits, and uses it. */
-export async function rotate(
+export function rotate(
   core: KmsCore,
   operation: Operation,
   name: CryptoKeyName,
   wish: RotationWish,
 ): Promise<RotationResult> {
-  const { state, candidate, disposed } = await settle(core, operation, name, wish);
-  return candidate === undefined
-    ? toResult(core, operation, state, disposed)
-    : putToUse(core, operation, { state, candidate, disposed });
+  return putToUse(core, operation, () => settle(core, operation, name, wish));
 }
 
 /** Uses the version that waits. Without one there is nothing to do: it is in use already, or was never made. */
-export async function activate(
+export function activate(
   core: KmsCore,
   operation: Operation,
   name: CryptoKeyName,
   wish: RotationWish,
 ): Promise<RotationResult> {
-  const found = await readRotationState(core, operation, name);
-  if (!isWanted(operation, found, wish) || found.candidates.length === 0) {
-    return toResult(core, operation, found, []);
-  }
-  const { state, candidate, disposed } = await awaitCandidate(core, operation, {
-    name,
-    base: found.primary?.number,
-    wish,
+  return putToUse(core, operation, async () => {
+    const state = await readRotationState(core, operation, name);
+    return !isWanted(operation, state, wish) || state.candidates.length === 0
+      ? { state, candidate: undefined, disposed: [] }
+      : awaitCandidate(core, operation, { name, base: state.primary?.number, wish });
   });
-  return candidate === undefined
-    ? toResult(core, operation, state, disposed)
-    : putToUse(core, operation, { state, candidate, disposed });
 }
 
 interface Settled {
@@ -165,10 +166,20 @@ async function awaitCandidate(
   let awaited = own?.number;
   for (;;) {
     const state = await readRotationState(core, operation, name);
-    const isOvertaken = state.primary?.number !== base;
-    const candidate = isOvertaken ? undefined : state.candidates[0];
-    const isOwn = (version: VersionRecord): boolean => version.number === own?.number;
-    const spares = isOvertaken ? state.candidates.filter(isOwn) : state.candidates.slice(1);
+    const replaced = state.versions.find(({ number }) => number === base);
+    const isAnother = state.primary !== undefined && state.primary.number !== base;
+    if (isAnother && !isNamed(state) && replaced?.metadata.state === 'ENABLED') {
+      // Nobody put another one to use: labels that were read before the pointer was written have overwritten it.
+      await holdPrimary(core, operation, { ...state, primary: replaced });
+      continue;
+    }
+    const isOvertaken = isNamed(state) && state.primary?.number !== base;
+    const candidates = isOvertaken ? [] : candidatesAbove(state, base);
+    const [candidate, ...others] = candidates;
+    const isOwn = ({ number }: VersionRecord): boolean => number === own?.number;
+    const spares = isOvertaken
+      ? state.versions.filter((version) => isOwn(version) && isUnused(state, version))
+      : others;
     const pending = [candidate, ...spares.filter(isOwn)].find(
       (version) => version?.metadata.state === 'PENDING_GENERATION',
     );
@@ -182,6 +193,13 @@ async function awaitCandidate(
     if (candidate !== undefined) requireWished(operation, candidate, wish);
     return { state, candidate, disposed };
   }
+}
+
+/** Whether it was never in use, and still could be. */
+function isUnused({ key, primary }: RotationState, version: VersionRecord): boolean {
+  const { state } = version.metadata;
+  const isAlive = state === 'ENABLED' || state === 'PENDING_GENERATION';
+  return isAlive && version.number !== primary?.number && !wasActivated(key.labels, version.number);
 }
 
 function noCandidate(operation: Operation, { versions }: RotationState, awaited: number | undefined): Error {
@@ -214,27 +232,54 @@ async function dispose(
     await archivePublicKey(core, operation, { key, version });
     const { name } = version;
     const destroyTime = await scheduleDestruction(core, operation, { key: key.name, version });
+    if (destroyTime === undefined) continue;
+    if (await isTakenBack(core, operation, version, key.name)) continue;
     core.config.logger.warn(
       { keyVersion: name, destroyTime },
       'a spare version of racing rotations was scheduled for destruction',
     );
-    if (destroyTime !== undefined) disposed.push({ name, destroyTime });
+    disposed.push({ name, destroyTime });
   }
   return disposed;
 }
 
+/** Another rotation may have put the spare to use in the moment before: then its destruction is taken back. */
+async function isTakenBack(
+  core: KmsCore,
+  operation: Operation,
+  version: VersionRecord,
+  name: CryptoKeyName,
+): Promise<boolean> {
+  const key = await core.reader.getKey(operation, name);
+  if (namedNumber(key) !== version.number) return false;
+  await restoreVersion(core, operation, { key: name, version, state: 'ENABLED' });
+  return true;
+}
+
+/** Has the candidate used; where it is destroyed by others in the same moment, the next one. */
 async function putToUse(
   core: KmsCore,
   operation: Operation,
-  settled: Settled & { readonly candidate: VersionRecord },
+  settleNext: () => Promise<Settled>,
 ): Promise<RotationResult> {
-  const { state, candidate, disposed } = settled;
-  await movePrimary(core, operation, state, candidate);
-  const after = await readRotationState(core, operation, state.key.name);
-  // The pointer names a version that is not ENABLED any more, so the one before counts again.
-  if (after.primary?.number === state.primary?.number) throw new ConcurrentChangeError(operation.context());
-  return toResult(core, operation, after, disposed);
+  const disposed: ScheduledDestruction[] = [];
+  for (let rounds = 0; rounds < MAX_ROUNDS; rounds++) {
+    const settled = await settleNext();
+    const { state, candidate } = settled;
+    disposed.push(...settled.disposed);
+    if (candidate === undefined) return toResult(core, operation, state, disposed);
+    await movePrimary(core, operation, state, candidate);
+    const after = await readRotationState(core, operation, state.key.name);
+    // This one is in use, or another process went on from it.
+    if (isNamed(after) && after.primary?.number !== state.primary?.number)
+      return toResult(core, operation, after, disposed);
+    await holdPrimary(core, operation, { ...after, primary: enabled(after, state.primary) });
+  }
+  throw new ConcurrentChangeError(operation.context());
 }
+
+const enabled = ({ versions }: RotationState, wanted: VersionRecord | undefined): VersionRecord | undefined =>
+  versions.find(({ number, metadata }) => number === wanted?.number && metadata.state === 'ENABLED');
 
 function toResult(
   core: KmsCore,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KmsEmulator } from '../../src/emulator/index.js';
 import {
+  FailedPreconditionError,
   FilePublicKeyArchive,
   type KeyMetadata,
   type KeyProvider,
@@ -81,8 +82,7 @@ async function use(client: KeyProvider, { key, kind }: Subject): Promise<string>
 }
 
 async function expectRelicIsGood(client: KeyProvider, { key, kind, relic }: Subject): Promise<void> {
-  if (kind.purpose === 'ASYMMETRIC_SIGN')
-    expect(await client.verify(key.name, message, relic)).toBe(true);
+  if (kind.purpose === 'ASYMMETRIC_SIGN') expect(await client.verify(key.name, message, relic)).toBe(true);
   else expect(await client.decrypt(key.name, relic)).toEqual(message);
 }
 
@@ -215,12 +215,16 @@ describe.each([
     });
   });
 
-  it('restoreKey of a version leads to an ENABLED one, and can be repeated until it is', async () => {
+  it('restoreKey leads to an ENABLED version, and can be repeated until it is', async () => {
     await crashEverywhere({
       kind,
       staysUsable: false,
       arrange: (client, { name }) => client.destroyKey(name),
-      act: (client, { name }) => client.restoreKey(name),
+      // What was done completely is not done twice: then there is nothing to restore.
+      act: (client, { name }) =>
+        client.restoreKey(name).catch((error: unknown) => {
+          if (!(error instanceof FailedPreconditionError)) throw error;
+        }),
       check: (_, subject) => expectUsableAndOfOneMind(subject),
     });
   });

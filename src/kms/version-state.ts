@@ -1,0 +1,92 @@
+/**
+ * Moves one version from state to state. Destroying and restoring are never repeated blindly: after an uncertain failure
+ * the state of the version decides.
+ */
+
+import { FailedPreconditionError } from '../errors.js';
+import type { KeyVersionState } from '../keys/key-provider.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { KmsCore } from './core.js';
+import type { Operation } from './operation.js';
+import { toVersionRecord, type VersionRecord } from './resources.js';
+import type { RpcCall } from './rpc-caller.js';
+
+export type RestoredState = 'ENABLED' | 'DISABLED';
+
+/** Schedules one version. When it will be destroyed; undefined when it already is. */
+export async function scheduleDestruction(
+  core: KmsCore,
+  operation: Operation,
+  target: { readonly key: CryptoKeyName; readonly version: VersionRecord },
+): Promise<Date | undefined> {
+  const done = await moveTo(core, operation, {
+    ...target,
+    states: ['DESTROY_SCHEDULED', 'DESTROYED'],
+    rpc: 'destroyCryptoKeyVersion',
+  });
+  return done.metadata.destroyTime;
+}
+
+/** Brings back one version. One that is gone for good stays so. */
+export async function restoreVersion(
+  core: KmsCore,
+  operation: Operation,
+  target: { readonly key: CryptoKeyName; readonly version: VersionRecord; readonly state: RestoredState },
+): Promise<void> {
+  const { key, state } = target;
+  const version = await moveTo(core, operation, {
+    key,
+    version: target.version,
+    states: ['DISABLED', 'ENABLED'],
+    rpc: 'restoreCryptoKeyVersion',
+  });
+  if (state === 'ENABLED') await setState(core, operation, version, 'ENABLED');
+}
+
+/** Enables or disables a version. */
+export async function setState(
+  core: KmsCore,
+  operation: Operation,
+  { name }: VersionRecord,
+  state: RestoredState,
+): Promise<void> {
+  await core.caller.call(operation, {
+    rpc: 'updateCryptoKeyVersion',
+    request: { cryptoKeyVersion: { name, state }, updateMask: { paths: ['state'] } },
+    routeBy: ['crypto_key_version.name', name],
+  });
+}
+
+/** Calls the RPC until the version is in one of the states, looking before each further call. */
+async function moveTo(
+  core: KmsCore,
+  operation: Operation,
+  target: {
+    readonly key: CryptoKeyName;
+    readonly version: VersionRecord;
+    readonly states: readonly KeyVersionState[];
+    readonly rpc: 'destroyCryptoKeyVersion' | 'restoreCryptoKeyVersion';
+  },
+): Promise<VersionRecord> {
+  let { version } = target;
+  const call: RpcCall<typeof target.rpc> = {
+    rpc: target.rpc,
+    request: { name: version.name },
+    routeBy: ['name', version.name],
+  };
+  while (!target.states.includes(version.metadata.state)) {
+    try {
+      const outcome = await core.caller.callCarefully(operation, call);
+      version =
+        outcome.kind === 'done'
+          ? toVersionRecord(outcome.response, { key: target.key, version }, operation.context())
+          : await core.reader.getVersion(operation, target.key, version);
+    } catch (error) {
+      if (!(error instanceof FailedPreconditionError)) throw error;
+      // Another process may have done the same a moment before.
+      version = await core.reader.getVersion(operation, target.key, version);
+      if (!target.states.includes(version.metadata.state)) throw error;
+    }
+  }
+  return version;
+}
