@@ -39,7 +39,8 @@ import { setPrimary } from './primary.js';
 import { toKeyMetadata } from './resources.js';
 import { restore } from './restoration.js';
 import { retire } from './retirement.js';
-import { activate, prepare, type RotationWish, rotate } from './rotation.js';
+import { activate, prepare, rotate } from './rotation.js';
+import type { RotationWish } from './rotation-candidate.js';
 import { setSchedule } from './rotation-schedule.js';
 import type { KeySnapshot } from './version-resolver.js';
 

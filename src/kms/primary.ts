@@ -67,6 +67,24 @@ export async function holdPrimary(core: KmsCore, operation: Operation, state: Ro
   watchPrimary(core, operation, held, { from: undefined, to: primary.number });
 }
 
+/** Goes back to the version that was in use before, where the one that was put to use cannot be used any more. */
+export async function returnPrimary(
+  core: KmsCore,
+  operation: Operation,
+  state: RotationState,
+  before: VersionRecord | undefined,
+): Promise<void> {
+  const { key, primary: unusable, versions } = state;
+  const primary = versions.find(
+    ({ number, metadata }) => number === before?.number && metadata.state === 'ENABLED',
+  );
+  if (key.purpose !== 'ENCRYPT_DECRYPT') return holdPrimary(core, operation, { ...state, primary });
+  if (primary === undefined || unusable?.metadata.state === 'ENABLED') return;
+  const to = primary.number;
+  const mayMove = (seen: number | undefined): boolean => seen === unusable?.number;
+  await updatePrimary(core, operation, { name: key.name, to, mayMove });
+}
+
 /** Uses the version that the caller names, whatever is in use: the way back after a rotation that went wrong. */
 export async function setPrimary(
   core: KmsCore,

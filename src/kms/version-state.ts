@@ -27,20 +27,31 @@ export async function scheduleDestruction(
   return done.metadata.destroyTime;
 }
 
-/** Brings back one version. One that is gone for good stays so. */
+/** Brings back one version, also when others schedule it once more meanwhile. One that is gone for good stays so. */
 export async function restoreVersion(
   core: KmsCore,
   operation: Operation,
   target: { readonly key: CryptoKeyName; readonly version: VersionRecord; readonly state: RestoredState },
 ): Promise<void> {
   const { key, state } = target;
-  const version = await moveTo(core, operation, {
-    key,
-    version: target.version,
-    states: ['DISABLED', 'ENABLED'],
-    rpc: 'restoreCryptoKeyVersion',
-  });
-  if (state === 'ENABLED') await setState(core, operation, version, 'ENABLED');
+  let { version } = target;
+  for (;;) {
+    version = await moveTo(core, operation, {
+      key,
+      version,
+      states: ['DISABLED', 'ENABLED'],
+      rpc: 'restoreCryptoKeyVersion',
+    });
+    if (state === 'DISABLED') return;
+    try {
+      await setState(core, operation, version, 'ENABLED');
+      return;
+    } catch (error) {
+      if (!(error instanceof FailedPreconditionError)) throw error;
+      version = await core.reader.getVersion(operation, key, version);
+      if (version.metadata.state !== 'DESTROY_SCHEDULED') throw error;
+    }
+  }
 }
 
 /** Enables or disables a version. */
