@@ -10,8 +10,8 @@ import type { KmsCore } from './core.js';
 import { awaitOutcome } from './key-creation.js';
 import type { Operation } from './operation.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
-import { type RotationState, readRotationState } from './rotation-state.js';
-import { scheduleDestruction } from './version-state.js';
+import { namedNumber, type RotationState, readRotationState } from './rotation-state.js';
+import { scheduleDestruction, takeBackInUse } from './version-state.js';
 
 export interface DestructionWish {
   readonly destroyAfterSeconds: number | undefined;
@@ -42,10 +42,18 @@ export async function destroy(
   for (const version of targets) {
     const destroyTime = await scheduleDestruction(core, operation, { key: key.name, version });
     if (destroyTime !== undefined) scheduled.push({ name: version.name, destroyTime });
+    const target = { key: key.name, version };
+    const isSpared = isSparing(reference, wish) && namedNumber(key) !== version.number;
+    if (isSpared && (await takeBackInUse(core, operation, target)))
+      throw new VersionInUseError(operation.context());
   }
   core.resolver.invalidate(key.name);
   return { name: key.name, versions: scheduled };
 }
+
+/** Whether the version in use is not meant. */
+const isSparing = (reference: KeyReference, wish: DestructionWish): boolean =>
+  reference.kind === 'version' && wish.mode === 'careful';
 
 /** The versions that are not destroyed yet, the one in use last: a crash on the way leaves it in use. */
 async function targetsOf(
@@ -68,7 +76,7 @@ async function targetsOf(
   }
   // Read by itself, so that a version that is not there is NOT_FOUND.
   const version = await core.reader.getVersion(operation, reference.key, reference.version);
-  if (isInUse(version) && wish.mode === 'careful') throw new VersionInUseError(operation.context());
+  if (isInUse(version) && isSparing(reference, wish)) throw new VersionInUseError(operation.context());
   return version.metadata.state === 'DESTROYED' ? [] : [version];
 }
 

@@ -21,14 +21,8 @@ import { awaitOutcome, createVersion } from './key-creation.js';
 import type { Operation } from './operation.js';
 import { holdPrimary } from './primary.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
-import {
-  candidatesAbove,
-  isNamed,
-  namedNumber,
-  type RotationState,
-  readRotationState,
-} from './rotation-state.js';
-import { restoreVersion, scheduleDestruction } from './version-state.js';
+import { candidatesAbove, isNamed, type RotationState, readRotationState } from './rotation-state.js';
+import { scheduleDestruction, takeBackInUse } from './version-state.js';
 
 /** Times a rotation begins again when others destroy the version that it leads to. */
 export const MAX_ROUNDS = 5;
@@ -240,7 +234,8 @@ async function dispose(
     const { name } = version;
     const destroyTime = await scheduleDestruction(core, operation, { key: key.name, version });
     if (destroyTime === undefined) continue;
-    if (await isTakenBack(core, operation, version, key.name)) continue;
+    // Another rotation may have put the spare to use in the moment before.
+    if (await takeBackInUse(core, operation, { key: key.name, version })) continue;
     core.config.logger.warn(
       { keyVersion: name, destroyTime },
       'a spare version of racing rotations was scheduled for destruction',
@@ -248,17 +243,4 @@ async function dispose(
     disposed.push({ name, destroyTime });
   }
   return disposed;
-}
-
-/** Another rotation may have put the spare to use in the moment before: then its destruction is taken back. */
-async function isTakenBack(
-  core: KmsCore,
-  operation: Operation,
-  version: VersionRecord,
-  name: CryptoKeyName,
-): Promise<boolean> {
-  const key = await core.reader.getKey(operation, name);
-  if (namedNumber(key) !== version.number) return false;
-  await restoreVersion(core, operation, { key: name, version, state: 'ENABLED' });
-  return true;
 }

@@ -9,6 +9,7 @@ import type { CryptoKeyName } from '../keys/resource-name.js';
 import type { KmsCore } from './core.js';
 import type { Operation } from './operation.js';
 import { toVersionRecord, type VersionRecord } from './resources.js';
+import { namedNumber } from './rotation-state.js';
 import type { RpcCall } from './rpc-caller.js';
 
 export type RestoredState = 'ENABLED' | 'DISABLED';
@@ -25,6 +26,18 @@ export async function scheduleDestruction(
     rpc: 'destroyCryptoKeyVersion',
   });
   return done.metadata.destroyTime;
+}
+
+/** Takes back the destruction of a version that is in use: another process went over to it in the same moment. */
+export async function takeBackInUse(
+  core: KmsCore,
+  operation: Operation,
+  target: { readonly key: CryptoKeyName; readonly version: VersionRecord },
+): Promise<boolean> {
+  const key = await core.reader.getKey(operation, target.key);
+  if (namedNumber(key) !== target.version.number) return false;
+  await restoreVersion(core, operation, { ...target, state: 'ENABLED' });
+  return true;
 }
 
 /** Brings back one version, also when others schedule it once more meanwhile. One that is gone for good stays so. */
