@@ -18,7 +18,9 @@ export class MemoryPublicKeyArchive implements PublicKeyArchive {
     return this.keys.get(keyVersion);
   }
 
-  async list(): Promise<readonly ArchivedPublicKey[]> {
-    return [...this.keys.values()];
+  async list(keyName?: string): Promise<readonly ArchivedPublicKey[]> {
+    const keys = [...this.keys.values()];
+    const prefix = `${keyName}/cryptoKeyVersions/`;
+    return keyName === undefined ? keys : keys.filter(({ keyVersion }) => keyVersion.startsWith(prefix));
   }
 }
