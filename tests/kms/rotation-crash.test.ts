@@ -86,12 +86,13 @@ async function expectRelicIsGood(client: KeyProvider, { key, kind, relic }: Subj
   else expect(await client.decrypt(key.name, relic)).toEqual(message);
 }
 
-async function expectUsableAndOfOneMind(subject: Subject): Promise<void> {
-  await using one = newClient(emulator, config);
-  await using other = newClient(emulator, config);
-  const versions = await Promise.all([use(one, subject), use(other, subject)]);
+/** The key works, and all processes use the same version; without any given, two that start now. */
+async function expectUsableAndOfOneMind(subject: Subject, given?: readonly KMSClient[]): Promise<void> {
+  const processes = given ?? [newClient(emulator, config), newClient(emulator, config)];
+  const versions = await Promise.all(processes.map((process) => use(process, subject)));
   expect(new Set(versions).size).toBe(1);
-  await expectRelicIsGood(other, subject);
+  await Promise.all(processes.map((process) => expectRelicIsGood(process, subject)));
+  if (given === undefined) await Promise.all(processes.map((process) => process.close()));
 }
 
 /** Crashes after the first RPC, the second, … until there is none left to crash after; each time another process resumes. */
@@ -105,8 +106,8 @@ async function crashEverywhere(scenario: Scenario): Promise<number> {
     if (end === 'completed') return afterRpc - 1;
     await using resuming = newClient(emulator, config);
     const outcome = await act(resuming);
-    if (scenario.staysUsable !== false) await expectUsableAndOfOneMind(subject);
     await using fresh = newClient(emulator, config);
+    if (scenario.staysUsable !== false) await expectUsableAndOfOneMind(subject, [resuming, fresh]);
     await scenario.check(fresh, subject, outcome);
   }
   throw new Error('the operation does not end');

@@ -166,6 +166,25 @@ describe('a rotation', () => {
   });
 });
 
+describe.each([
+  ['an asymmetric key', SIGNING],
+  ['a symmetric key', SYMMETRIC],
+] as const)('six clients at once: %s', (_, kind) => {
+  it.each(['the same version', 'whatever is in use'])('that replace %s end with one in use', async (what) => {
+    const key = await newKey(kind);
+    const clients = Array.from({ length: 6 }, () => newClient(emulator, quick));
+    const options = what === 'the same version' ? { replacing: key.primary } : {};
+    const results = await Promise.all(clients.map((each) => each.rotateKey(key.name, options)));
+    const { primary } = await client.getKey(key.name);
+    expect(results.map((each) => each.primary)).toContain(primary);
+    const disposed = new Set(results.flatMap((each) => each.disposed.map(({ name }) => name)));
+    for (const { name, state } of await client.listKeyVersions(key.name))
+      expect([name, state]).toEqual([name, disposed.has(name) ? 'DESTROY_SCHEDULED' : 'ENABLED']);
+    expect(await versionInUse(key)).toBe(primary);
+    await Promise.all(clients.map((each) => each.close()));
+  });
+});
+
 describe('labels, which have no compare-and-swap', () => {
   /** A client whose time stands still, so that what it does later can be had at will. */
   function slowClient(logger: Logger = silentLogger): {
