@@ -24,6 +24,11 @@ const ENOUGH = 60;
 let emulator: KmsEmulator;
 let directory: string;
 let config: Partial<KMSConfig>;
+let maker: KMSClient;
+/** Each crash has a key of its own, which these never saw before: all that makes a process a new one. */
+let witnesses: readonly KMSClient[];
+let resuming: KMSClient;
+let late: KMSClient;
 let count = 0;
 
 beforeAll(async () => {
@@ -34,10 +39,14 @@ beforeAll(async () => {
     publicKeyArchive: new FilePublicKeyArchive({ directory }),
     retry: { initialDelayMs: 1, maxDelayMs: 2 },
   };
-  await using client = newClient(emulator, config);
-  await client.initialize();
+  maker = newClient(emulator, config);
+  await maker.initialize();
+  witnesses = [newClient(emulator, config), newClient(emulator, config)];
+  resuming = newClient(emulator, config);
+  late = newClient(emulator, config);
 });
 afterAll(async () => {
+  await Promise.all([maker, ...witnesses, resuming, late].map((client) => client.close()));
   await emulator.close();
   await rm(directory, { recursive: true, force: true });
 });
@@ -86,29 +95,24 @@ async function expectRelicIsGood(client: KeyProvider, { key, kind, relic }: Subj
   else expect(await client.decrypt(key.name, relic)).toEqual(message);
 }
 
-/** The key works, and all processes use the same version; without any given, two that start now. */
-async function expectUsableAndOfOneMind(subject: Subject, given?: readonly KMSClient[]): Promise<void> {
-  const processes = given ?? [newClient(emulator, config), newClient(emulator, config)];
+/** The key works, and all processes use the same version. */
+async function expectUsableAndOfOneMind(subject: Subject, processes: readonly KMSClient[]): Promise<void> {
   const versions = await Promise.all(processes.map((process) => use(process, subject)));
   expect(new Set(versions).size).toBe(1);
   await Promise.all(processes.map((process) => expectRelicIsGood(process, subject)));
-  if (given === undefined) await Promise.all(processes.map((process) => process.close()));
 }
 
 /** Crashes after the first RPC, the second, … until there is none left to crash after; each time another process resumes. */
 async function crashEverywhere(scenario: Scenario): Promise<number> {
-  await using client = newClient(emulator, config);
   for (let afterRpc = 1; afterRpc <= ENOUGH; afterRpc++) {
-    const subject = await newSubject(client, scenario);
+    const subject = await newSubject(maker, scenario);
     const act = (own: KMSClient): Promise<unknown> => scenario.act(own, subject.key);
     const end = await crashAfter(emulator, { afterRpc, config, act });
-    if (scenario.staysUsable !== false) await expectUsableAndOfOneMind(subject);
+    if (scenario.staysUsable !== false) await expectUsableAndOfOneMind(subject, witnesses);
     if (end === 'completed') return afterRpc - 1;
-    await using resuming = newClient(emulator, config);
     const outcome = await act(resuming);
-    await using fresh = newClient(emulator, config);
-    if (scenario.staysUsable !== false) await expectUsableAndOfOneMind(subject, [resuming, fresh]);
-    await scenario.check(fresh, subject, outcome);
+    if (scenario.staysUsable !== false) await expectUsableAndOfOneMind(subject, [resuming, late]);
+    await scenario.check(late, subject, outcome);
   }
   throw new Error('the operation does not end');
 }
@@ -211,7 +215,7 @@ describe.each([
         expect(outcome).toMatchObject({ versions: [scheduled, scheduled] });
         const restored = await client.restoreKey(subject.key.name);
         expect(numberOf(restored.primary)).toBe(2);
-        await expectUsableAndOfOneMind(subject);
+        await expectUsableAndOfOneMind(subject, witnesses);
       },
     });
   });
@@ -226,7 +230,7 @@ describe.each([
         client.restoreKey(name).catch((error: unknown) => {
           if (!(error instanceof FailedPreconditionError)) throw error;
         }),
-      check: (_, subject) => expectUsableAndOfOneMind(subject),
+      check: (_, subject) => expectUsableAndOfOneMind(subject, witnesses),
     });
   });
 });
