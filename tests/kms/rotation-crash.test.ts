@@ -14,7 +14,7 @@ import {
 } from '../../src/index.js';
 import { lifecycleOf } from '../../src/keys/version-history.js';
 import { crashAfter } from '../support/crash.js';
-import { newClient, startTestEmulator } from '../support/emulator.js';
+import { newClient, officialClient, startTestEmulator } from '../support/emulator.js';
 import { FastClock } from '../support/fast-clock.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -232,6 +232,26 @@ describe.each([
         }),
       check: (_, subject) => expectUsableAndOfOneMind(subject, witnesses),
     });
+  });
+});
+
+describe('a process dies after any RPC of the way back from a version that nobody wrote down, and another one repeats it', () => {
+  it('the version that was left is not taken for a new one', async () => {
+    const official = officialClient(emulator);
+    await crashEverywhere({
+      kind: SYMMETRIC,
+      // As Cloud KMS does by itself.
+      arrange: async (client, { name }) => {
+        await client.prepareRotation(name);
+        await official.updateCryptoKeyPrimaryVersion({ name, cryptoKeyVersionId: '2' });
+      },
+      act: (client, { name }) => client.setPrimaryVersion(name, 1),
+      check: async (client, { key }) => {
+        expect(numberOf((await client.getKey(key.name)).primary)).toBe(1);
+        expect(numberOf((await client.rotateKey(key.name)).primary)).toBe(3);
+      },
+    });
+    await official.close();
   });
 });
 

@@ -2,6 +2,7 @@ import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import type { KeyMetadata, KeySpec, KMSClient, KMSConfig, Logger } from '../../src/index.js';
+import { lifecycleOf } from '../../src/keys/version-history.js';
 import { newClient, officialClient, silentLogger, startTestEmulator } from '../support/emulator.js';
 import { FastClock } from '../support/fast-clock.js';
 import { MemoryPublicKeyArchive } from '../support/memory-archive.js';
@@ -178,8 +179,13 @@ describe.each([
     const { primary } = await client.getKey(key.name);
     expect(results.map((each) => each.primary)).toContain(primary);
     const disposed = new Set(results.flatMap((each) => each.disposed.map(({ name }) => name)));
-    for (const { name, state } of await client.listKeyVersions(key.name))
-      expect([name, state]).toEqual([name, disposed.has(name) ? 'DESTROY_SCHEDULED' : 'ENABLED']);
+    const after = await client.getKey(key.name);
+    const inUse = Number(primary?.split('/').at(-1));
+    for (const each of await client.listKeyVersions(key.name)) {
+      const life = lifecycleOf(after.labels, each, inUse);
+      if (disposed.has(each.name)) expect([each.name, life]).toEqual([each.name, 'destroyed']);
+      else expect([each.name, life]).toEqual([each.name, each.version === inUse ? 'active' : 'retiring']);
+    }
     expect(await versionInUse(key)).toBe(primary);
     await Promise.all(clients.map((each) => each.close()));
   });
