@@ -117,8 +117,8 @@ export class KMSClient implements KeyProvider {
   }
 
   /**
-   * Verifies in this process. Without a pinned version the version in use is tried first, then older ones: those that are
-   * ENABLED, and those whose public keys are in the archive. A wrong signature is `false`, makes no call, and leaves the
+   * Verifies in this process. Without a pinned version the version in use is tried first, then older ones, 64 in all:
+   * those that are ENABLED, and those whose public keys are in the archive. A wrong signature is `false`, makes no call, and leaves the
    * caches as they are.
    */
   verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {

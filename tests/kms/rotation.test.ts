@@ -431,6 +431,57 @@ describe('the rotation schedule', () => {
   );
 });
 
+describe('retirement', () => {
+  it('without an archive leaves the versions as they are, and says so', async () => {
+    const key = await newKey();
+    await client.rotateKey(key.name);
+    expect(await client.retire(key.name, { graceSeconds: 0 })).toMatchObject({
+      disabled: [],
+      kept: [{ name: version(key, 1), reason: 'there is no archive of public keys' }],
+    });
+    expect((await client.listKeyVersions(key.name)).map(({ state }) => state)).toEqual([
+      'ENABLED',
+      'ENABLED',
+    ]);
+  });
+
+  it('with an archive that fails touches nothing, and goes on when it works again', async () => {
+    const key = await newKey();
+    const archive = new MemoryPublicKeyArchive();
+    await using archiving = newClient(emulator, { ...quick, publicKeyArchive: archive });
+    await client.rotateKey(key.name);
+    archive.putsLeft = 0;
+    emulator.requests.clear();
+    await expect(archiving.retire(key.name, { graceSeconds: 0 })).rejects.toMatchObject({ code: 'ARCHIVE' });
+    expect(emulator.requests.entries.filter(({ rpc }) => rpc.startsWith('Update'))).toEqual([]);
+    archive.putsLeft = 1;
+    expect((await archiving.retire(key.name, { graceSeconds: 0 })).disabled).toEqual([version(key, 1)]);
+    expect([...archive.keys.keys()]).toEqual([version(key, 1)]);
+  });
+
+  it('keeps a version that was disabled by hand before its public key was archived', async () => {
+    const key = await newKey();
+    await using archiving = newClient(emulator, { ...quick, publicKeyArchive: new MemoryPublicKeyArchive() });
+    await client.rotateKey(key.name);
+    await setState(version(key, 1), 'DISABLED');
+    expect(await archiving.retire(key.name, { graceSeconds: 0, keepVersions: 1 })).toMatchObject({
+      scheduled: [],
+      kept: [{ name: version(key, 1), reason: expect.stringContaining('was not archived before') }],
+    });
+  });
+
+  it('without a version in use touches nothing', async () => {
+    const key = await newKey();
+    await using archiving = newClient(emulator, { ...quick, publicKeyArchive: new MemoryPublicKeyArchive() });
+    await setState(version(key, 1), 'DISABLED');
+    expect(await archiving.retire(key.name, { graceSeconds: 0, keepVersions: 1 })).toMatchObject({
+      disabled: [],
+      scheduled: [],
+      kept: [],
+    });
+  });
+});
+
 describe('retirement at the same time as', () => {
   it('somebody goes back to the version: it is enabled again', async () => {
     const key = await newKey();
