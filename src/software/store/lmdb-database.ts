@@ -1,13 +1,68 @@
 /** LMDB, loaded on first use, with the settings that make what was acknowledged durable. */
 
+import { realpath } from 'node:fs/promises';
 import type { RootDatabase } from 'lmdb';
 import { type ErrorContext, KeyStoreError } from '../../errors.js';
-import { OWNER_ONLY_FILE } from './store-directory.js';
+import { checkDataFile, OWNER_ONLY_FILE } from './store-directory.js';
 
 export type Database = RootDatabase<Buffer, string>;
 
-/** @throws KeyStoreError when the package is not installed or the database cannot be opened. */
-export async function openDatabase(context: ErrorContext, path: string): Promise<Database> {
+/** A database that is open in this process, and how many use it. */
+interface SharedDatabase {
+  readonly opening: Promise<Database>;
+  users: number;
+}
+
+/**
+ * By path. LMDB must not be opened twice in a process: opening takes the lock for writing and blocks the thread that would
+ * have to end the transaction that holds it.
+ */
+const shared = new Map<string, SharedDatabase>();
+/** Those whose last user has left: they are not opened again before they are closed. */
+const closing = new Map<string, Promise<void>>();
+
+/** A user's hold on a database. */
+export interface DatabaseLease {
+  readonly database: Database;
+  /** Closes the database after its last user. */
+  release(): Promise<void>;
+}
+
+/**
+ * Opens the database in a directory, or shares the one that is open.
+ * @throws KeyStoreError when the package is not installed or the database cannot be opened.
+ */
+export async function leaseDatabase(context: ErrorContext, path: string): Promise<DatabaseLease> {
+  const place = await realpath(path);
+  const entry = shared.get(place) ?? { opening: openDatabase(context, place), users: 0 };
+  shared.set(place, entry);
+  entry.users += 1;
+  const leave = (): boolean => {
+    entry.users -= 1;
+    if (entry.users > 0) return false;
+    shared.delete(place);
+    return true;
+  };
+  try {
+    const database = await entry.opening;
+    return {
+      database,
+      release: async () => {
+        if (!leave()) return;
+        const closed = database.close().finally(() => closing.delete(place));
+        closing.set(place, closed);
+        await closed;
+      },
+    };
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+async function openDatabase(context: ErrorContext, path: string): Promise<Database> {
+  await closing.get(path);
+  await checkDataFile(context, path);
   const lmdb = await import('lmdb').catch((cause: unknown) => {
     throw new KeyStoreError(
       { ...context, cause },
@@ -26,7 +81,10 @@ export async function openDatabase(context: ErrorContext, path: string): Promise
     permissionsMode: OWNER_ONLY_FILE,
   } as const;
   try {
-    return lmdb.open<Buffer, string>(options);
+    const database = lmdb.open<Buffer, string>(options);
+    // Frees the places in the table of readers that killed processes left; there are 126.
+    database.readerCheck();
+    return database;
   } catch (cause) {
     throw new KeyStoreError(
       { ...context, cause },

@@ -7,6 +7,10 @@ import { type ErrorContext, KeyStoreError } from '../../errors.js';
 /** The files that LMDB keeps in the directory. */
 const FILES = ['data.mdb', 'lock.mdb'] as const;
 
+/** `MDB_MAGIC` of mdb.c, in the first page after the header of 24 bytes that the page has; in the byte order of the machine. */
+const MAGIC = Buffer.from(Uint32Array.of(0xbeefc0de).buffer);
+const MAGIC_OFFSET = 24;
+
 const OWNER_ONLY_DIRECTORY = 0o700;
 export const OWNER_ONLY_FILE = 0o600;
 const OTHERS = 0o077;
@@ -37,6 +41,29 @@ export async function ensureDirectory(context: ErrorContext, path: string): Prom
       `Run chmod 700 on it, or give a directory below it.`,
     );
   }
+}
+
+/**
+ * Looks at the data file before LMDB does, which does not survive one that is something else.
+ * @throws KeyStoreError when there is one that LMDB did not write.
+ */
+export async function checkDataFile(context: ErrorContext, path: string): Promise<void> {
+  const file = await open(join(path, FILES[0]), 'r').catch(() => undefined);
+  // Not there yet, or not to be read: LMDB says why.
+  if (file === undefined) return;
+  try {
+    const start = Buffer.alloc(MAGIC_OFFSET + MAGIC.length);
+    const { bytesRead } = await file.read(start, 0, start.length, 0);
+    const isEmpty = bytesRead === 0;
+    if (isEmpty || start.subarray(MAGIC_OFFSET, bytesRead).equals(MAGIC)) return;
+  } finally {
+    await file.close();
+  }
+  throw new KeyStoreError(
+    context,
+    `${FILES[0]} in ${path} is not a database of LMDB, or its beginning was overwritten.`,
+    'Restore the store from a copy, or give another directory.',
+  );
 }
 
 /** Makes sure of the files' modes (a copy that was put back may have others) and of their entries in the directory. */
