@@ -2,9 +2,14 @@ import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { open } from 'lmdb';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { KeySpec } from '../../src/keys/key-provider.js';
+import { cryptoKeyName, keyRingName } from '../../src/keys/resource-name.js';
+import { FileKeyStore } from '../../src/software/store/file-key-store.js';
+import { inTransaction } from '../../src/software/store/lmdb-database.js';
+import { MemoryKeyStore } from '../../src/software/store/memory-key-store.js';
 import { seal } from '../../src/software/store/sealing.js';
+import { KEY_RING } from '../support/emulator.js';
 import {
   recordingLogger,
   STORE_KEY,
@@ -91,6 +96,66 @@ describe('a file store', () => {
     mkdirSync(path, { mode: 0o700 });
     writeFileSync(join(path, 'data.mdb'), Buffer.alloc(50_000, 'x'));
     await expect(onFile(path).initialize()).rejects.toMatchObject({ code: 'KEY_STORE' });
+  });
+
+  it('says so when the database cannot be opened', async () => {
+    const path = storeDirectory();
+    mkdirSync(join(path, 'data.mdb'), { recursive: true, mode: 0o700 });
+    await expect(onFile(path).initialize()).rejects.toMatchObject({
+      code: 'KEY_STORE',
+      message: expect.stringContaining('cannot be opened'),
+    });
+  });
+
+  it('says so when a change cannot be written', async () => {
+    const cause = new Error('MDB_MAP_FULL');
+    const full = { childTransaction: () => Promise.reject(cause) };
+    await expect(
+      inTransaction({ operation: 'generateKey', resource: 'key' }, full, () => undefined),
+    ).rejects.toMatchObject({ code: 'KEY_STORE', operation: 'generateKey', cause });
+  });
+
+  it('says which package to install when it is not there', async () => {
+    vi.resetModules();
+    vi.doMock('lmdb', () => {
+      throw new Error('Cannot find package');
+    });
+    const { FileKeyStore } = await import('../../src/software/store/file-key-store.js');
+    const store = new FileKeyStore({ path: storeDirectory(), secret: { key: STORE_KEY } });
+    await expect(store.open({ operation: 'initialize', resource: 'ring' })).rejects.toMatchObject({
+      code: 'KEY_STORE',
+      message: expect.stringContaining('npm install lmdb'),
+    });
+    vi.doUnmock('lmdb');
+  });
+
+  it('shows a transaction what it wrote itself, and keeps nothing of one that fails', async () => {
+    const context = { operation: 'test', resource: 'ring' };
+    const name = cryptoKeyName(keyRingName(KEY_RING), 'invoices');
+    const stores = [
+      new MemoryKeyStore(),
+      new FileKeyStore({ path: storeDirectory(), secret: { key: STORE_KEY } }),
+    ];
+    for (const store of stores) {
+      await store.open(context);
+      const failure = new Error('no');
+      const failing = store.transact(context, (transaction) => {
+        transaction.putKey({
+          name,
+          purpose: 'ENCRYPT_DECRYPT',
+          algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
+          labels: {},
+          createTimeMs: 0,
+          destroyScheduledDurationSeconds: 86_400,
+          versions: [],
+        });
+        expect(transaction.getKey(name)).toMatchObject({ name });
+        throw failure;
+      });
+      await expect(failing).rejects.toBe(failure);
+      expect(store.read(context, (view) => view.getKey(name))).toBeUndefined();
+      await store.close();
+    }
   });
 
   it('holds neither names nor labels nor private keys in clear', async () => {

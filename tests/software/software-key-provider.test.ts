@@ -306,6 +306,17 @@ describe('the archive', () => {
     expect(archive.keys.size).toBe(2);
   });
 
+  it('takes no keys that do not sign', async () => {
+    const archive = memoryArchive();
+    const provider = softwareProvider({ publicKeyArchive: archive });
+    for (const wanted of [
+      symmetric('data'),
+      spec('reads', { purpose: 'ASYMMETRIC_DECRYPT', algorithm: 'RSA_DECRYPT_OAEP_2048_SHA256' }),
+    ])
+      await provider.purgeKeyVersion((await provider.generateKey(wanted)).primary ?? '');
+    expect(archive.keys.size).toBe(0);
+  });
+
   it('that does not take it keeps the key as it is', async () => {
     const failure = new Error('disk full');
     const publicKeyArchive = { ...memoryArchive(), put: () => Promise.reject(failure) };

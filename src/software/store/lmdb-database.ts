@@ -98,34 +98,28 @@ async function openDatabase(context: ErrorContext, path: string): Promise<Databa
  * Runs the work in a transaction of its own. When it throws, nothing of it is kept.
  * @throws KeyStoreError when the transaction cannot be committed.
  */
-export async function inTransaction<T>(context: ErrorContext, database: Database, work: () => T): Promise<T> {
-  let outcome: { readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed' } | undefined;
-  let failure: unknown;
+export async function inTransaction<T>(
+  context: ErrorContext,
+  database: Pick<Database, 'childTransaction'>,
+  work: () => T,
+): Promise<T> {
+  const failures: unknown[] = [];
   try {
-    await database.childTransaction(() => {
+    return await database.childTransaction(() => {
       try {
-        outcome = { kind: 'done', value: work() };
+        return work();
       } catch (error) {
-        outcome = { kind: 'failed' };
-        failure = error;
+        failures.push(error);
         // Tells LMDB to take back what was written.
         throw error;
       }
     });
   } catch (cause) {
-    if (isFailed(outcome)) throw failure;
+    if (failures.length > 0) throw failures[0];
     throw new KeyStoreError(
       { ...context, cause },
       'the change could not be written to the store of software keys.',
       'Check the space on its disk.',
     );
   }
-  if (!isDone(outcome)) throw failure;
-  return outcome.value;
 }
-
-type Outcome<T> = { readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed' } | undefined;
-// The compiler does not follow assignments in a callback.
-const isFailed = <T>(outcome: Outcome<T>): boolean => outcome?.kind === 'failed';
-const isDone = <T>(outcome: Outcome<T>): outcome is { readonly kind: 'done'; readonly value: T } =>
-  outcome?.kind === 'done';

@@ -48,22 +48,26 @@ export async function ensureDirectory(context: ErrorContext, path: string): Prom
  * @throws KeyStoreError when there is one that LMDB did not write.
  */
 export async function checkDataFile(context: ErrorContext, path: string): Promise<void> {
-  const file = await open(join(path, FILES[0]), 'r').catch(() => undefined);
+  const start = await readStart(join(path, FILES[0])).catch(() => undefined);
   // Not there yet, or not to be read: LMDB says why.
-  if (file === undefined) return;
-  try {
-    const start = Buffer.alloc(MAGIC_OFFSET + MAGIC.length);
-    const { bytesRead } = await file.read(start, 0, start.length, 0);
-    const isEmpty = bytesRead === 0;
-    if (isEmpty || start.subarray(MAGIC_OFFSET, bytesRead).equals(MAGIC)) return;
-  } finally {
-    await file.close();
-  }
+  if (start === undefined || start.length === 0) return;
+  if (start.subarray(MAGIC_OFFSET).equals(MAGIC)) return;
   throw new KeyStoreError(
     context,
     `${FILES[0]} in ${path} is not a database of LMDB, or its beginning was overwritten.`,
     'Restore the store from a copy, or give another directory.',
   );
+}
+
+async function readStart(path: string): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const start = Buffer.alloc(MAGIC_OFFSET + MAGIC.length);
+    const { bytesRead } = await file.read(start, 0, start.length, 0);
+    return start.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Makes sure of the files' modes (a copy that was put back may have others) and of their entries in the directory. */
