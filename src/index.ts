@@ -104,3 +104,6 @@ export type {
 export type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 export type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
 export type { Logger } from './logger.js';
+export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
+export { SoftwareKeyProvider } from './software/software-key-provider.js';
+export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './software-config.js';

@@ -2,8 +2,8 @@
 
 import { FailedPreconditionError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { PublicKey } from './public-keys.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 import type { UsableVersion } from './version-resolver.js';

@@ -5,10 +5,10 @@
 import { InvalidArgumentError, PublicKeyNotArchivedError, VersionInUseError } from '../errors.js';
 import type { DestructionResult } from '../keys/key-provider.js';
 import type { KeyReference } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
 import { awaitOutcome } from './key-creation.js';
-import type { Operation } from './operation.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 import { namedNumber, type RotationState, readRotationState } from './rotation-state.js';
 import { scheduleDestruction, takeBackInUse } from './version-state.js';

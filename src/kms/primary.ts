@@ -3,8 +3,8 @@
  * time of the change in the labels of the versions concerned.
  */
 
-import { FailedPreconditionError, InvalidArgumentError } from '../errors.js';
-import { type CryptoKeyName, keyVersion, parseVersionOf } from '../keys/resource-name.js';
+import { FailedPreconditionError } from '../errors.js';
+import { type CryptoKeyName, keyVersion } from '../keys/resource-name.js';
 import {
   type Labels,
   PRIMARY_LABEL,
@@ -14,9 +14,10 @@ import {
   withPrimary,
   withTimes,
 } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
+import { versionNumberOf } from '../provider/rotation-input.js';
 import type { KmsCore } from './core.js';
 import { changeLabels } from './labels.js';
-import type { Operation } from './operation.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 import { type RotationState, readRotationState } from './rotation-state.js';
 import type { RpcCall } from './rpc-caller.js';
@@ -92,7 +93,7 @@ export async function setPrimary(
   name: CryptoKeyName,
   wanted: number | string,
 ): Promise<KeySnapshot> {
-  const to = numberOf(operation, name, wanted);
+  const to = versionNumberOf(operation, name, wanted);
   const state = await readRotationState(core, operation, name);
   const target = state.versions.find((version) => version.number === to);
   if (target?.metadata.state !== 'ENABLED') {
@@ -118,16 +119,6 @@ export async function setPrimary(
     watchPrimary(core, operation, await core.reader.getKey(operation, name), move);
   }
   return core.resolver.refresh(operation, name);
-}
-
-function numberOf(operation: Operation, name: CryptoKeyName, wanted: number | string): number {
-  const number = typeof wanted === 'number' ? wanted : parseVersionOf(name, wanted)?.number;
-  if (number !== undefined && Number.isSafeInteger(number) && number > 0)
-    return keyVersion(name, number).number;
-  throw new InvalidArgumentError(
-    operation.context(),
-    `${JSON.stringify(wanted)} is neither a version number nor the full name of a version of the key.`,
-  );
 }
 
 /** Sets the primary of a symmetric key. Never repeated without a look: another process may have set it in between. */

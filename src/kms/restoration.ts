@@ -6,9 +6,9 @@
 import { FailedPreconditionError } from '../errors.js';
 import type { CryptoKeyName, KeyReference } from '../keys/resource-name.js';
 import { RESTORING_LABEL, versionTimes } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { changeLabels } from './labels.js';
-import type { Operation } from './operation.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 import { type RestoredState, restoreVersion } from './version-state.js';
 

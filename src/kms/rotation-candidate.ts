@@ -3,36 +3,22 @@
  * wins and the others are scheduled for destruction.
  */
 
-import {
-  ConcurrentChangeError,
-  type ErrorContext,
-  FailedPreconditionError,
-  InvalidArgumentError,
-  KeyGenerationFailedError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
-import { algorithmsOf, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import { ConcurrentChangeError, KeyGenerationFailedError } from '../errors.js';
 import type { ScheduledDestruction } from '../keys/key-provider.js';
-import { type CryptoKeyName, parseVersionOf } from '../keys/resource-name.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
 import { wasActivated } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
+import { isWanted, type RotationWish, requireWished } from '../provider/rotation-input.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
 import { awaitOutcome, createVersion } from './key-creation.js';
-import type { Operation } from './operation.js';
 import { holdPrimary } from './primary.js';
-import type { KeyRecord, VersionRecord } from './resources.js';
+import type { VersionRecord } from './resources.js';
 import { candidatesAbove, isNamed, type RotationState, readRotationState } from './rotation-state.js';
 import { scheduleDestruction, takeBackInUse } from './version-state.js';
 
 /** Times a rotation begins again when others destroy the version that it leads to. */
 export const MAX_ROUNDS = 5;
-
-/** What a rotation should be. */
-export interface RotationWish {
-  readonly algorithm?: KeyAlgorithm | undefined;
-  /** Full name of the version to replace. */
-  readonly replacing?: string | undefined;
-}
 
 /** Where a rotation has come to. */
 export interface Settled {
@@ -55,7 +41,8 @@ export async function settle(
   for (let rounds = 0; rounds < MAX_ROUNDS; rounds++) {
     const state = await readRotationState(core, operation, name);
     const base = state.primary;
-    if (!isWanted(operation, state, wish)) return { state, base, candidate: undefined, disposed };
+    if (!isWanted(operation, state.key, { primary: state.primary?.name, wish }))
+      return { state, base, candidate: undefined, disposed };
     const [waiting] = state.candidates;
     const own = waiting === undefined ? await create(core, operation, state, wish) : undefined;
     const found = await awaitCandidate(core, operation, { name, base, wish, own, disposed });
@@ -75,37 +62,14 @@ export async function settleWaiting(
   for (;;) {
     const state = await readRotationState(core, operation, name);
     const base = state.primary;
-    if (!isWanted(operation, state, wish) || state.candidates.length === 0)
+    if (
+      !isWanted(operation, state.key, { primary: state.primary?.name, wish }) ||
+      state.candidates.length === 0
+    )
       return { state, base, candidate: undefined, disposed };
     const found = await awaitCandidate(core, operation, { name, base, wish, disposed });
     if (found !== 'vanished') return found;
   }
-}
-
-/** Whether the version that should be replaced is still in use, and the new algorithm is one for this key. */
-function isWanted(operation: Operation, { key, primary }: RotationState, wish: RotationWish): boolean {
-  const { algorithm, replacing } = wish;
-  if (replacing !== undefined && parseVersionOf(key.name, replacing) === undefined) {
-    throw new InvalidArgumentError(operation.context(), `replacing is not a version of ${key.name}.`);
-  }
-  if (algorithm !== undefined) requireAlgorithm(operation.context(), key, algorithm);
-  return replacing === undefined || replacing === primary?.name;
-}
-
-function requireAlgorithm(context: ErrorContext, key: KeyRecord, algorithm: KeyAlgorithm): void {
-  const purpose = findAlgorithm(key.algorithm)?.purpose;
-  const entry = findAlgorithm(algorithm);
-  const fits = entry?.protectionLevels.some((level) => level === key.protectionLevel);
-  if (fits && entry?.purpose === purpose) return;
-  throw new UnsupportedAlgorithmError(
-    context,
-    `a key of purpose ${key.purpose} and protection level ${key.protectionLevel} cannot go over to ${algorithm}.`,
-    purpose === undefined
-      ? []
-      : algorithmsOf(purpose).filter((name) =>
-          findAlgorithm(name)?.protectionLevels.some((level) => level === key.protectionLevel),
-        ),
-  );
 }
 
 async function create(
@@ -173,7 +137,7 @@ async function awaitCandidate(
     disposed.push(...gone);
     // That took its time: others may have gone on.
     if (gone.length > 0) continue;
-    if (candidate !== undefined) requireWished(operation, candidate, wish);
+    if (candidate !== undefined) requireWished(operation, candidate.metadata, wish);
     else if (!isOvertaken) {
       requireGenerated(operation, state, awaited);
       return 'vanished';
@@ -209,15 +173,6 @@ function requireGenerated(
   const metadata = versions.find(({ number }) => number === awaited)?.metadata;
   if (metadata?.state === 'GENERATION_FAILED')
     throw new KeyGenerationFailedError(operation.context(), metadata.failureReason ?? '');
-}
-
-function requireWished(operation: Operation, candidate: VersionRecord, wish: RotationWish): void {
-  const { algorithm } = candidate.metadata;
-  if (wish.algorithm === undefined || wish.algorithm === algorithm) return;
-  throw new FailedPreconditionError(
-    operation.context(),
-    `version ${candidate.number} with ${algorithm} waits to be put to use; activate or destroy it before a rotation to ${wish.algorithm}.`,
-  );
 }
 
 /** Schedules spares for destruction. Those that have no key material yet are left to the process that makes them. */

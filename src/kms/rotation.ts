@@ -6,11 +6,12 @@
 import { ConcurrentChangeError } from '../errors.js';
 import type { RotationResult, ScheduledDestruction } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
+import type { RotationWish } from '../provider/rotation-input.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import { movePrimary, returnPrimary } from './primary.js';
 import { toKeyMetadata } from './resources.js';
-import { MAX_ROUNDS, type RotationWish, type Settled, settle, settleWaiting } from './rotation-candidate.js';
+import { MAX_ROUNDS, type Settled, settle, settleWaiting } from './rotation-candidate.js';
 import { isNamed, type RotationState, readRotationState } from './rotation-state.js';
 
 /** Makes a new version, or finds the one that waits. */

@@ -6,8 +6,8 @@
 import { FailedPreconditionError } from '../errors.js';
 import type { KeyVersionState } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import { toVersionRecord, type VersionRecord } from './resources.js';
 import { namedNumber } from './rotation-state.js';
 import type { RpcCall } from './rpc-caller.js';
