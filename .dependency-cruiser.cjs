@@ -16,6 +16,10 @@ const allowed = [
   },
   { from: 'identity/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'kms/'] },
   { from: 'hierarchy/', to: ['clock.ts', 'config.ts', 'errors.ts', 'identity/', 'keys/', 'kms/'] },
+  {
+    from: 'batch/',
+    to: ['clock.ts', 'errors.ts', 'keys/', 'identity/', 'kms/', 'envelope/abort-listeners.ts'],
+  },
   { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
   {
     from: 'lifecycle/',
