@@ -10,7 +10,6 @@ import {
   UnsupportedAlgorithmError,
 } from '../errors.js';
 import { derToP1363 } from '../identity/der.js';
-import type { JosePublicKey } from '../identity/jwk.js';
 import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { type BlindedMessage, blind, nextBlinding } from './blinded-message.js';
@@ -25,6 +24,13 @@ const RECEIPTS_PER_TURN = 512;
 /** Every round but the first means that the key was rotated within milliseconds. */
 const MAX_ROUNDS = 3;
 
+/** What a receipt says of the key. */
+export interface BatchPublicKey {
+  /** RFC 7638 SHA-256 thumbprint, base64url. */
+  readonly thumbprint: string;
+  readonly algorithm: { readonly name: string };
+}
+
 /** What a batch is signed with. */
 export interface BatchKey {
   readonly provider: Pick<KeyProvider, 'signDetailed'>;
@@ -34,7 +40,7 @@ export interface BatchKey {
       context: ErrorContext,
       keyId: string,
       options?: CallOptions,
-    ): Promise<{ readonly keyVersion: string; readonly key: JosePublicKey }>;
+    ): Promise<{ readonly keyVersion: string; readonly key: BatchPublicKey }>;
   };
   readonly keyId: string;
 }

@@ -10,16 +10,16 @@ import { hashLeaf, rootOfInclusion } from './merkle.js';
 import { type ReceiptJson, readReceipt } from './receipt-json.js';
 import { ReceiptTrust, type TrustedKeys } from './receipt-trust.js';
 
-/** What came of looking at a receipt. */
+/**
+ * What came of looking at a receipt. Its tree size and leaf index are not part of it: the root does not say how many leaves
+ * it has, so a receipt can be changed to claim another size for which its path has the same form.
+ */
 export type ReceiptVerdict =
   | {
       readonly valid: true;
       /** RFC 7638 thumbprint of the key that signed, base64url. */
       readonly keyId: string;
       readonly algorithm: SigningAlgorithm;
-      /** How many leaves the batch has, and which one the message is. */
-      readonly treeSize: number;
-      readonly leafIndex: number;
     }
   | {
       readonly valid: false;
@@ -100,11 +100,5 @@ async function examine(
   if (!(signed === true || (await signed))) {
     return { valid: false, check: 'signature', problem: 'the key did not sign this message in this batch.' };
   }
-  return {
-    valid: true,
-    keyId: trusted.key.thumbprint,
-    algorithm: trusted.algorithm.name,
-    treeSize,
-    leafIndex,
-  };
+  return { valid: true, keyId: trusted.key.thumbprint, algorithm: trusted.algorithm.name };
 }

@@ -1,4 +1,4 @@
-/** Keys in this process that sign batches, and a service that a test lets go on call by call. */
+/** Keys in this process that sign batches. */
 
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import type { BlindedMessage } from '../../src/batch/blinded-message.js';
@@ -81,11 +81,3 @@ function generate(algorithm: SigningAlgorithm): KeyObject {
 
 const publicPem = (privateKey: KeyObject): string =>
   createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
-
-/** A BatchExchange that records its calls and answers when the test says so. */
-export interface HeldCall {
-  readonly messages: readonly BlindedMessage[];
-  readonly signal: AbortSignal | undefined;
-  succeed(): void;
-  fail(error: unknown): void;
-}
