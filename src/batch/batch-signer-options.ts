@@ -20,7 +20,8 @@ export interface BatchSignerOptions {
   /** What happens to a call when the queue is full. Default `reject`, with `QueueFullError`; `wait` has it wait in line. */
   readonly whenFull?: 'reject' | 'wait' | undefined;
   /**
-   * Deadline of a call in milliseconds, from the call to its receipt. Default 60,000: quotas per minute return within one.
+   * Deadline of a call in milliseconds, from the call to its receipt. Default 90,000: a quota per minute that is used up
+   * returns within one.
    */
   readonly timeoutMs?: number | undefined;
   /** Default: the real one. For tests. */
@@ -58,7 +59,7 @@ const signerOptions = z.strictObject(
       .default(0),
     maxQueue: upTo(10_000_000).default(65_536),
     whenFull: z.enum(['reject', 'wait'], 'must be reject or wait').default('reject'),
-    timeoutMs: timeoutMs.default(60_000),
+    timeoutMs: timeoutMs.default(90_000),
     clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
   },
   'must be an object',

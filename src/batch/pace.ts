@@ -16,13 +16,15 @@ export interface Slot {
 
 /** Pauses without a word from the server, doubled with each refusal in a row. Quotas per minute return within a minute. */
 const FIRST_PAUSE_MS = 250;
-const MAX_PAUSE_MS = 10_000;
+const MAX_PAUSE_MS = 5_000;
 /** Of the rate that the quota bore since the last refusal: what is left for others who use it too. */
 const DECREASE = 0.9;
 /** Before the first pause the rate was not held to anything, so it says little about what the quota bears. */
 const FIRST_DECREASE = 0.5;
-/** Of the rate after the last refusal, each second. */
+/** Of the rate after the last refusal, each second, once it is known what the quota bears. */
 const INCREASE_PER_SECOND = 0.02;
+/** Of the present rate, each second, until then. */
+const SEARCH_PER_SECOND = 0.25;
 /** When the very first call is refused. */
 const INITIAL_PER_SECOND = 1;
 
@@ -30,11 +32,12 @@ export class Pace {
   readonly #clock: Clock;
   /** Calls per second; undefined as long as nothing was refused. */
   #rate: number | undefined;
-  #rateAfterRefusal = INITIAL_PER_SECOND;
+  /** After a refusal that told what the quota bears; undefined until there was one. */
+  #rateAfterRefusal: number | undefined;
   #nextAt = 0;
   #pauses = 0;
   #refusalsInARow = 0;
-  /** Since the latest pause began, or since the first call. */
+  /** When the quota was last used up, or the first call; and how many succeeded since. */
   #since: number | undefined;
   #successes = 0;
 
@@ -66,7 +69,11 @@ export class Pace {
     this.#successes += 1;
     this.#refusalsInARow = 0;
     if (this.#rate === undefined) return;
-    this.#rate += (this.#rateAfterRefusal * INCREASE_PER_SECOND) / this.#rate;
+    // Of that much each second, by calls that come so many a second.
+    this.#rate +=
+      this.#rateAfterRefusal === undefined
+        ? SEARCH_PER_SECOND
+        : (this.#rateAfterRefusal * INCREASE_PER_SECOND) / this.#rate;
   }
 
   /** The call of the slot was refused because the quota is used up. */
@@ -77,22 +84,24 @@ export class Pace {
       this.#nextAt = Math.max(this.#nextAt, now + (retryAfterMs ?? 0));
       return;
     }
-    this.#rate = this.#decreased(now);
-    this.#rateAfterRefusal = this.#rate;
+    if (this.#successes > 0) this.#decrease(now);
+    // A refusal that follows a refusal says that the pause was too short, not that the rate is too high.
+    else this.#rate ??= INITIAL_PER_SECOND;
     const grown = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#refusalsInARow);
     // Half of it is jitter, so that processes that share the quota do not come back together.
     const pauseMs = Math.max(retryAfterMs ?? 0, grown / 2 + (Math.random() * grown) / 2);
     this.#nextAt = now + pauseMs;
     this.#pauses += 1;
     this.#refusalsInARow += 1;
-    this.#since = now;
-    this.#successes = 0;
   }
 
-  #decreased(now: number): number {
-    const elapsedMs = now - (this.#since ?? now);
-    if (this.#successes === 0 || elapsedMs <= 0) return (this.#rate ?? 2 * INITIAL_PER_SECOND) / 2;
+  /** To less than the quota bore since it was last used up, that pause included. */
+  #decrease(now: number): void {
+    const elapsedMs = Math.max(1, now - (this.#since ?? now));
     const borne = (this.#successes / elapsedMs) * 1_000;
-    return this.#rate === undefined ? borne * FIRST_DECREASE : Math.min(this.#rate, borne) * DECREASE;
+    this.#rate = this.#rate === undefined ? borne * FIRST_DECREASE : Math.min(this.#rate, borne) * DECREASE;
+    this.#rateAfterRefusal = this.#rate;
+    this.#since = now;
+    this.#successes = 0;
   }
 }

@@ -44,9 +44,12 @@ describe('batches of an agent', () => {
     expect(emulator.requests.count()).toBe(1);
   });
 
-  it('never send a message to Cloud KMS', async () => {
-    await exchange.signBatch('invoice-bot', [Buffer.from('a message that stays here')]);
-    expect(JSON.stringify(emulator.requests)).not.toContain('stays here');
+  it('send a digest of the root to Cloud KMS, and nothing of the messages', async () => {
+    await exchange.signBatch('invoice-bot', messagesOf(3));
+    const [entry, ...others] = emulator.requests.entries;
+    expect(others).toEqual([]);
+    expect(entry?.request['digest']).toMatchObject({ sha384: expect.any(Uint8Array) });
+    expect(entry?.request['data'] ?? []).toHaveLength(0);
   });
 
   it('of any process verify after a rotation by the old key and the new one', async () => {

@@ -30,7 +30,7 @@ describe('Pace', () => {
     expect(pace.reserve().at).toBe(clock.now() + 7_000);
   });
 
-  it('pauses for a moment that doubles up to ten seconds when the server says nothing', () => {
+  it('pauses for a moment that doubles up to five seconds when the server says nothing', () => {
     const pauses: number[] = [];
     for (let refusal = 0; refusal < 9; refusal++) {
       const slot = pace.reserve();
@@ -39,7 +39,7 @@ describe('Pace', () => {
       pauses.push(pace.reserve().at - clock.now());
     }
     for (const [refusal, pauseMs] of pauses.entries()) {
-      const grown = Math.min(10_000, 250 * 2 ** refusal);
+      const grown = Math.min(5_000, 250 * 2 ** refusal);
       expect(pauseMs).toBeGreaterThanOrEqual(grown / 2);
       expect(pauseMs).toBeLessThanOrEqual(grown);
     }
@@ -71,12 +71,24 @@ describe('Pace', () => {
     expect(pace.perSecond).toBeCloseTo((428 / 60) * 0.9, 1);
   });
 
-  it('is halved when a pause brought nothing', () => {
+  it('is not lowered by refusals in a row: they only lengthen the pause', () => {
     succeedFor(10, 100);
+    for (let refusal = 0; refusal < 5; refusal++) {
+      clock.advanceTo(Math.max(clock.now(), pace.reserve().at));
+      pace.refused(pace.reserve(), undefined);
+    }
+    expect(pace.perSecond).toBeCloseTo(50, 0);
+  });
+
+  it('counts the time of refusals in a row when it learns what the quota bears', () => {
+    succeedFor(10, 42.8);
+    for (let second = 10; second < 60; second += 5) {
+      pace.refused(pace.reserve(), 5_000);
+      clock.advance(5_000);
+    }
+    succeedFor(10, 42.8);
     pace.refused(pace.reserve(), undefined);
-    clock.advance(10_000);
-    pace.refused(pace.reserve(), undefined);
-    expect(pace.perSecond).toBeCloseTo(25, 0);
+    expect(pace.perSecond).toBeCloseTo((428 / 60) * 0.9, 0);
   });
 
   it('counts refusals of calls that were under way when the pause began once, and keeps their word', () => {
@@ -100,8 +112,10 @@ describe('Pace', () => {
     expect(pace.perSecond).toBeLessThan(lowered * 1.25);
   });
 
-  it('starts at one a second when the very first call is refused', () => {
+  it('starts at one a second when the very first call is refused, and then searches by growing fast', () => {
     pace.refused(pace.reserve(), undefined);
     expect(pace.perSecond).toBe(1);
+    for (let second = 0; second < 10; second++) succeedFor(1, Math.round(pace.perSecond ?? 1));
+    expect(pace.perSecond).toBeGreaterThan(6);
   });
 });
