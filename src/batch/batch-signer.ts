@@ -145,6 +145,7 @@ export class BatchSigner {
       const messages = batch.map(({ blinded }) => blinded);
       const receipts = await this.#exchange.signBatch(this.#agentId, messages, {
         signal: work.signal,
+        timeoutMs: work.timeoutMs,
         onQuota: 'fail',
       });
       this.#pace.succeeded();

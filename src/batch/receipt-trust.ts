@@ -33,6 +33,9 @@ export interface TrustedKey {
 const DEFAULT_MAX_CACHED_ROOTS = 1_000;
 const MAX_CACHED_ROOTS = 1_000_000;
 
+/** The keys and roots behind a `ReceiptTrust`, or those of keys that are given as they are. */
+export let rootsOf: (trust: ReceiptTrust | TrustedKeys) => TrustedRoots;
+
 /** Facts that hold whoever asks: this key signed this root. For trust that is given anew with each call. */
 const sharedRoots = new LRUCache<string, true>({ max: DEFAULT_MAX_CACHED_ROOTS });
 
@@ -46,13 +49,26 @@ const sharedRoots = new LRUCache<string, true>({ max: DEFAULT_MAX_CACHED_ROOTS }
  * ```
  */
 export class ReceiptTrust {
+  readonly #roots: TrustedRoots;
+
+  /** @throws InvalidJwkError when a key is not usable, or there is none. */
+  constructor(keys: TrustedKeys, options: ReceiptTrustOptions = {}) {
+    this.#roots = new TrustedRoots(keys, options);
+  }
+
+  static {
+    rootsOf = (trust) => (trust instanceof ReceiptTrust ? trust.#roots : new TrustedRoots(trust, {}));
+  }
+}
+
+/** What `verifyReceipt` works with. */
+export class TrustedRoots {
   readonly #keys: ReadonlyMap<string, TrustedKey>;
   readonly #roots: LRUCache<string, true>;
   /** Signatures that are being verified: receipts of one batch that come in at once wait for one of them. */
   readonly #running = new Map<string, Promise<boolean>>();
 
-  /** @throws InvalidJwkError when a key is not usable, or there is none. */
-  constructor(keys: TrustedKeys, options: ReceiptTrustOptions = {}) {
+  constructor(keys: TrustedKeys, options: ReceiptTrustOptions) {
     const context = { operation: 'ReceiptTrust', resource: 'trusted keys' };
     const { maxCachedRoots = DEFAULT_MAX_CACHED_ROOTS } = options;
     if (!Number.isInteger(maxCachedRoots) || maxCachedRoots < 1 || maxCachedRoots > MAX_CACHED_ROOTS) {
@@ -68,12 +84,12 @@ export class ReceiptTrust {
         : new LRUCache<string, true>({ max: maxCachedRoots });
   }
 
-  /** @internal The key with that thumbprint. */
+  /** The key with that thumbprint. */
   keyOf(keyId: Uint8Array): TrustedKey | undefined {
     return this.#keys.get(latin1(keyId));
   }
 
-  /** @internal Whether the key signed the root; by arithmetic once, from memory afterwards. Only what is right is remembered. */
+  /** Whether the key signed the root; by arithmetic once, from memory afterwards. Only what is right is remembered. */
   isSigned(
     cbor: Cbor,
     trusted: TrustedKey,

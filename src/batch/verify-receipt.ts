@@ -8,7 +8,7 @@ import type { SigningAlgorithm } from '../keys/algorithms.js';
 import { type Cbor, loadCbor } from './cbor.js';
 import { hashLeaf, rootOfInclusion } from './merkle.js';
 import { type ReceiptJson, readReceipt } from './receipt-json.js';
-import { ReceiptTrust, type TrustedKeys } from './receipt-trust.js';
+import { type ReceiptTrust, rootsOf, type TrustedKeys, type TrustedRoots } from './receipt-trust.js';
 
 /**
  * What came of looking at a receipt. Its tree size and leaf index are not part of it: the root does not say how many leaves
@@ -62,14 +62,14 @@ export async function examineReceipt(
       'the message must be bytes (Buffer or Uint8Array).',
     );
   }
-  const keys = trust instanceof ReceiptTrust ? trust : new ReceiptTrust(trust);
+  const keys = rootsOf(trust);
   const cbor = loadCbor();
   return examine(cbor instanceof Promise ? await cbor : cbor, { message, receipt, keys });
 }
 
 async function examine(
   cbor: Cbor,
-  claim: { readonly message: Uint8Array; readonly receipt: unknown; readonly keys: ReceiptTrust },
+  claim: { readonly message: Uint8Array; readonly receipt: unknown; readonly keys: TrustedRoots },
 ): Promise<ReceiptVerdict> {
   const { message, receipt, keys } = claim;
   const parsed = readReceipt(cbor, receipt);

@@ -27,6 +27,8 @@ interface Entry extends WaitingMessage {
 export interface BatchWork {
   /** Fires when no call of the batch waits any more. */
   readonly signal: AbortSignal;
+  /** Until the last of their deadlines: no call fails before its own because the operation had a shorter one. */
+  readonly timeoutMs: number;
   end(): void;
 }
 
@@ -95,8 +97,16 @@ export class WaitingMessages {
   begin(batch: readonly WaitingMessage[]): BatchWork {
     const work = { controller: new AbortController(), left: new Set(batch) };
     this.#work = work;
+    const now = this.#clock.now();
+    let timeoutMs = 1;
+    for (const message of batch) {
+      const entry = this.#entries.get(message);
+      if (entry !== undefined)
+        timeoutMs = Math.max(timeoutMs, Math.ceil(entry.since + entry.timeoutMs - now));
+    }
     return {
       signal: work.controller.signal,
+      timeoutMs,
       end: () => {
         this.#work = undefined;
       },

@@ -359,6 +359,12 @@ describe('BatchSigner', () => {
   });
 
   describe('a deadline', () => {
+    it('of the operation is the last one of its batch, so that none fails before its time', async () => {
+      send(2, { timeoutMs: 500 });
+      call({ timeoutMs: 30_000 });
+      expect((await exchange.batch(0)).options.timeoutMs).toBe(30_000);
+    });
+
     it('ends the call while the batch is under way, and the operation with the last one', async () => {
       const [first, second] = [call({ timeoutMs: 50 }), call({ timeoutMs: 80 })];
       const batch = await exchange.batch(0);
