@@ -9,7 +9,7 @@ import type { Cbor } from './cbor.js';
 import { HASH_BYTES, PATH_MAX_LENGTH, TREE_SIZE_MAX } from './merkle.js';
 
 /** CBOR tag of a COSE_Sign1 (RFC 9052 section 2); a Receipt must have it (RFC 9942). */
-const COSE_SIGN1_TAG = 18;
+export const COSE_SIGN1_TAG = 18;
 
 /** Labels of the IANA registry "COSE Header Parameters", and of proofs in "COSE Verifiable Data Structure Proofs". */
 export const LABEL = {
@@ -72,18 +72,6 @@ export function encodeProtectedHeader(
 /** What is signed: the Sig_structure of RFC 9052 section 4.4, with the root as payload and no external data. */
 export function sigStructure(cbor: Cbor, protectedHeader: Uint8Array, root: Uint8Array): Uint8Array {
   return cbor.encode(['Signature1', protectedHeader, new Uint8Array(0), root]);
-}
-
-/** The receipt with its tag; the payload is nil, for whoever verifies it computes the root. */
-export function encodeReceipt(cbor: Cbor, content: Omit<ReceiptContent, 'algorithm' | 'keyId'>): Buffer {
-  const { protectedHeader, treeSize, leafIndex, path, blinding, signature } = content;
-  const proof = cbor.encode([treeSize, leafIndex, path]);
-  const unprotected = new Map<number, unknown>([
-    [LABEL.proofs, new Map([[LABEL.inclusionProofs, [proof]]])],
-    [LABEL.blinding, blinding],
-  ]);
-  const bytes = cbor.encodeTagged(COSE_SIGN1_TAG, [protectedHeader, unprotected, null, signature]);
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 const refuse = (problem: string): { readonly ok: false; readonly problem: string } => ({

@@ -8,11 +8,11 @@ import { type Cbor, loadCbor } from './cbor.js';
 import {
   checkProof,
   decodeReceipt,
-  encodeReceipt,
   RECEIPT_LIMIT_BYTES,
   type ReceiptContent,
   readProtectedHeader,
 } from './receipt-format.js';
+import { ReceiptWriter } from './receipt-writer.js';
 
 /** A receipt in JSON. Byte strings are base64url without padding (RFC 7515 section 2). */
 export interface ReceiptJson {
@@ -57,7 +57,8 @@ export async function receiptToJson(receipt: Uint8Array): Promise<ReceiptJson> {
 export async function receiptFromJson(json: ReceiptJson): Promise<Buffer> {
   const context = { operation: 'receiptFromJson', resource: 'receipt' };
   const cbor = await loadCbor();
-  return encodeReceipt(cbor, required(context, readReceiptJson(cbor, json)));
+  const content = required(context, readReceiptJson(cbor, json));
+  return new ReceiptWriter(cbor, content).write(content);
 }
 
 /** Reads either form. */

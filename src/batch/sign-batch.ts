@@ -15,7 +15,8 @@ import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { type BlindedMessage, blind, nextBlinding } from './blinded-message.js';
 import { type Cbor, loadCbor } from './cbor.js';
 import { buildMerkleTree } from './merkle.js';
-import { encodeProtectedHeader, encodeReceipt, type SignedRoot, sigStructure } from './receipt-format.js';
+import { encodeProtectedHeader, type SignedRoot, sigStructure } from './receipt-format.js';
+import { ReceiptWriter } from './receipt-writer.js';
 
 /** A receipt then has 16 nodes. More messages at once would hold up the process for longer than the HSM takes. */
 export const MAX_BATCH_MESSAGES = 65_536;
@@ -75,11 +76,12 @@ export async function signBlinded(
   if (leafHashes.length === 1) leafHashes.push(nextBlinding());
   const tree = buildMerkleTree(leafHashes);
   const signed = await signRoot(context, batchKey, { cbor, root: tree.root }, options);
+  const writer = new ReceiptWriter(cbor, signed);
   const receipts: Buffer[] = [];
   for (const [leafIndex, { blinding }] of messages.entries()) {
     if (leafIndex > 0 && leafIndex % RECEIPTS_PER_TURN === 0) await nextTurn();
     const path = tree.inclusionPath(leafIndex);
-    receipts.push(encodeReceipt(cbor, { ...signed, treeSize: tree.size, leafIndex, path, blinding }));
+    receipts.push(writer.write({ treeSize: tree.size, leafIndex, path, blinding }));
   }
   return receipts;
 }

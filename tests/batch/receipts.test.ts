@@ -352,6 +352,25 @@ describe('a receipt', () => {
       json = await receiptToJson(receipt);
     });
 
+    it('with any size and index gives the bytes of a general encoder', async () => {
+      const nodes = Array.from({ length: 32 }, (_, index) => Buffer.alloc(32, index));
+      for (const treeSize of [2, 23, 24, 25, 255, 256, 257, 65_535, 65_536, 65_537, 2 ** 32 - 1]) {
+        for (const length of [1, 23, 24, 32]) {
+          const path = nodes.slice(0, length);
+          const leafIndex = treeSize - 2;
+          const written = await receiptFromJson({
+            ...json,
+            treeSize,
+            leafIndex,
+            path: path.map((node) => node.toString('base64url')),
+          });
+          expect(written).toEqual(
+            Buffer.from(changed((parts) => setProof(parts, [treeSize, leafIndex, path]))),
+          );
+        }
+      }
+    });
+
     it('survives JSON', async () => {
       expect(await verifyReceipt(message, JSON.parse(JSON.stringify(json)), trust)).toBe(true);
     });
