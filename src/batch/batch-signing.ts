@@ -1,10 +1,11 @@
-/** What the facade signs many messages with. It holds the one pace that all calls of `signMany` share. */
+/** What the facade signs many messages with. It holds the one pace, and the one line, that all calls of `signMany` share. */
 
 import type { Clock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import type { BlindedMessage } from './blinded-message.js';
 import { Pace } from './pace.js';
+import { QuotaLine } from './quota-line.js';
 import { type BatchKey, blindAll, signBlinded } from './sign-batch.js';
 import {
   parseSignManyOptions,
@@ -30,12 +31,14 @@ export class BatchSigning {
   readonly #versionKeys: BatchKey['versionKeys'];
   readonly #clock: Clock;
   readonly #pace: Pace;
+  readonly #line: QuotaLine;
 
   constructor(provider: Pick<KeyProvider, 'signDetailed'>, { versionKeys, clock }: BatchSigningOptions) {
     this.#provider = provider;
     this.#versionKeys = versionKeys;
     this.#clock = clock;
     this.#pace = new Pace(clock);
+    this.#line = new QuotaLine(clock, this.#pace);
   }
 
   /** @throws InvalidArgumentError for what cannot be a batch. */
@@ -68,6 +71,7 @@ export class BatchSigning {
     const signer = {
       clock: this.#clock,
       pace: this.#pace,
+      line: this.#line,
       sign: (message: Uint8Array, callOptions: CallOptions) =>
         this.#provider.signDetailed(keyId, message, callOptions),
     };

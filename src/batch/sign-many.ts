@@ -14,7 +14,8 @@ import {
   ResourceExhaustedError,
 } from '../errors.js';
 import type { CallOptions, SignatureDetails } from '../keys/key-provider.js';
-import type { Pace, Slot } from './pace.js';
+import type { Pace } from './pace.js';
+import type { QuotaLine } from './quota-line.js';
 
 export interface SignManyOptions {
   /** Calls at the same time, 1 to 1,000. Default 64. */
@@ -47,6 +48,7 @@ export type SignManyOutcome =
 export interface MessageSigner {
   readonly clock: Clock;
   readonly pace: Pace;
+  readonly line: QuotaLine;
   sign(message: Uint8Array, options: CallOptions): Promise<SignatureDetails>;
 }
 
@@ -175,11 +177,11 @@ class Run {
 
   async #sign(message: Uint8Array): Promise<SignManyOutcome> {
     const { timeoutMs, maxQuotaWaitMs } = this.#options;
-    const { clock, pace } = this.#signer;
+    const { clock, line, pace } = this.#signer;
     const { signal } = this.#stop;
     for (;;) {
-      const slot = await this.#turn();
-      if (signal.aborted) return { status: 'failed', error: this.#aborted() };
+      const slot = await line.turn(signal);
+      if (slot === undefined) return { status: 'failed', error: this.#aborted() };
       try {
         const signed = await this.#signer.sign(message, { signal, timeoutMs, onQuota: 'fail' });
         pace.succeeded();
@@ -194,32 +196,7 @@ class Run {
     }
   }
 
-  /** Waits for a slot that still counts when its time has come, or for the end. */
-  async #turn(): Promise<Slot> {
-    const { clock, pace } = this.#signer;
-    const { signal } = this.#stop;
-    for (;;) {
-      const slot = pace.reserve();
-      const delayMs = slot.at - clock.now();
-      if (delayMs > 0 && !signal.aborted) await sleep(clock, delayMs, signal);
-      if (signal.aborted || pace.isCurrent(slot)) return slot;
-    }
-  }
-
   #aborted(): OperationAbortedError {
     return new OperationAbortedError({ ...this.#context, cause: this.#stop.signal.reason });
   }
-}
-
-/** Waits until the time has passed or the signal fires. */
-function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = clock.setTimer(delayMs, done);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

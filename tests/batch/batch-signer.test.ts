@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/emulator/index.js';
@@ -108,7 +109,11 @@ describe('BatchSigner', () => {
 
   it('takes those who got their receipt and send again into the very next batch', async () => {
     const loop = async (): Promise<void> => {
-      for (let round = 0; round < 3; round++) await signer.sign(Buffer.from('again'));
+      for (let round = 0; round < 3; round++) {
+        await signer.sign(Buffer.from('again'));
+        // What a caller does with its receipt before it sends again, short of waiting for anything.
+        for (let step = 0; step < 20; step++) await Promise.resolve();
+      }
     };
     const loops = Promise.all([loop(), loop(), loop()]);
     for (let round = 0; round < 3; round++) {
@@ -262,6 +267,7 @@ describe('BatchSigner', () => {
       const sent = call({ signal: controller.signal });
       (await exchange.batch(0)).succeed();
       await sent.receipt;
+      expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
       controller.abort();
       await expectOwnReceipts([sent]);
     });
@@ -351,6 +357,7 @@ describe('BatchSigner', () => {
       (await exchange.batch(0)).fail(quotaAnswer(60_000));
       await settle();
       const closing = signer.close();
+      await settle();
       clock.advance(10);
       await expect(sent.receipt).rejects.toThrow(DeadlineExceededError);
       await closing;

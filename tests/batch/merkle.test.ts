@@ -170,6 +170,7 @@ describe('an inclusion proof', () => {
 
   it.each([
     ['an index that is the size', { leafIndex: size }],
+    ['the index of a second leaf in a tree of one', { leafIndex: 1, treeSize: 1, path: [] }],
     ['an index below zero', { leafIndex: -1 }],
     ['an index that is no whole number', { leafIndex: 1.5 }],
     ['an empty tree', { leafIndex: 0, treeSize: 0 }],

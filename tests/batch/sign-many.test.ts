@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BatchSigning } from '../../src/batch/batch-signing.js';
@@ -67,6 +68,13 @@ describe('signMany', () => {
   });
   const signMany = (messages: readonly Uint8Array[], options: SignManyOptions = {}) =>
     signing.signMany('key', signing.prepareMany('invoice-bot', messages, options));
+  /** Time passes, and what it brings up is done at its time. */
+  const pass = async (durationMs: number): Promise<void> => {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += 50) {
+      clock.advance(50);
+      await settle();
+    }
+  };
   const texts = (outcomes: readonly SignManyOutcome[]): string[] =>
     outcomes.map((outcome) =>
       outcome.status === 'signed' ? outcome.signature.toString() : outcome.error.code,
@@ -176,6 +184,22 @@ describe('signMany', () => {
       expect(started).toBe(0);
     });
 
+    it('leaves the line at once, also when another call is at its head', async () => {
+      respond = () => quotaAnswer(60_000);
+      const first = signMany(messagesOf(1));
+      await settle();
+      const controller = new AbortController();
+      const second = signMany(messagesOf(3), { signal: controller.signal });
+      await settle();
+      controller.abort();
+      expect(texts(await second)).toEqual(['ABORTED', 'ABORTED', 'ABORTED']);
+      expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+      respond = () => undefined;
+      clock.advance(60_000);
+      await settle();
+      expect(texts(await first)).toEqual(['signature of message 0']);
+    });
+
     it('during a pause ends it at once', async () => {
       const controller = new AbortController();
       respond = () => quotaAnswer(60_000);
@@ -203,16 +227,22 @@ describe('signMany', () => {
       clock.advance(1);
       await settle();
       expect(started).toBe(51);
-      clock.advance(1_000);
-      await settle();
+      await pass(1_000);
       expect(started).toBeGreaterThanOrEqual(55);
       expect(started).toBeLessThanOrEqual(57);
-      for (let second = 0; second < 20; second++) {
-        clock.advance(1_000);
-        await settle();
-      }
+      await pass(20_000);
       expect((await signing).every(({ status }) => status === 'signed')).toBe(true);
       expect(started).toBe(90);
+    });
+
+    it('starts those who wait at the rate of their turn, not at that of when they came', async () => {
+      respond = () => quotaAnswer();
+      const signing = signMany(messagesOf(200), { concurrency: 64 });
+      await settle();
+      respond = () => undefined;
+      // One a second after a first call that was refused; a quarter more each second while the limit is searched.
+      await pass(40_000);
+      expect((await signing).every(({ status }) => status === 'signed')).toBe(true);
     });
 
     it('holds up later calls of the same exchange too', async () => {
