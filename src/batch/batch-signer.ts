@@ -50,6 +50,8 @@ export class BatchSigner {
   readonly #agentId: string;
   readonly #options: ResolvedSignerOptions;
   readonly #context: ErrorContext;
+  /** Messages of one batch at the most: those that have a place in the queue. */
+  readonly #limit: number;
   readonly #messages: WaitingMessages;
   readonly #pace: Pace;
   #running: Promise<void> | undefined;
@@ -64,7 +66,8 @@ export class BatchSigner {
     this.#exchange = exchange;
     this.#agentId = agentId;
     this.#options = parseSignerOptions(options);
-    const { clock } = this.#options;
+    const { clock, maxBatch, maxQueue } = this.#options;
+    this.#limit = Math.min(maxBatch, maxQueue);
     this.#pace = new Pace(clock);
     this.#messages = new WaitingMessages(this.#context, clock, () => this.#wake?.());
   }
@@ -87,13 +90,13 @@ export class BatchSigner {
   async sign(message: Uint8Array | BlindedMessage, options?: BatchSignOptions): Promise<Buffer> {
     const { signal, timeoutMs } = options === undefined ? {} : parseSignOptions(this.#context, options);
     if (this.#closed) throw new ClientClosedError(this.#context);
-    const { maxBatch, maxQueue, whenFull } = this.#options;
+    const { maxQueue, whenFull } = this.#options;
     if (whenFull === 'reject' && this.#messages.size >= maxQueue) {
       throw new QueueFullError(this.#context, maxQueue);
     }
     const blinded = blind(this.#context, 'the message', message);
     const receipt = this.#messages.add(blinded, { signal, timeoutMs: timeoutMs ?? this.#options.timeoutMs });
-    if (this.#messages.size === maxBatch) this.#wake?.();
+    if (this.#messages.size === this.#limit) this.#wake?.();
     this.#running ??= this.#run();
     return receipt;
   }
@@ -127,16 +130,15 @@ export class BatchSigner {
         await this.#sleep(delayMs);
         continue;
       }
-      const { maxBatch, maxQueue } = this.#options;
-      await this.#sign(this.#messages.first(Math.min(maxBatch, maxQueue)), slot);
+      await this.#sign(this.#messages.first(this.#limit), slot);
       slot = undefined;
     }
   }
 
   /** When a batch that is not full is signed all the same. */
   #dueAt(oldest: WaitingMessage): number {
-    const { maxBatch, maxDelayMs } = this.#options;
-    return this.#closed || this.#messages.size >= maxBatch ? 0 : oldest.since + maxDelayMs;
+    const full = this.#messages.size >= this.#limit;
+    return full || this.#closed ? 0 : oldest.since + this.#options.maxDelayMs;
   }
 
   async #sign(batch: readonly WaitingMessage[], slot: Slot): Promise<void> {

@@ -19,12 +19,12 @@ export class QuotaLine {
 
   /** The caller's slot, when its time has come; undefined as soon as the signal fires. */
   turn(signal: AbortSignal): Promise<Slot | undefined> {
+    if (signal.aborted) return Promise.resolve(undefined);
     const turn = this.#last.then(() => this.#slot(signal));
     this.#last = turn;
     return new Promise((resolve) => {
       const onAbort = (): void => resolve(undefined);
       signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) onAbort();
       void turn.then((slot) => {
         signal.removeEventListener('abort', onAbort);
         resolve(slot);

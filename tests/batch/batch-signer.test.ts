@@ -180,6 +180,13 @@ describe('BatchSigner', () => {
       await expectOwnReceipts(calls);
     });
 
+    it('does not wait when the queue is full', async () => {
+      signer = newSigner({ maxDelayMs: 20, maxQueue: 2, whenFull: 'wait' });
+      const calls = send(2);
+      (await exchange.batch(0)).succeed();
+      await expectOwnReceipts(calls);
+    });
+
     it('does not wait when it is closed', async () => {
       signer = newSigner({ maxDelayMs: 20 });
       const calls = send(2);

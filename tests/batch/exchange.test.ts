@@ -118,9 +118,12 @@ describe('batches of an agent', () => {
   });
 
   it('wait for the quota without failing', async () => {
+    const details = [
+      { type: 'google.rpc.RetryInfo' as const, value: { retryDelay: { seconds: 0, nanos: 30_000_000 } } },
+    ];
     using fault = emulator.faults.add({
       rpc: 'AsymmetricSign',
-      status: { code: 'RESOURCE_EXHAUSTED' },
+      status: { code: 'RESOURCE_EXHAUSTED', details },
       times: 2,
     });
     await using signer = new BatchSigner(exchange, 'invoice-bot');

@@ -178,6 +178,17 @@ describe('signMany', () => {
       expect(started).toBe(3);
     });
 
+    it('is done with a hundred thousand messages at once', async () => {
+      const controller = new AbortController();
+      respond = () => quotaAnswer(60_000);
+      const signing = signMany(messagesOf(100_000), { signal: controller.signal });
+      await settle();
+      controller.abort();
+      expect(
+        (await signing).every((outcome) => outcome.status === 'failed' && outcome.error.code === 'ABORTED'),
+      ).toBe(true);
+    });
+
     it('before it begins makes no call', async () => {
       const outcomes = await signMany(messagesOf(2), { signal: AbortSignal.abort() });
       expect(texts(outcomes)).toEqual(['ABORTED', 'ABORTED']);
