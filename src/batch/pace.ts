@@ -25,6 +25,8 @@ const FIRST_DECREASE = 0.5;
 const INCREASE_PER_SECOND = 0.02;
 /** Of the present rate, each second, until then. */
 const SEARCH_PER_SECOND = 0.25;
+/** Slots of that long ago may still be used: timers of a busy process are late, and the rate is meant on average. */
+const CATCH_UP_MS = 1_000;
 /** When the very first call is refused. */
 const INITIAL_PER_SECOND = 1;
 
@@ -54,8 +56,9 @@ export class Pace {
   reserve(): Slot {
     const now = this.#clock.now();
     this.#since ??= now;
-    const at = Math.max(now, this.#nextAt);
-    if (this.#rate !== undefined) this.#nextAt = at + 1_000 / this.#rate;
+    if (this.#rate === undefined) return { at: now, pauses: this.#pauses };
+    const at = Math.max(this.#nextAt, now - CATCH_UP_MS);
+    this.#nextAt = at + 1_000 / this.#rate;
     return { at, pauses: this.#pauses };
   }
 

@@ -117,6 +117,7 @@ class Run {
   /** One for all calls: the caller's own signal would have a listener for each. */
   readonly #stop = new AbortController();
   readonly #outcomes: SignManyOutcome[];
+  #abortion: OperationAbortedError | undefined;
   #next = 0;
   #signed = 0;
   #failed = 0;
@@ -197,6 +198,8 @@ class Run {
   }
 
   #aborted(): OperationAbortedError {
-    return new OperationAbortedError({ ...this.#context, cause: this.#stop.signal.reason });
+    // One for all that is left: there may be very many.
+    this.#abortion ??= new OperationAbortedError({ ...this.#context, cause: this.#stop.signal.reason });
+    return this.#abortion;
   }
 }

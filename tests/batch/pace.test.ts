@@ -71,6 +71,22 @@ describe('Pace', () => {
     expect(pace.perSecond).toBeCloseTo((428 / 60) * 0.9, 1);
   });
 
+  it('makes up for timers that were late, and for no more than a second of them', () => {
+    succeedFor(10, 20);
+    pace.refused(pace.reserve(), 1_000);
+    const { at } = pace.reserve();
+    clock.advanceTo(at + 300);
+    // Ten a second: those of the last 300 ms, and the one that is due now.
+    const due = (): number => {
+      let count = 0;
+      while (pace.reserve().at <= clock.now()) count += 1;
+      return count;
+    };
+    expect(due()).toBe(3);
+    clock.advance(60_000);
+    expect(due()).toBe(11);
+  });
+
   it('is not lowered by refusals in a row: they only lengthen the pause', () => {
     succeedFor(10, 100);
     for (let refusal = 0; refusal < 5; refusal++) {
