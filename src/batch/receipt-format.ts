@@ -8,9 +8,6 @@ import { BLINDING_BYTES } from './blinded-message.js';
 import type { Cbor } from './cbor.js';
 import { HASH_BYTES, PATH_MAX_LENGTH, TREE_SIZE_MAX } from './merkle.js';
 
-/** CBOR tag of a COSE_Sign1 (RFC 9052 section 2); a Receipt must have it (RFC 9942). */
-export const COSE_SIGN1_TAG = 18;
-
 /** Labels of the IANA registry "COSE Header Parameters", and of proofs in "COSE Verifiable Data Structure Proofs". */
 export const LABEL = {
   /** RFC 9052 section 3.1. */
@@ -84,7 +81,7 @@ export function decodeReceipt(cbor: Cbor, bytes: Uint8Array): ParseResult<Receip
   if (bytes.length > RECEIPT_LIMIT_BYTES) {
     return refuse(`at most ${RECEIPT_LIMIT_BYTES} bytes are read, got ${bytes.length}.`);
   }
-  const message = attempt(() => cbor.decodeTagged(COSE_SIGN1_TAG, bytes));
+  const message = attempt(() => cbor.decodeSign1(bytes));
   if (!cbor.isTagged(message)) return refuse('it is not a tagged COSE_Sign1 in deterministic CBOR.');
   const parts: unknown = message.value;
   if (!Array.isArray(parts) || parts.length !== 4) return refuse('a COSE_Sign1 has four parts.');

@@ -4,7 +4,7 @@
  */
 
 import type { Cbor } from './cbor.js';
-import { COSE_SIGN1_TAG, LABEL, type ReceiptContent, type SignedRoot } from './receipt-format.js';
+import { LABEL, type ReceiptContent, type SignedRoot } from './receipt-format.js';
 
 /** Major types (RFC 8949 section 3.1), in the upper three bits of the first byte. */
 const UNSIGNED = 0 << 5;
@@ -25,7 +25,7 @@ export class ReceiptWriter {
       [LABEL.proofs, new Map([[LABEL.inclusionProofs, [EMPTY]]])],
       [LABEL.blinding, EMPTY],
     ]);
-    const frame = cbor.encodeTagged(COSE_SIGN1_TAG, [protectedHeader, unprotected, null, signature]);
+    const frame = cbor.encodeSign1([protectedHeader, unprotected, null, signature]);
     const blindingAt = frame.length - cbor.encode(signature).length - cbor.encode(null).length - EMPTY_SIZE;
     const labelAt = blindingAt - cbor.encode(LABEL.blinding).length;
     this.#beforeProof = frame.subarray(0, labelAt - EMPTY_SIZE);
