@@ -36,6 +36,10 @@ const allowed = [
     from: 'hierarchy/',
     to: ['clock.ts', 'config.ts', 'errors.ts', 'identity/', 'keys/', 'kms/', 'provider/'],
   },
+  {
+    from: 'batch/',
+    to: ['clock.ts', 'errors.ts', 'keys/', 'identity/', 'kms/', 'provider/', 'envelope/abort-listeners.ts'],
+  },
   { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
   {
     from: 'lifecycle/',

@@ -3,6 +3,9 @@
  * here is a cache, and any process with the same configuration finds the same agents.
  */
 
+import { BatchSigning } from './batch/batch-signing.js';
+import type { BlindedMessage } from './batch/blinded-message.js';
+import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
 import { InvalidArgumentError } from './errors.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
@@ -54,6 +57,7 @@ export class A2AKeyExchange {
   readonly hierarchy: KeyHierarchy;
   readonly #ensureMasters: boolean;
   readonly #lifecycle: AgentLifecycle;
+  readonly #batches: BatchSigning;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
@@ -69,6 +73,10 @@ export class A2AKeyExchange {
         masterProtectionLevel: hierarchy.protectionLevel,
         endorsementValiditySeconds: hierarchy.endorsementValiditySeconds,
       }),
+    });
+    this.#batches = new BatchSigning(this.keys, {
+      versionKeys: this.hierarchy.versionKeys,
+      clock: rest.clock,
     });
     this.#ensureMasters = hierarchy !== undefined;
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
@@ -108,6 +116,41 @@ export class A2AKeyExchange {
       const signed = await this.keys.signDetailed(keyName, message, options);
       this.#lifecycle.touch(agentId, 'signing');
       return signed;
+    });
+  }
+
+  /**
+   * Signs up to 65,536 messages with one operation of the HSM. Each gets a receipt (a COSE Receipt, CBOR) that
+   * `verifyReceipt` checks alone and that tells nothing of the others. The messages may be changed after the call.
+   */
+  async signBatch(
+    agentId: string,
+    messages: readonly (Uint8Array | BlindedMessage)[],
+    options: CallOptions = {},
+  ): Promise<readonly Buffer[]> {
+    const blinded = this.#batches.blind(agentId, messages);
+    return this.#withKey('signBatch', agentId, options, async (keyName) => {
+      const receipts = await this.#batches.signBatch(keyName, blinded, options);
+      this.#lifecycle.touch(agentId, 'signing');
+      return receipts;
+    });
+  }
+
+  /**
+   * Signs many messages with one ordinary signature each, in their order, so many at a time. A message that fails does not
+   * end the others; a quota that is used up slows all of them down. The messages must stay unchanged until it is done.
+   */
+  async signMany(
+    agentId: string,
+    messages: readonly Uint8Array[],
+    options: SignManyOptions = {},
+  ): Promise<readonly SignManyOutcome[]> {
+    const many = this.#batches.prepareMany(agentId, messages, options);
+    const { signal, timeoutMs } = options;
+    return this.#withKey('signMany', agentId, { signal, timeoutMs }, async (keyName) => {
+      const outcomes = await this.#batches.signMany(keyName, many);
+      if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
+      return outcomes;
     });
   }
 

@@ -557,6 +557,34 @@ export class InvalidJweError extends A2AKmsError {
   }
 }
 
+/** What was given as a receipt is none, or is not in the one form that is read. */
+export class InvalidReceiptError extends A2AKmsError {
+  readonly code = 'INVALID_RECEIPT';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(sentence(context, `not a receipt: ${problem}`, 'Ask its sender for the receipt again.'), context);
+  }
+}
+
+/** A message was not taken for a batch: as many as are allowed wait already. Nothing was signed. */
+export class QueueFullError extends A2AKmsError {
+  readonly code = 'QUEUE_FULL';
+  /** How many may wait. */
+  readonly limit: number;
+
+  constructor(context: ErrorContext, limit: number) {
+    super(
+      sentence(
+        context,
+        `${limit} messages wait to be signed already.`,
+        'Send less at once, raise maxQueue, or have calls wait with whenFull: "wait".',
+      ),
+      context,
+    );
+    this.limit = limit;
+  }
+}
+
 /** A message names a key that is not among the agent's ENABLED versions: of another agent, retired, or destroyed. */
 export class UnknownKeyIdError extends A2AKmsError {
   readonly code = 'UNKNOWN_KEY_ID';
@@ -639,6 +667,8 @@ export type ErrorCode =
   | 'JWS_VERIFICATION_FAILED'
   | 'ENDORSEMENT_REJECTED'
   | 'INVALID_JWE'
+  | 'INVALID_RECEIPT'
+  | 'QUEUE_FULL'
   | 'UNKNOWN_KEY_ID'
   | 'CLIENT_CLOSED'
   | 'SERVICE_ERROR';

@@ -3,6 +3,13 @@
 export { A2AKeyExchange, type VerifyMessageOptions } from './a2a-key-exchange.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
+export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
+export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
+export { BlindedMessage } from './batch/blinded-message.js';
+export { type ReceiptJson, receiptFromJson, receiptToJson } from './batch/receipt-json.js';
+export { ReceiptTrust, type ReceiptTrustOptions, type TrustedKeys } from './batch/receipt-trust.js';
+export type { SignManyOptions, SignManyOutcome, SignManyProgress } from './batch/sign-many.js';
+export { examineReceipt, type ReceiptVerdict, verifyReceipt } from './batch/verify-receipt.js';
 export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
 export { EnvelopeCipher } from './envelope/envelope-cipher.js';

@@ -88,6 +88,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Total deadline of the call in milliseconds, in place of the configured one. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * What to do when a quota is used up: `retry` (the default) waits and repeats until the deadline; `fail` rejects with
+   * `ResourceExhaustedError` at once, for callers that pace many calls themselves.
+   */
+  readonly onQuota?: 'retry' | 'fail' | undefined;
 }
 
 export interface EncryptionOptions extends CallOptions {

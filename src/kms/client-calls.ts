@@ -50,8 +50,8 @@ export class ClientCalls {
   }): Operation {
     const { name, resource, options, defaultTimeoutMs } = call;
     const context = { operation: name, resource };
-    const { signal, timeoutMs = defaultTimeoutMs } = parseOptions(context, callOptions, options);
-    return new Operation({ name, resource, timeoutMs, clock: this.core.config.clock, signal });
+    const { signal, timeoutMs = defaultTimeoutMs, onQuota } = parseOptions(context, callOptions, options);
+    return new Operation({ name, resource, timeoutMs, clock: this.core.config.clock, signal, onQuota });
   }
 }
 

@@ -179,6 +179,7 @@ export class RpcCaller {
     const giveUp =
       !isRepeatable(call.rpc, failure) ||
       attempt >= this.#settings.retry.maxAttempts ||
+      (failure.status === 'RESOURCE_EXHAUSTED' && operation.onQuota === 'fail') ||
       delayMs >= operation.remainingMs;
     if (giveUp && failure.status === 'DEADLINE_EXCEEDED' && delayMs >= operation.remainingMs) {
       throw operation.deadlineError();

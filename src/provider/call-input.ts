@@ -12,6 +12,7 @@ const callShape = {
     .min(1, 'must be at least 1')
     .max(3_600_000, 'must be at most 3,600,000')
     .optional(),
+  onQuota: z.enum(['retry', 'fail'], 'must be retry or fail').optional(),
 };
 
 export const callOptions = z.strictObject(callShape);
