@@ -151,6 +151,25 @@ export class KeyGenerationFailedError extends A2AKmsError {
   }
 }
 
+/** Cloud KMS could not import key material. */
+export class KeyImportFailedError extends A2AKmsError {
+  readonly code = 'KEY_IMPORT_FAILED';
+  /** `CryptoKeyVersion.import_failure_reason`, as Cloud KMS gives it. */
+  readonly reason: string;
+
+  constructor(context: ErrorContext, reason: string) {
+    super(
+      sentence(
+        context,
+        `the import failed: ${reason || 'Cloud KMS gave no reason'}.`,
+        'Call again: it imports into the same version once more.',
+      ),
+      context,
+    );
+    this.reason = reason;
+  }
+}
+
 /** The key exists but has no version that could do what was asked. */
 export class NoUsableVersionError extends A2AKmsError {
   readonly code = 'NO_USABLE_VERSION';
@@ -569,6 +588,7 @@ export type ErrorCode =
   | 'UNSUPPORTED_ALGORITHM'
   | 'KEY_SPEC_MISMATCH'
   | 'KEY_GENERATION_FAILED'
+  | 'KEY_IMPORT_FAILED'
   | 'NO_USABLE_VERSION'
   | 'NOT_FOUND'
   | 'AGENT_KEY_NOT_FOUND'
