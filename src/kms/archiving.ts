@@ -1,8 +1,8 @@
 /** Puts the public key of a version into the archive while it can still be had. */
 
 import { findAlgorithm } from '../keys/algorithms.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { PublicKey } from './public-keys.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 

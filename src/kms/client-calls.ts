@@ -3,9 +3,9 @@
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { type CryptoKeyName, type KeyReference, parseKeyReference } from '../keys/resource-name.js';
-import { callOptions, parseOptions } from './call-input.js';
+import { callOptions, parseOptions } from '../provider/call-input.js';
+import { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import { Operation } from './operation.js';
 
 export class ClientCalls {
   readonly core: KmsCore;

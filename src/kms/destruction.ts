@@ -12,10 +12,10 @@ import {
 import type { DestructionResult, KeyVersionState } from '../keys/key-provider.js';
 import type { CryptoKeyName, KeyReference } from '../keys/resource-name.js';
 import { versionTimes } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
 import { awaitOutcome } from './key-creation.js';
-import type { Operation } from './operation.js';
 import { type KeyRecord, toVersionRecord, type VersionRecord } from './resources.js';
 import { type RotationState, readRotationState } from './rotation-state.js';
 import type { RpcCall } from './rpc-caller.js';

@@ -11,9 +11,9 @@ import {
   SOFTWARE_ENCRYPT_MAX_BYTES,
 } from '../keys/algorithms.js';
 import { type KeyReference, parseVersionOf } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { checkedBytes, checksumOf, requireEqual, requireVerified, withIntegrityRetry } from './integrity.js';
-import type { Operation } from './operation.js';
 import { withUsableVersion } from './usable-version.js';
 import type { UsableVersion } from './version-resolver.js';
 

@@ -28,15 +28,15 @@ import {
   retireOptions,
   rotationOptions,
   rotationSchedule,
-} from './call-input.js';
+} from '../provider/call-input.js';
+import { checkKeySpec } from '../provider/key-spec.js';
+import type { Operation } from '../provider/operation.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import type { KmsCore } from './core.js';
 import { destroy, restore } from './destruction.js';
 import { checkPrivateKey, ensureImported } from './import.js';
 import { ensureKey } from './key-creation.js';
-import { checkKeySpec } from './key-spec.js';
 import { changeLabels } from './labels.js';
-import type { Operation } from './operation.js';
 import { setPrimary } from './primary.js';
 import { toKeyMetadata } from './resources.js';
 import { retire } from './retirement.js';

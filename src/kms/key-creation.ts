@@ -11,9 +11,9 @@ import {
   NoUsableVersionError,
 } from '../errors.js';
 import { type CryptoKeyName, keyIdOf, keyVersion } from '../keys/resource-name.js';
+import type { CheckedKeySpec } from '../provider/key-spec.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { CheckedKeySpec } from './key-spec.js';
-import type { Operation } from './operation.js';
 import { type KeyRecord, toVersionRecord, type VersionRecord } from './resources.js';
 import { currentVersion, type KeySnapshot } from './version-resolver.js';
 

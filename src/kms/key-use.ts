@@ -8,7 +8,7 @@ import type {
   KeyVersionInUse,
   SignatureDetails,
 } from '../keys/key-provider.js';
-import { callOptions, encryptionOptions, parseOptions, requireBytes } from './call-input.js';
+import { callOptions, encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import { decryptWith, encryptWith } from './encryption.js';
 import { type SigningPayload, signWith } from './signing.js';

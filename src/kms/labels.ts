@@ -6,8 +6,8 @@
 import { ConcurrentChangeError } from '../errors.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import type { Labels } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { KeyRecord } from './resources.js';
 
 /** Times the labels are written again when another process wrote them in between. */

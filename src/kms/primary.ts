@@ -13,9 +13,9 @@ import {
   withPrimary,
   withTimes,
 } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { changeLabels } from './labels.js';
-import type { Operation } from './operation.js';
 import type { VersionRecord } from './resources.js';
 import { type RotationState, readRotationState } from './rotation-state.js';
 import type { KeySnapshot } from './version-resolver.js';

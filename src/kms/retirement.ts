@@ -9,11 +9,11 @@ import { algorithmsOf } from '../keys/algorithms.js';
 import type { RetirementResult, ScheduledDestruction } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { lifecycleOf, versionTimes, withTimes } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
 import { scheduleDestruction, setState } from './destruction.js';
 import { changeLabels } from './labels.js';
-import type { Operation } from './operation.js';
 import type { VersionRecord } from './resources.js';
 import { type RotationState, readRotationState } from './rotation-state.js';
 

@@ -7,8 +7,8 @@ import {
   type RotationSchedule,
 } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { KeySnapshot } from './version-resolver.js';
 
 /** Sets or, with null, removes the schedule. */

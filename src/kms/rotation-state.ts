@@ -3,8 +3,8 @@
 import { ConcurrentChangeError } from '../errors.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { PRIMARY_LABEL, rotationCandidates } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 import { currentVersion } from './version-resolver.js';
 

@@ -15,11 +15,11 @@ import {
 import { algorithmsOf, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
 import type { RotationResult, ScheduledDestruction } from '../keys/key-provider.js';
 import { type CryptoKeyName, parseVersionOf } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
 import { scheduleDestruction } from './destruction.js';
 import { awaitOutcome, createVersion } from './key-creation.js';
-import type { Operation } from './operation.js';
 import { holdPrimary, movePrimary } from './primary.js';
 import { type KeyRecord, toKeyMetadata, type VersionRecord } from './resources.js';
 import { type RotationState, readRotationState } from './rotation-state.js';

@@ -5,8 +5,8 @@
 
 import type { ResolvedKMSConfig } from '../config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
+import type { Operation } from '../provider/operation.js';
 import type { Channel, KmsConnection } from './connection.js';
-import type { Operation } from './operation.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
 

@@ -10,9 +10,9 @@ import {
 import { algorithmsOf, type ProtectionLevel, type SigningAlgorithmEntry } from '../keys/algorithms.js';
 import type { SignatureDetails } from '../keys/key-provider.js';
 import type { KeyReference } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { checkedBytes, checksumOf, requireEqual, requireVerified, withIntegrityRetry } from './integrity.js';
-import type { Operation } from './operation.js';
 import { withUsableVersion } from './usable-version.js';
 import type { UsableVersion } from './version-resolver.js';
 

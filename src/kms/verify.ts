@@ -7,10 +7,10 @@
 import { NoUsableVersionError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyReference } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
+import { verifySignature } from '../provider/signature-check.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { VersionRecord } from './resources.js';
-import { verifySignature } from './signature-check.js';
 import type { KeySnapshot, UsableVersion } from './version-resolver.js';
 
 /** A signature without a version is tried against this many versions at the most, so that a forgery costs little. */

@@ -5,8 +5,8 @@
 
 import { constants, createHash, type KeyObject, privateEncrypt, sign } from 'node:crypto';
 import type { AsymmetricKeyType, DigestName, SigningAlgorithmEntry } from '../../keys/algorithms.js';
+import { encodeEmsaPss } from '../../keys/emsa-pss.js';
 import { CryptoInputError, KeyMaterialError } from './crypto-errors.js';
-import { encodeEmsaPss } from './emsa-pss.js';
 import { type KeyMaterial, postQuantumKeyFor, privateKeyFor } from './key-material.js';
 import { loadScheme } from './post-quantum.js';
 

@@ -1,4 +1,4 @@
-/** What callers pass to `KMSClient` methods, parsed once: options and bytes. */
+/** What callers pass to the methods of a provider, parsed once: options and bytes. */
 
 import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
