@@ -69,7 +69,8 @@ const pinnedVersion = z.strictObject({
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
 });
 
-const kmsShape = {
+/** The key ring that a provider works in. */
+export const keyRingShape = {
   projectId: z
     .string('the Google Cloud project is required')
     .regex(PROJECT_ID, 'is not a project id or number'),
@@ -79,6 +80,25 @@ const kmsShape = {
   keyRingId: z
     .string('the key ring is required')
     .regex(KEY_RING_ID, 'a key ring id has 1 to 63 letters, digits, "_" or "-"'),
+} as const;
+
+/** What every provider works with besides its keys. */
+export const runtimeShape = {
+  publicKeyArchive: z
+    .custom<PublicKeyArchive>(
+      isArchive,
+      'must have the methods put, get and list, like a FilePublicKeyArchive',
+    )
+    .optional(),
+  logger: z
+    .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
+    .optional(),
+  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+} as const;
+
+const kmsShape = {
+  ...keyRingShape,
+  ...runtimeShape,
   credentialsPath: z.string('must be a path').min(1, 'must not be empty').optional(),
   apiEndpoint: z
     .string('must be a host name')
@@ -122,16 +142,6 @@ const kmsShape = {
     })
     .prefault({}),
   pinnedVersions: z.array(pinnedVersion, 'must be a list').default([]),
-  publicKeyArchive: z
-    .custom<PublicKeyArchive>(
-      isArchive,
-      'must have the methods put, get and list, like a FilePublicKeyArchive',
-    )
-    .optional(),
-  logger: z
-    .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
-    .optional(),
-  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
 } as const;
 
 const agentShape = {
@@ -399,7 +409,8 @@ function resolveHierarchy(
   return { ...parsed, rootAlgorithm: root.name };
 }
 
-function toProblems(error: z.ZodError): ConfigProblem[] {
+/** What a schema found wrong with a configuration. */
+export function toProblems(error: z.ZodError): ConfigProblem[] {
   return error.issues.flatMap((issue) => {
     const path = issue.path.map(String).join('.');
     if (issue.code === 'unrecognized_keys') {

@@ -414,6 +414,50 @@ export class DecryptionFailedError extends A2AKmsError {
   }
 }
 
+/** The store of software keys does not open: the secret is not the right one, or was changed. Nothing was changed. */
+export class KeyStoreLockedError extends A2AKmsError {
+  readonly code = 'KEY_STORE_LOCKED';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(
+      sentence(
+        context,
+        `the store of software keys stays locked: ${problem}`,
+        'Give the passphrase or the key that it was last encrypted with; nothing was changed.',
+      ),
+      context,
+    );
+  }
+}
+
+/** The store of software keys cannot be opened, read or written. */
+export class KeyStoreError extends A2AKmsError {
+  readonly code = 'KEY_STORE';
+
+  constructor(context: ErrorContext, problem: string, next: string) {
+    super(sentence(context, problem, next), context);
+  }
+}
+
+/** A record of the store of software keys is not what was written there. Others are not concerned. */
+export class StoredKeyDamagedError extends A2AKmsError {
+  readonly code = 'STORED_KEY_DAMAGED';
+  /** Full name of the key version whose material is damaged, or of the key whose record is. */
+  readonly damaged: string;
+
+  constructor(context: ErrorContext, damaged: string) {
+    super(
+      sentence(
+        context,
+        `what the store holds of ${damaged} is damaged or was tampered with, and was not used.`,
+        'Restore the store from a copy, or rotate the key to a new version.',
+      ),
+      context,
+    );
+    this.damaged = damaged;
+  }
+}
+
 /** Bytes that are not an envelope, or not the header of an encrypted stream. */
 export class InvalidEnvelopeError extends A2AKmsError {
   readonly code = 'INVALID_ENVELOPE';
@@ -671,6 +715,9 @@ export type ErrorCode =
   | 'ABORTED'
   | 'INTEGRITY'
   | 'DECRYPTION_FAILED'
+  | 'KEY_STORE_LOCKED'
+  | 'KEY_STORE'
+  | 'STORED_KEY_DAMAGED'
   | 'INVALID_ENVELOPE'
   | 'STREAM_DECRYPTION_FAILED'
   | 'INVALID_JWK'
