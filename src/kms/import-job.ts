@@ -6,10 +6,10 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { AlreadyExistsError, IntegrityError, NotFoundError, ServiceError } from '../errors.js';
 import type { ProtectionLevel } from '../keys/algorithms.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { IMPORT_METHOD, IMPORT_MODULUS_BITS } from './import-wrapping.js';
 import { requireEqual } from './integrity.js';
-import type { Operation } from './operation.js';
 import type { RpcResponse } from './rpc.js';
 
 /** An HSM takes seconds for the RSA key of a job; asking sooner costs reads for nothing. */

@@ -14,12 +14,12 @@ import {
   NoUsableVersionError,
 } from '../errors.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { CheckedKeySpec } from '../provider/key-spec.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { activeImportJob } from './import-job.js';
 import { wrapForImport } from './import-wrapping.js';
 import { algorithmInUse, awaitOutcome, createKey, findKey, requireSameSpec } from './key-creation.js';
-import type { CheckedKeySpec } from './key-spec.js';
-import type { Operation } from './operation.js';
 import { isOfType } from './public-keys.js';
 import { toVersionRecord, type VersionRecord } from './resources.js';
 import type { KeySnapshot } from './version-resolver.js';

@@ -7,7 +7,7 @@ import { A2AKmsError, AgentKeyNotFoundError, type ErrorContext, MigrationPhaseEr
 import type { KeySource } from '../flags.js';
 import { ownerOf, requireAgentId } from '../hierarchy/agent-keys.js';
 import { type AgentKeyRole, agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
-import type { CallOptions, KeyMetadata } from '../keys/key-provider.js';
+import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { mapBounded } from '../lifecycle/bounded.js';
 import {
   describeMigrated,
@@ -106,10 +106,16 @@ export class AgentMigration {
     return purgeKeys(services, { retentionDays, mode: dryRun ? 'list' : 'delete' }, callOptions);
   }
 
-  /** The software key that an agent's HSM key took the place of, as long as it is there. */
-  async retainedKey(keyName: string, options?: CallOptions): Promise<KeyMetadata | undefined> {
-    const key = this.#services && (await findKey(this.#services.software, keyName, options));
-    return key !== undefined && standingOf(key).kind !== 'unmigrated' ? key : undefined;
+  /** The software key that an agent's HSM key took the place of, as long as it is there, and who keeps it. */
+  async retained(
+    keyName: string,
+    options?: CallOptions,
+  ): Promise<{ readonly key: KeyMetadata; readonly provider: KeyProvider } | undefined> {
+    const provider = this.#services?.software;
+    const key = provider && (await findKey(provider, keyName, options));
+    if (key === undefined || provider === undefined || standingOf(key).kind === 'unmigrated')
+      return undefined;
+    return { key, provider };
   }
 
   async #report(

@@ -12,7 +12,7 @@ import type { CallOptions, KeyProvider, KeyVersionMetadata } from '../keys/key-p
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import { RefreshingCache } from '../kms/refreshing-cache.js';
-import { verifySignature } from '../kms/signature-check.js';
+import { verifySignature } from '../provider/signature-check.js';
 
 /** Whose public keys. */
 export type KeyKind = 'hsm' | 'software';

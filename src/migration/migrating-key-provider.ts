@@ -3,7 +3,7 @@
  * rollback. It chooses the provider for each call and key, and has signatures of either kind verified throughout.
  */
 
-import { DecryptionFailedError, type ErrorContext, NotFoundError, NoUsableVersionError } from '../errors.js';
+import { DecryptionFailedError } from '../errors.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
 import type {
   CallOptions,
@@ -25,15 +25,12 @@ import type {
   SignatureDetails,
 } from '../keys/key-provider.js';
 import { type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
-import {
-  fromSoftwareVersionName,
-  isSoftwareVersionName,
-  toSoftwareVersionName,
-} from '../keys/software-version-name.js';
+import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import type { ArchivedKeys } from './archived-keys.js';
 import { type KeyRouter, type KeyUse, type Route, refuseUnmigrated } from './key-router.js';
 import type { PhaseCheck } from './phase-check.js';
 import { STANDBY_LABEL, standingOf } from './standing.js';
+import { EitherKindVerification } from './verification.js';
 
 export interface MigratingKeyProviderOptions {
   readonly router: KeyRouter;
@@ -49,6 +46,7 @@ export class MigratingKeyProvider implements KeyProvider {
   readonly #router: KeyRouter;
   readonly #keyRing: KeyRingName;
   readonly #archived: ArchivedKeys | undefined;
+  readonly #verification: EitherKindVerification;
   readonly #hsmKeys: MigratingKeyProviderOptions['hsmKeys'];
   readonly #phaseCheck: PhaseCheck;
 
@@ -56,6 +54,7 @@ export class MigratingKeyProvider implements KeyProvider {
     this.#router = options.router;
     this.#keyRing = options.keyRing;
     this.#archived = options.archived;
+    this.#verification = new EitherKindVerification(options);
     this.#hsmKeys = options.hsmKeys;
     this.#phaseCheck = options.phaseCheck;
   }
@@ -85,7 +84,8 @@ export class MigratingKeyProvider implements KeyProvider {
     }
     const owner = agentOfLabels(existing.labels);
     if (owner !== undefined && owner.agentId === agentOfLabels(spec.labels ?? {})?.agentId) {
-      if (phase === 3) throw refuseUnmigrated(contextOf('generateKey', existing.name), existing);
+      if (phase === 3)
+        throw refuseUnmigrated({ operation: 'generateKey', resource: existing.name }, existing);
       return existing;
     }
     // Not an agent's: asking for the key is what moves it. What the software key signed or encrypted stays readable.
@@ -95,69 +95,34 @@ export class MigratingKeyProvider implements KeyProvider {
   }
 
   async sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    return (
-      await this.#sign('sign', keyId, (provider) => provider.signDetailed(keyId, data, options), options)
-    ).signature;
+    return (await this.signDetailed(keyId, data, options)).signature;
   }
 
-  signDetailed(keyId: string, data: Uint8Array, options?: CallOptions): Promise<SignatureDetails> {
-    return this.#sign(
-      'signDetailed',
-      keyId,
-      (provider) => provider.signDetailed(keyId, data, options),
-      options,
-    );
+  async signDetailed(keyId: string, data: Uint8Array, options?: CallOptions): Promise<SignatureDetails> {
+    const provider = await this.#producer('signDetailed', keyId, options);
+    return this.#released(provider, await provider.signDetailed(keyId, data, options), options);
   }
 
-  signDigest(keyId: string, digest: Uint8Array, options?: CallOptions): Promise<SignatureDetails> {
-    return this.#sign(
-      'signDigest',
-      keyId,
-      (provider) => provider.signDigest(keyId, digest, options),
-      options,
-    );
+  async signDigest(keyId: string, digest: Uint8Array, options?: CallOptions): Promise<SignatureDetails> {
+    const provider = await this.#producer('signDigest', keyId, options);
+    return this.#released(provider, await provider.signDigest(keyId, digest, options), options);
   }
 
   /**
    * True if the signature is by the key, of either kind: by the one that signs now, by the other one as long as it is
    * there, or by one whose public key is archived.
    */
-  async verify(
-    keyId: string,
-    data: Uint8Array,
-    signature: Uint8Array,
-    options?: CallOptions,
-  ): Promise<boolean> {
-    let missing: unknown;
-    let answered = false;
-    for (const verdict of await this.#verifiers(keyId, { data, signature }, options)) {
-      try {
-        const valid = await verdict();
-        if (valid) return true;
-        answered ||= valid !== undefined;
-      } catch (error) {
-        if (!(error instanceof NotFoundError || error instanceof NoUsableVersionError)) throw error;
-        missing ??= error;
-      }
-    }
-    if (!answered && missing !== undefined) throw missing;
-    return false;
+  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {
+    return this.#verification.verify(keyId, { data, signature }, options);
   }
 
-  encrypt(keyId: string, plaintext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
-    return this.#serve(
-      'encrypt',
-      keyId,
-      'produce',
-      (provider) => provider.encrypt(keyId, plaintext, options),
-      options,
-    );
+  async encrypt(keyId: string, plaintext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
+    return (await this.#producer('encrypt', keyId, options)).encrypt(keyId, plaintext, options);
   }
 
   /** Decrypts with the key that serves; what that one did not encrypt, with the other one as long as it is there. */
   async decrypt(keyId: string, ciphertext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
-    const context = contextOf('decrypt', keyId);
-    const { kind, provider } = await this.#router.route(context, keyId, 'read', callOptionsOf(options));
+    const { kind, provider } = await this.#route('decrypt', keyId, 'read', options);
     try {
       return await provider.decrypt(keyId, ciphertext, options);
     } catch (error) {
@@ -169,14 +134,8 @@ export class MigratingKeyProvider implements KeyProvider {
     }
   }
 
-  resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse> {
-    return this.#serve(
-      'resolveKeyVersion',
-      keyId,
-      'read',
-      (provider) => provider.resolveKeyVersion(keyId, options),
-      options,
-    );
+  async resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse> {
+    return (await this.#reader('resolveKeyVersion', keyId, options)).resolveKeyVersion(keyId, options);
   }
 
   async getPublicKey(keyId: string, options?: CallOptions): Promise<Buffer> {
@@ -186,85 +145,55 @@ export class MigratingKeyProvider implements KeyProvider {
       const archived = await this.#archived?.publicKey(keyId);
       if (archived !== undefined) return archived;
     }
-    return this.#serve(
-      'getPublicKey',
+    return (await this.#reader('getPublicKey', keyId, options)).getPublicKey(keyId, options);
+  }
+
+  async rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult> {
+    return (await this.#producer('rotateKey', keyId, options)).rotateKey(keyId, options);
+  }
+
+  async prepareRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
+    return (await this.#producer('prepareRotation', keyId, options)).prepareRotation(keyId, options);
+  }
+
+  async activateRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
+    return (await this.#producer('activateRotation', keyId, options)).activateRotation(keyId, options);
+  }
+
+  async retire(keyId: string, options?: RetireOptions): Promise<RetirementResult> {
+    return (await this.#reader('retire', keyId, options)).retire(keyId, options);
+  }
+
+  async setPrimaryVersion(
+    keyId: string,
+    version: number | string,
+    options?: CallOptions,
+  ): Promise<KeyMetadata> {
+    return (await this.#producer('setPrimaryVersion', keyId, options)).setPrimaryVersion(
       keyId,
-      'read',
-      (provider) => provider.getPublicKey(keyId, options),
+      version,
       options,
     );
   }
 
-  rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return this.#serve(
-      'rotateKey',
-      keyId,
-      'produce',
-      (provider) => provider.rotateKey(keyId, options),
-      options,
-    );
-  }
-
-  prepareRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return this.#serve(
-      'prepareRotation',
-      keyId,
-      'produce',
-      (provider) => provider.prepareRotation(keyId, options),
-      options,
-    );
-  }
-
-  activateRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return this.#serve(
-      'activateRotation',
-      keyId,
-      'produce',
-      (provider) => provider.activateRotation(keyId, options),
-      options,
-    );
-  }
-
-  retire(keyId: string, options?: RetireOptions): Promise<RetirementResult> {
-    return this.#serve('retire', keyId, 'read', (provider) => provider.retire(keyId, options), options);
-  }
-
-  setPrimaryVersion(keyId: string, version: number | string, options?: CallOptions): Promise<KeyMetadata> {
-    return this.#serve(
-      'setPrimaryVersion',
-      keyId,
-      'produce',
-      (provider) => provider.setPrimaryVersion(keyId, version, options),
-      options,
-    );
-  }
-
-  setRotationSchedule(
+  async setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    return this.#serve(
-      'setRotationSchedule',
+    return (await this.#reader('setRotationSchedule', keyId, options)).setRotationSchedule(
       keyId,
-      'read',
-      (provider) => provider.setRotationSchedule(keyId, schedule, options),
+      schedule,
       options,
     );
   }
 
-  updateLabels(
+  async updateLabels(
     keyId: string,
     changes: Readonly<Record<string, string | null>>,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    return this.#serve(
-      'updateLabels',
-      keyId,
-      'read',
-      (provider) => provider.updateLabels(keyId, changes, options),
-      options,
-    );
+    return (await this.#reader('updateLabels', keyId, options)).updateLabels(keyId, changes, options);
   }
 
   /** A whole key is destroyed wherever it is: a software key that was left would come back in a rollback. */
@@ -273,8 +202,7 @@ export class MigratingKeyProvider implements KeyProvider {
     destroyAfter?: number,
     options?: DestroyOptions,
   ): Promise<DestructionResult> {
-    const context = contextOf('destroyKey', keyId);
-    const route = await this.#router.route(context, keyId, 'read', callOptionsOf(options));
+    const route = await this.#route('destroyKey', keyId, 'read', options);
     const result = await route.provider.destroyKey(keyId, destroyAfter, options);
     const retained = await this.#retained(keyId, route, options);
     if (retained === undefined) return result;
@@ -283,8 +211,7 @@ export class MigratingKeyProvider implements KeyProvider {
   }
 
   async restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
-    const context = contextOf('restoreKey', keyId);
-    const route = await this.#router.route(context, keyId, 'read', callOptionsOf(options));
+    const route = await this.#route('restoreKey', keyId, 'read', options);
     const key = await route.provider.restoreKey(keyId, options);
     const retained = await this.#retained(keyId, route, options);
     const scheduled = await retained?.listKeyVersions(keyId, callOptionsOf(options));
@@ -293,8 +220,8 @@ export class MigratingKeyProvider implements KeyProvider {
     return key;
   }
 
-  getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata> {
-    return this.#serve('getKey', keyId, 'read', (provider) => provider.getKey(keyId, options), options);
+  async getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata> {
+    return (await this.#reader('getKey', keyId, options)).getKey(keyId, options);
   }
 
   /** The keys of both kinds, each once: as the provider has it that serves it. */
@@ -311,14 +238,8 @@ export class MigratingKeyProvider implements KeyProvider {
     );
   }
 
-  listKeyVersions(keyId: string, options?: CallOptions): Promise<readonly KeyVersionMetadata[]> {
-    return this.#serve(
-      'listKeyVersions',
-      keyId,
-      'read',
-      (provider) => provider.listKeyVersions(keyId, options),
-      options,
-    );
+  async listKeyVersions(keyId: string, options?: CallOptions): Promise<readonly KeyVersionMetadata[]> {
+    return (await this.#reader('listKeyVersions', keyId, options)).listKeyVersions(keyId, options);
   }
 
   async close(): Promise<void> {
@@ -326,73 +247,26 @@ export class MigratingKeyProvider implements KeyProvider {
     await Promise.all([hsm?.close(), software?.close()]);
   }
 
-  async #serve<T>(
-    operation: string,
-    keyId: string,
-    use: KeyUse,
-    call: (provider: KeyProvider) => Promise<T>,
-    options: CallOptions | undefined,
-  ): Promise<T> {
-    const route = await this.#router.route(contextOf(operation, keyId), keyId, use, callOptionsOf(options));
-    return call(route.provider);
+  async #reader(operation: string, keyId: string, options: CallOptions | undefined): Promise<KeyProvider> {
+    return (await this.#route(operation, keyId, 'read', options)).provider;
+  }
+
+  async #producer(operation: string, keyId: string, options: CallOptions | undefined): Promise<KeyProvider> {
+    return (await this.#route(operation, keyId, 'produce', options)).provider;
+  }
+
+  #route(operation: string, keyId: string, use: KeyUse, options: CallOptions | undefined): Promise<Route> {
+    return this.#router.route({ operation, resource: String(keyId) }, keyId, use, callOptionsOf(options));
   }
 
   /** No signature is handed out before its public key is where the other kind finds it. */
-  async #sign(
-    operation: string,
-    keyId: string,
-    call: (provider: KeyProvider) => Promise<SignatureDetails>,
+  async #released(
+    provider: KeyProvider,
+    signed: SignatureDetails,
     options: CallOptions | undefined,
   ): Promise<SignatureDetails> {
-    const { provider } = await this.#router.route(contextOf(operation, keyId), keyId, 'produce', options);
-    const signed = await call(provider);
     await this.#archived?.ensure(provider, signed.keyVersion, options);
     return signed;
-  }
-
-  async #verifiers(
-    keyId: string,
-    signed: { readonly data: Uint8Array; readonly signature: Uint8Array },
-    options: CallOptions | undefined,
-  ): Promise<readonly (() => Promise<boolean | undefined>)[]> {
-    const { data, signature } = signed;
-    const { hsm, software } = this.#router.providers;
-    const { kind } = await this.#router.route(
-      contextOf('verify', keyId),
-      fromSoftwareVersionName(keyId),
-      'read',
-      options,
-    );
-    const byHsm = (): Promise<boolean | undefined> =>
-      hsm === undefined
-        ? this.#verifyArchived(keyId, 'hsm', signed)
-        : hsm.verify(keyId, data, signature, options);
-    const bySoftware = (): Promise<boolean | undefined> =>
-      software === undefined
-        ? this.#verifyArchived(keyId, 'software', signed)
-        : software.verify(keyId, data, signature, options);
-    if (isSoftwareVersionName(keyId)) return [bySoftware];
-    if (hsm !== undefined && kind === 'software') return [bySoftware];
-    const storeLacksKey = kind === 'hsm' && (await this.#router.softwareKey(keyId, options)) === undefined;
-    // Of an agent whose software key is in another store, or in none any more, the archive has the public key.
-    const second = storeLacksKey
-      ? (): Promise<boolean | undefined> => this.#verifyArchived(keyId, 'software', signed)
-      : bySoftware;
-    return kind === 'hsm' ? [byHsm, second] : [bySoftware, byHsm];
-  }
-
-  async #verifyArchived(
-    keyId: string,
-    kind: 'hsm' | 'software',
-    signed: { readonly data: Uint8Array; readonly signature: Uint8Array },
-  ): Promise<boolean | undefined> {
-    const plain = fromSoftwareVersionName(keyId);
-    const parsed = parseKeyReference(plain, this.#keyRing);
-    if (!parsed.ok || this.#archived === undefined) return undefined;
-    const { key: keyName } = parsed.value;
-    const version = parsed.value.kind === 'version' ? parsed.value.version.name : undefined;
-    const keyVersion = version && (kind === 'software' ? toSoftwareVersionName(version) : version);
-    return this.#archived.verify({ keyName, keyVersion, kind }, signed.data, signed.signature);
   }
 
   /** Whether a software key that is made while HSM keys are switched off stands in for one of them. */
@@ -417,11 +291,6 @@ export class MigratingKeyProvider implements KeyProvider {
       : software;
   }
 }
-
-const contextOf = (operation: string, keyId: string): ErrorContext => ({
-  operation,
-  resource: String(keyId),
-});
 
 /** The part of a call's options that every call takes. */
 const callOptionsOf = (options: CallOptions | undefined): CallOptions | undefined =>
