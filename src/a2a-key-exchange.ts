@@ -4,7 +4,7 @@
  */
 
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
-import { InvalidArgumentError } from './errors.js';
+import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
@@ -135,12 +135,22 @@ export class A2AKeyExchange {
     options: VerifyMessageOptions = {},
   ): Promise<boolean> {
     const { keyVersion, ...callOptions } = options;
-    return this.#withKey('verifyMessage', agentId, callOptions, (keyName) => {
+    const context = { operation: 'verifyMessage', resource: `agent ${JSON.stringify(agentId)}` };
+    const verify = (keyName: string): Promise<boolean> => {
       if (keyVersion !== undefined && !keyVersion.startsWith(`${keyName}/cryptoKeyVersions/`)) {
         const context = { operation: 'verifyMessage', resource: keyVersion };
         throw new InvalidArgumentError(context, `it is not a version of ${keyName}.`);
       }
       return this.keys.verify(keyVersion ?? keyName, message, signature, callOptions);
+    };
+    return this.#withKey('verifyMessage', agentId, callOptions, verify).catch(async (error: unknown) => {
+      // With HSM keys switched off, an agent that has no software key is known by its archived public keys alone.
+      const archivedKey =
+        error instanceof AgentKeyNotFoundError
+          ? await this.#migration.archivedKeyName(requireAgentId(context, agentId))
+          : undefined;
+      if (archivedKey === undefined) throw error;
+      return verify(archivedKey);
     });
   }
 

@@ -6,7 +6,7 @@ import type { KMSConfig } from './config.js';
 import type { KeySource } from './flags.js';
 import type { SigningAlgorithm } from './keys/algorithms.js';
 import type { KeyMetadata, KeyProvider } from './keys/key-provider.js';
-import { keyRingName } from './keys/resource-name.js';
+import { cryptoKeyName, keyRingName } from './keys/resource-name.js';
 import { KMSClient } from './kms/kms-client.js';
 import type { Logger } from './logger.js';
 import { AgentMigration } from './migration/agent-migration.js';
@@ -72,7 +72,12 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
           importer: canImport(hsm) ? hsm : undefined,
           now: () => clock.now(),
         };
-  return { keys, migration: new AgentMigration({ services, source }) };
+  const archivedKeyName = async (keyId: string): Promise<string | undefined> => {
+    if (source.kind !== 'software' || source.hsmKeys === 'none' || archived === undefined) return undefined;
+    const name = cryptoKeyName(keyRingName(kms), keyId);
+    return (await archived.has(name, 'hsm')) ? name : undefined;
+  };
+  return { keys, migration: new AgentMigration({ services, source, archivedKeyName }) };
 }
 
 function openProviders(

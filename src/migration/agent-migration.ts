@@ -6,7 +6,7 @@
 import { A2AKmsError, AgentKeyNotFoundError, type ErrorContext, MigrationPhaseError } from '../errors.js';
 import type { KeySource } from '../flags.js';
 import { ownerOf, requireAgentId } from '../hierarchy/agent-keys.js';
-import { type AgentKeyRole, agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
+import { type AgentId, type AgentKeyRole, agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { mapBounded } from '../lifecycle/bounded.js';
 import {
@@ -34,6 +34,8 @@ import { type MigrationStrategy, standingOf } from './standing.js';
 const ROLES = ['signing', 'encryption'] as const satisfies readonly AgentKeyRole[];
 
 export interface AgentMigrationOptions {
+  /** The key with that id, if HSM keys are switched off and the archive has public keys of it. */
+  readonly archivedKeyName?: ((keyId: string) => Promise<string | undefined>) | undefined;
   /** Only where HSM keys and the software store are both open. */
   readonly services: MigrationServices | undefined;
   readonly source: Pick<KeySource<unknown>, 'kind'> & {
@@ -47,7 +49,10 @@ export class AgentMigration {
   readonly #services: MigrationServices | undefined;
   readonly #source: AgentMigrationOptions['source'];
 
+  readonly #archivedKeyName: AgentMigrationOptions['archivedKeyName'];
+
   constructor(options: AgentMigrationOptions) {
+    this.#archivedKeyName = options.archivedKeyName;
     this.#services = options.services;
     this.#source = options.source;
   }
@@ -116,6 +121,11 @@ export class AgentMigration {
     if (key === undefined || provider === undefined || standingOf(key).kind === 'unmigrated')
       return undefined;
     return { key, provider };
+  }
+
+  /** Full name of an agent's signing key that is known by its archived public keys, while HSM keys are switched off. */
+  async archivedKeyName(agent: AgentId): Promise<string | undefined> {
+    return this.#archivedKeyName?.(agentKeyId(agent, 'signing'));
   }
 
   async #report(

@@ -98,7 +98,7 @@ export class ArchivedKeys {
 
   /** Whether the archive has a public key of that kind for the key. */
   async has(keyName: string, kind: KeyKind): Promise<boolean> {
-    const keys = await this.#archive.list(keyName);
+    const keys = (await this.#cache.get(WHOLE, () => this.#load())).get(keyName) ?? [];
     return keys.some(({ keyVersion }) => isSoftwareVersionName(keyVersion) === (kind === 'software'));
   }
 
