@@ -153,7 +153,9 @@ export class AgentMigration {
     const context = contextOf('migrateAgent', agentId);
     const keys: MigratedKey[] = [];
     let moved = 0;
-    for (const each of wish.keys) {
+    for (const listed of wish.keys) {
+      // A listing does not say which version is in use, and another run may have migrated the key since.
+      const each = { ...listed, key: await services.software.getKey(listed.key.name, options) };
       const standing = standingOf(each.key);
       if (standing.kind === 'migrated') {
         keys.push(await describeMigrated(services, context, { ...each, ...standing }, options));
