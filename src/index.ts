@@ -124,3 +124,6 @@ export type {
   PurgeReport,
 } from './migration/migration-report.js';
 export type { MigrationStrategy } from './migration/standing.js';
+export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
+export { SoftwareKeyProvider } from './software/software-key-provider.js';
+export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './software-config.js';

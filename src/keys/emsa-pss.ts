@@ -9,7 +9,7 @@ import type { DigestName } from './algorithms.js';
  *
  * @param modulusBits - a multiple of 8.
  */
-export function encodeEmsaPss(digest: Buffer, hash: DigestName, modulusBits: number): Buffer {
+export function encodeEmsaPss(digest: Uint8Array, hash: DigestName, modulusBits: number): Buffer {
   const encodedBytes = modulusBits / 8;
   const salt = randomBytes(digest.length);
   const saltedHash = createHash(hash).update(Buffer.alloc(8)).update(digest).update(salt).digest();

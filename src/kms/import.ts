@@ -14,12 +14,12 @@ import {
   NoUsableVersionError,
 } from '../errors.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
-import type { CheckedKeySpec } from '../provider/key-spec.js';
+import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { activeImportJob } from './import-job.js';
 import { wrapForImport } from './import-wrapping.js';
-import { algorithmInUse, awaitOutcome, createKey, findKey, requireSameSpec } from './key-creation.js';
+import { algorithmInUse, awaitOutcome, createKey, findKey } from './key-creation.js';
 import { isOfType } from './public-keys.js';
 import { toVersionRecord, type VersionRecord } from './resources.js';
 import type { KeySnapshot } from './version-resolver.js';
@@ -76,7 +76,11 @@ export async function ensureImported(
   const existing = await findKey(core, operation, spec.key);
   // Not an import-only key: it can be rotated to a key that is born in the HSM, which is the way out of an imported one.
   const key = existing ?? (await createKey(core, operation, spec, 'none'));
-  requireSameSpec(operation, { ...key, algorithm: await algorithmInUse(core, operation, key) }, spec);
+  requireSameSpec(
+    operation.context(),
+    { ...key, algorithm: await algorithmInUse(core, operation, key) },
+    spec,
+  );
   const versions = await core.reader.listVersions(operation, key.name);
   const known = await findImported(core, operation, spec, { material, versions });
   if (known === undefined) {

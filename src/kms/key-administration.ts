@@ -16,6 +16,7 @@ import type {
   RotationSchedule,
 } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
+import { DEFAULT_GRACE_SECONDS } from '../keys/retirement-plan.js';
 import {
   destroyAfterSeconds,
   destroyOptions,
@@ -31,6 +32,7 @@ import {
 } from '../provider/call-input.js';
 import { checkKeySpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';
+import type { RotationWish } from '../provider/rotation-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import type { KmsCore } from './core.js';
 import { destroy, restore } from './destruction.js';
@@ -40,12 +42,9 @@ import { changeLabels } from './labels.js';
 import { setPrimary } from './primary.js';
 import { toKeyMetadata } from './resources.js';
 import { retire } from './retirement.js';
-import { activate, prepare, type RotationWish, rotate } from './rotation.js';
+import { activate, prepare, rotate } from './rotation.js';
 import { setSchedule } from './rotation-schedule.js';
 import type { KeySnapshot } from './version-resolver.js';
-
-/** How long a replaced version stays ENABLED unless told otherwise: 7 days, so that no cache of public keys is older. */
-const DEFAULT_GRACE_SECONDS = 604_800;
 
 export async function generateKey(
   calls: ClientCalls,

@@ -6,12 +6,11 @@
 import {
   AlreadyExistsError,
   KeyGenerationFailedError,
-  KeySpecMismatchError,
   NotFoundError,
   NoUsableVersionError,
 } from '../errors.js';
 import { type CryptoKeyName, keyIdOf, keyVersion } from '../keys/resource-name.js';
-import type { CheckedKeySpec } from '../provider/key-spec.js';
+import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { type KeyRecord, toVersionRecord, type VersionRecord } from './resources.js';
@@ -56,7 +55,11 @@ export async function ensureKey(
 ): Promise<KeySnapshot> {
   const existing = await findKey(core, operation, spec.key);
   const key = existing ?? (await createKey(core, operation, spec));
-  requireSameSpec(operation, { ...key, algorithm: await algorithmInUse(core, operation, key) }, spec);
+  requireSameSpec(
+    operation.context(),
+    { ...key, algorithm: await algorithmInUse(core, operation, key) },
+    spec,
+  );
   if (key.purpose !== 'ENCRYPT_DECRYPT') {
     await awaitFirstVersion(core, operation, key.name, existing === undefined ? 'created' : 'adopted');
   } else if (key.primary === undefined) {
@@ -117,22 +120,6 @@ export async function algorithmInUse(core: KmsCore, operation: Operation, key: K
   if (key.purpose === 'ENCRYPT_DECRYPT') return key.algorithm;
   const versions = await core.reader.listVersions(operation, key.name);
   return currentVersion(key, versions)?.metadata.algorithm ?? key.algorithm;
-}
-
-/** @throws KeySpecMismatchError for a key that is not the one asked for. */
-export function requireSameSpec(operation: Operation, key: KeyRecord, spec: CheckedKeySpec): void {
-  const wanted = [
-    { field: 'purpose', expected: spec.purpose, actual: key.purpose },
-    { field: 'algorithm', expected: spec.algorithm.name, actual: key.algorithm },
-    { field: 'protectionLevel', expected: spec.protectionLevel, actual: key.protectionLevel },
-    ...Object.entries(spec.identifyingLabels).map(([label, value]) => ({
-      field: `label ${label}`,
-      expected: value,
-      actual: key.labels[label] ?? 'not set',
-    })),
-  ];
-  const differences = wanted.filter(({ expected, actual }) => expected !== actual);
-  if (differences.length > 0) throw new KeySpecMismatchError(operation.context(), differences);
 }
 
 /**

@@ -3,8 +3,8 @@
  * time of the change in the labels of the versions concerned.
  */
 
-import { FailedPreconditionError, InvalidArgumentError } from '../errors.js';
-import { type CryptoKeyName, keyVersion, parseVersionOf } from '../keys/resource-name.js';
+import { FailedPreconditionError } from '../errors.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
 import {
   type Labels,
   PRIMARY_LABEL,
@@ -14,6 +14,7 @@ import {
   withTimes,
 } from '../keys/version-history.js';
 import type { Operation } from '../provider/operation.js';
+import { versionNumberOf } from '../provider/rotation-input.js';
 import type { KmsCore } from './core.js';
 import { changeLabels } from './labels.js';
 import type { VersionRecord } from './resources.js';
@@ -70,7 +71,7 @@ export async function setPrimary(
   name: CryptoKeyName,
   wanted: number | string,
 ): Promise<KeySnapshot> {
-  const number = numberOf(operation, name, wanted);
+  const number = versionNumberOf(operation, name, wanted);
   const state = await readRotationState(core, operation, name);
   const target = state.versions.find((version) => version.number === number);
   if (target?.metadata.state !== 'ENABLED') {
@@ -96,16 +97,6 @@ export async function setPrimary(
     );
   }
   return core.resolver.refresh(operation, name);
-}
-
-function numberOf(operation: Operation, name: CryptoKeyName, wanted: number | string): number {
-  const number = typeof wanted === 'number' ? wanted : parseVersionOf(name, wanted)?.number;
-  if (number !== undefined && Number.isSafeInteger(number) && number > 0)
-    return keyVersion(name, number).number;
-  throw new InvalidArgumentError(
-    operation.context(),
-    `${JSON.stringify(wanted)} is neither a version number nor the full name of a version of the key.`,
-  );
 }
 
 async function updatePrimary(

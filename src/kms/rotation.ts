@@ -4,32 +4,18 @@
  * race, the lowest new version wins and the others are scheduled for destruction.
  */
 
-import {
-  ConcurrentChangeError,
-  type ErrorContext,
-  FailedPreconditionError,
-  InvalidArgumentError,
-  KeyGenerationFailedError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
-import { algorithmsOf, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import { ConcurrentChangeError, KeyGenerationFailedError } from '../errors.js';
 import type { RotationResult, ScheduledDestruction } from '../keys/key-provider.js';
-import { type CryptoKeyName, parseVersionOf } from '../keys/resource-name.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';
+import { isWanted, type RotationWish, requireWished } from '../provider/rotation-input.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
 import { scheduleDestruction } from './destruction.js';
 import { awaitOutcome, createVersion } from './key-creation.js';
 import { holdPrimary, movePrimary } from './primary.js';
-import { type KeyRecord, toKeyMetadata, type VersionRecord } from './resources.js';
+import { toKeyMetadata, type VersionRecord } from './resources.js';
 import { type RotationState, readRotationState } from './rotation-state.js';
-
-/** What a rotation should be. */
-export interface RotationWish {
-  readonly algorithm?: KeyAlgorithm | undefined;
-  /** Full name of the version to replace. */
-  readonly replacing?: string | undefined;
-}
 
 /** Makes a new version, or finds the one that waits. */
 export async function prepare(
@@ -63,7 +49,10 @@ export async function activate(
   wish: RotationWish,
 ): Promise<RotationResult> {
   const found = await readRotationState(core, operation, name);
-  if (!isWanted(operation, found, wish) || found.candidates.length === 0) {
+  if (
+    !isWanted(operation, found.key, { primary: found.primary?.name, wish }) ||
+    found.candidates.length === 0
+  ) {
     return toResult(core, operation, found, []);
   }
   const { state, candidate, disposed } = await awaitCandidate(core, operation, {
@@ -90,36 +79,11 @@ async function settle(
   wish: RotationWish,
 ): Promise<Settled> {
   const state = await readRotationState(core, operation, name);
-  if (!isWanted(operation, state, wish)) return { state, candidate: undefined, disposed: [] };
+  if (!isWanted(operation, state.key, { primary: state.primary?.name, wish }))
+    return { state, candidate: undefined, disposed: [] };
   const [waiting] = state.candidates;
   const own = waiting === undefined ? await create(core, operation, state, wish) : undefined;
   return awaitCandidate(core, operation, { name, base: state.primary?.number, wish, own });
-}
-
-/** Whether the version that should be replaced is still in use, and the new algorithm is one for this key. */
-function isWanted(operation: Operation, { key, primary }: RotationState, wish: RotationWish): boolean {
-  const { algorithm, replacing } = wish;
-  if (replacing !== undefined && parseVersionOf(key.name, replacing) === undefined) {
-    throw new InvalidArgumentError(operation.context(), `replacing is not a version of ${key.name}.`);
-  }
-  if (algorithm !== undefined) requireAlgorithm(operation.context(), key, algorithm);
-  return replacing === undefined || replacing === primary?.name;
-}
-
-function requireAlgorithm(context: ErrorContext, key: KeyRecord, algorithm: KeyAlgorithm): void {
-  const purpose = findAlgorithm(key.algorithm)?.purpose;
-  const entry = findAlgorithm(algorithm);
-  const fits = entry?.protectionLevels.some((level) => level === key.protectionLevel);
-  if (fits && entry?.purpose === purpose) return;
-  throw new UnsupportedAlgorithmError(
-    context,
-    `a key of purpose ${key.purpose} and protection level ${key.protectionLevel} cannot go over to ${algorithm}.`,
-    purpose === undefined
-      ? []
-      : algorithmsOf(purpose).filter((name) =>
-          findAlgorithm(name)?.protectionLevels.some((level) => level === key.protectionLevel),
-        ),
-  );
 }
 
 async function create(
@@ -179,7 +143,7 @@ async function awaitCandidate(
     }
     const disposed = await dispose(core, operation, state, spares);
     if (candidate === undefined && !isOvertaken) throw noCandidate(operation, state, awaited);
-    if (candidate !== undefined) requireWished(operation, candidate, wish);
+    if (candidate !== undefined) requireWished(operation, candidate.metadata, wish);
     return { state, candidate, disposed };
   }
 }
@@ -190,15 +154,6 @@ function noCandidate(operation: Operation, { versions }: RotationState, awaited:
     return new KeyGenerationFailedError(operation.context(), metadata.failureReason ?? '');
   }
   return new ConcurrentChangeError(operation.context());
-}
-
-function requireWished(operation: Operation, candidate: VersionRecord, wish: RotationWish): void {
-  const { algorithm } = candidate.metadata;
-  if (wish.algorithm === undefined || wish.algorithm === algorithm) return;
-  throw new FailedPreconditionError(
-    operation.context(),
-    `version ${candidate.number} with ${algorithm} waits to be put to use; activate or destroy it before a rotation to ${wish.algorithm}.`,
-  );
 }
 
 /** Schedules spares for destruction. Those that have no key material yet are left to the process that makes them. */

@@ -14,14 +14,14 @@ import {
 import type { Logger } from '../logger.js';
 import { callOptions, parseOptions } from '../provider/call-input.js';
 import { Operation } from '../provider/operation.js';
-import type { PrivateKeys } from './private-keys.js';
+import type { KeyObjects } from './key-objects.js';
 import type { KeyStore } from './store/key-store.js';
 
 /** What the operations on keys work with: one set per provider. */
 export interface SoftwareCore {
   readonly keyRing: KeyRingName;
   readonly store: KeyStore;
-  readonly privateKeys: PrivateKeys;
+  readonly keyObjects: KeyObjects;
   readonly publicKeyArchive: PublicKeyArchive | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -84,7 +84,7 @@ export class SoftwareCalls {
     const operation = new Operation({ name, resource, timeoutMs, clock: this.core.clock, signal });
     return operation.run(async () => {
       if (this.#closing !== undefined) throw new ClientClosedError(operation.context());
-      await this.core.store.open();
+      await this.core.store.open(operation.context());
       operation.throwIfEnded();
       return work(operation);
     });
@@ -93,7 +93,7 @@ export class SoftwareCalls {
   /** Calls after it are refused; those that run may fail. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      this.core.privateKeys.clear();
+      this.core.keyObjects.clear();
       await this.core.store.close();
     })();
     return this.#closing;

@@ -25,8 +25,8 @@ import type {
 import { keyRingName } from '../keys/resource-name.js';
 import type { StoreSecret } from '../software-config.js';
 import * as administration from './key-administration.js';
+import { KeyObjects } from './key-objects.js';
 import * as keyUse from './key-use.js';
-import { PrivateKeys } from './private-keys.js';
 import { parseProviderConfig, type SoftwareKeyProviderConfig } from './provider-config.js';
 import { SoftwareCalls } from './software-calls.js';
 import { createKeyStore } from './store/create-key-store.js';
@@ -65,23 +65,19 @@ export class SoftwareKeyProvider implements KeyProvider {
   /** @throws InvalidConfigError naming every field that is wrong, and when `softwareKeys` is `forbidden`. */
   constructor(config: SoftwareKeyProviderConfig) {
     const resolved = parseProviderConfig(config);
-    const { publicKeyArchive, clock, logger, store } = resolved;
+    const { publicKeyArchive, clock, logger } = resolved;
     const keyRing = keyRingName(resolved);
-    this.#calls = new SoftwareCalls({
-      keyRing,
-      store: createKeyStore(store),
-      privateKeys: new PrivateKeys(),
-      publicKeyArchive,
-      clock,
-      logger,
-    });
+    const store = createKeyStore(resolved.store);
+    const keyObjects = new KeyObjects(store);
+    this.#calls = new SoftwareCalls({ keyRing, store, keyObjects, publicKeyArchive, clock, logger });
+    const { type } = resolved.store;
     if (process.env['NODE_ENV'] === 'production') {
       logger.warn(
-        { event: 'software-keys-in-production', keyRing, store: store.type },
+        { event: 'software-keys-in-production', keyRing, store: type },
         'keys are held in software, in the memory of this process, with NODE_ENV=production',
       );
     }
-    if (store.type === 'memory') {
+    if (type === 'memory') {
       logger.warn(
         { event: 'software-keys-in-memory', keyRing },
         'software keys are kept in memory only and are gone when this process ends; this store is for tests',
