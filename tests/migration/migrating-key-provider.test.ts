@@ -235,7 +235,7 @@ describe('a software agent before its migration', () => {
       team: 'payments',
     });
     await expect(exchange.keys.setRotationSchedule(keyName, null)).rejects.toMatchObject({
-      code: 'UNSUPPORTED_ALGORITHM',
+      code: 'INVALID_ARGUMENT',
     });
   });
 });

@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { A2AKeyExchange } from '../../src/index.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { A2AKeyExchange, PurgeMigratedKeysOptions, PurgeReport } from '../../src/index.js';
 import { officialClient } from '../support/emulator.js';
 import { type MigrationWorld, startMigrationWorld } from '../support/migration.js';
 
@@ -8,28 +8,35 @@ const message = Buffer.from('pay 10 EUR to alice');
 let world: MigrationWorld;
 /** A process in phase 3. */
 let exchange: A2AKeyExchange;
-let signature: Buffer;
-beforeEach(async () => {
+beforeAll(async () => {
   world = await startMigrationWorld();
-  await world.within('software-only', async (software) => {
-    await software.generateAgentKey('bot', { purpose: 'both' });
-    await software.generateAgentKey('late');
-    signature = await software.signMessage('bot', message);
-    await software.rotateAgentKey('bot');
-  });
   exchange = await world.start(3);
-  await exchange.migrateAgent('bot', { strategy: 'regenerate' });
 });
-afterEach(() => world[Symbol.asyncDispose]());
+afterAll(() => world[Symbol.asyncDispose]());
+
+/** Migrates an agent, and gives a signature by its software key. */
+async function migrated(agentId: string, purpose: 'signing' | 'both' = 'signing'): Promise<Buffer> {
+  const signature = await world.within('software-only', async (software) => {
+    await software.generateAgentKey(agentId, { purpose });
+    const signed = await software.signMessage(agentId, message);
+    await software.rotateAgentKey(agentId);
+    return signed;
+  });
+  await exchange.migrateAgent(agentId, { strategy: 'regenerate' });
+  return signature;
+}
+
+async function purge(agentId: string, options?: PurgeMigratedKeysOptions): Promise<readonly PurgeReport[]> {
+  return (await exchange.purgeMigratedKeys(options)).filter((report) => report.agentId === agentId);
+}
 
 describe('purgeMigratedKeys', () => {
   it('lists each migrated key with its versions and the end of its 90 days, and deletes none before', async () => {
+    await migrated('recent');
     world.clock.advanceDays(89);
-    const [encryption, signing, ...others] = await exchange.purgeMigratedKeys({ dryRun: false });
+    const [signing, ...others] = await purge('recent', { dryRun: false });
     expect(others).toEqual([]);
-    expect(encryption).toMatchObject({ agentId: 'bot', role: 'encryption', outcome: 'retained' });
     expect(signing).toMatchObject({
-      agentId: 'bot',
       role: 'signing',
       outcome: 'retained',
       reason: expect.stringContaining('kept until'),
@@ -43,45 +50,47 @@ describe('purgeMigratedKeys', () => {
   });
 
   it('only lists what it would delete unless it is told to delete', async () => {
+    await migrated('listed');
     world.clock.advanceDays(91);
-    expect((await exchange.purgeMigratedKeys()).map(({ outcome }) => outcome)).toEqual([
-      'would-purge',
-      'would-purge',
-    ]);
-    expect((await exchange.purgeMigratedKeys({ dryRun: true })).map(({ outcome }) => outcome)).toEqual([
-      'would-purge',
-      'would-purge',
-    ]);
+    for (const options of [undefined, {}, { dryRun: true }]) {
+      expect(await purge('listed', options)).toMatchObject([{ outcome: 'would-purge' }]);
+    }
   });
 
   it('deletes the private keys for good, and what they signed verifies', async () => {
+    const signature = await migrated('old', 'both');
     world.clock.advanceDays(91);
-    const reports = await exchange.purgeMigratedKeys({ dryRun: false });
-    expect(reports.map(({ outcome }) => outcome)).toEqual(['purged', 'purged']);
-    expect(await exchange.purgeMigratedKeys()).toEqual([]);
-    expect(await exchange.verifyMessage('bot', message, signature)).toBe(true);
-    const { versions } = await exchange.describeAgent('bot');
+    expect((await purge('old', { dryRun: false })).map(({ outcome }) => outcome)).toEqual([
+      'purged',
+      'purged',
+    ]);
+    expect(await purge('old')).toEqual([]);
+    expect(await exchange.verifyMessage('old', message, signature)).toBe(true);
+    const { versions } = await exchange.describeAgent('old');
     expect(versions.map(({ provider, state }) => [provider, state])).toEqual([
       ['software', 'DESTROYED'],
       ['software', 'DESTROYED'],
       ['kms', 'ENABLED'],
     ]);
-    const again = await exchange.migrateAgent('bot', { strategy: 'regenerate' });
+    const again = await exchange.migrateAgent('old', { strategy: 'regenerate' });
     expect(again).toMatchObject({ outcome: 'already-migrated', keys: [{ from: undefined }, {}] });
     expect(again.keys[0]).not.toHaveProperty('handover');
     await world.within('rollback', (rolledBack) =>
-      expect(rolledBack.signMessage('bot', message)).rejects.toMatchObject({ code: 'NO_USABLE_VERSION' }),
+      expect(rolledBack.signMessage('old', message)).rejects.toMatchObject({ code: 'NO_USABLE_VERSION' }),
     );
   });
 
   it('keeps the keys for as long as the configuration says', async () => {
+    await migrated('kept');
     const patient = await world.start(3, { migration: { phase: 3, retentionDays: 365 } });
     world.clock.advanceDays(300);
-    expect((await patient.purgeMigratedKeys({ dryRun: false }))[0]?.outcome).toBe('retained');
+    const reports = await patient.purgeMigratedKeys({ dryRun: false });
+    expect(reports.find(({ agentId }) => agentId === 'kept')?.outcome).toBe('retained');
   });
 
   it('keeps a key whose HSM key could not sign', async () => {
-    const { keyVersion } = await exchange.describeAgent('bot');
+    await migrated('blocked');
+    const { keyVersion } = await exchange.describeAgent('blocked');
     const official = officialClient(world.emulator);
     await official.updateCryptoKeyVersion({
       cryptoKeyVersion: { name: keyVersion ?? null, state: 'DISABLED' },
@@ -89,18 +98,22 @@ describe('purgeMigratedKeys', () => {
     });
     await official.close();
     world.clock.advanceDays(91);
-    const reports = await exchange.purgeMigratedKeys({ dryRun: false });
-    expect(reports.find(({ role }) => role === 'signing')).toMatchObject({
-      outcome: 'retained',
-      reason: expect.stringContaining('no version that could be used'),
-    });
+    expect(await purge('blocked', { dryRun: false })).toMatchObject([
+      { outcome: 'retained', reason: expect.stringContaining('no version that could be used') },
+    ]);
   });
 
   it('reports what it could not find out, and deletes nothing of it', async () => {
+    await migrated('unknown');
     world.clock.advanceDays(91);
     using _fault = world.emulator.faults.add({ rpc: 'GetCryptoKey', status: { code: 'PERMISSION_DENIED' } });
-    const reports = await exchange.purgeMigratedKeys({ dryRun: false });
-    expect(reports.map(({ outcome }) => outcome)).toEqual(['failed', 'failed']);
+    expect(await purge('unknown', { dryRun: false })).toMatchObject([{ outcome: 'failed' }]);
+  });
+
+  it('has nothing to say of an agent that was not migrated', async () => {
+    await world.within('software-only', (software) => software.generateAgentKey('unmigrated'));
+    world.clock.advanceDays(91);
+    expect(await purge('unmigrated', { dryRun: false })).toEqual([]);
   });
 
   it('is refused in phase 1', async () => {
