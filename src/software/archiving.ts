@@ -1,7 +1,6 @@
 /** Puts public keys into the archive before their versions are disabled or destroyed, where there is an archive. */
 
-import { findAlgorithm } from '../keys/algorithms.js';
-import { type NamedKey, PROTECTION_LEVEL, versionName } from './key-records.js';
+import { entryOf, type NamedKey, PROTECTION_LEVEL, versionName } from './key-records.js';
 import type { SoftwareCore } from './software-calls.js';
 import type { StoredVersion } from './store/stored-key.js';
 
@@ -18,7 +17,7 @@ export async function archivePublicKeys(
   if (archive === undefined) return;
   for (const version of versions) {
     const { publicKeyPem: pem, algorithm } = version;
-    if (pem === undefined || findAlgorithm(algorithm)?.purpose !== 'ASYMMETRIC_SIGN') continue;
+    if (pem === undefined || entryOf(algorithm).purpose !== 'ASYMMETRIC_SIGN') continue;
     await archive.put({
       keyVersion: versionName(key, version),
       algorithm,

@@ -14,12 +14,11 @@ import {
   type AlgorithmEntry,
   type AsymmetricKeyType,
   algorithmsOf,
-  findAlgorithm,
   type KeyAlgorithm,
   type KeyPurpose,
 } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';
-import { PROTECTION_LEVEL } from './key-records.js';
+import { entryOf, PROTECTION_LEVEL } from './key-records.js';
 
 /** AES-256. */
 export const SYMMETRIC_KEY_BYTES = 32;
@@ -39,10 +38,7 @@ const generate = promisify(generateKeyPair);
 
 /** The algorithms of a purpose that software keys can have. */
 export const softwareAlgorithmsOf = (purpose: KeyPurpose): readonly KeyAlgorithm[] =>
-  algorithmsOf(purpose, PROTECTION_LEVEL).filter((name) => {
-    const entry = findAlgorithm(name);
-    return entry !== undefined && isSupported(entry);
-  });
+  algorithmsOf(purpose, PROTECTION_LEVEL).filter((name) => isSupported(entryOf(name)));
 
 /** Node 20 has no post-quantum algorithms, and a store must be readable with every Node that this library runs on. */
 const isSupported = (entry: AlgorithmEntry): boolean =>

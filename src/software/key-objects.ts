@@ -6,9 +6,9 @@
 import type { KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { StoredKeyDamagedError } from '../errors.js';
-import { findAlgorithm } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';
 import { toKeyObject, toPublicKeyObject } from './key-material.js';
+import { entryOf } from './key-records.js';
 import type { KeyStore, MaterialAddress } from './store/key-store.js';
 
 /** An EC key takes about a kilobyte of memory, an RSA key a few. */
@@ -32,8 +32,7 @@ export class KeyObjects {
     if (known !== undefined) return known;
     const bytes = readMaterial(this.#store, operation, address);
     try {
-      const key = parse(address.algorithm, bytes);
-      if (key === undefined) throw new StoredKeyDamagedError(operation.context(), address.version);
+      const key = toKeyObject(entryOf(address.algorithm), bytes);
       this.#secrets.set(address.version, key);
       return key;
     } finally {
@@ -69,9 +68,4 @@ export function readMaterial(store: KeyStore, operation: Operation, address: Mat
   const secret = store.read(operation.context(), (view) => view.getMaterial(address));
   if (secret === undefined) throw new StoredKeyDamagedError(operation.context(), address.version);
   return secret;
-}
-
-function parse(algorithm: string, secret: Buffer): KeyObject | undefined {
-  const entry = findAlgorithm(algorithm);
-  return entry && toKeyObject(entry, secret);
 }

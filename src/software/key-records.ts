@@ -3,7 +3,7 @@
  * transactions around it read and write.
  */
 
-import type { KeyAlgorithm } from '../keys/algorithms.js';
+import { type AlgorithmEntry, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
 import type { KeyMetadata, KeyVersionMetadata, ScheduledDestruction } from '../keys/key-provider.js';
 import {
   type CryptoKeyName,
@@ -31,6 +31,13 @@ export const addressOf = (key: NamedKey, version: StoredVersion): MaterialAddres
   version: versionName(key, version),
   algorithm: version.algorithm,
 });
+
+/** The entry of an algorithm that was found to be one when it was read or passed. */
+export function entryOf(algorithm: KeyAlgorithm): AlgorithmEntry {
+  const entry = findAlgorithm(algorithm);
+  if (entry === undefined) throw new TypeError(`not an algorithm: ${algorithm}`);
+  return entry;
+}
 
 /** The name of a key that is in a key ring by its prefix. */
 export const nameInRing = (keyRing: KeyRingName, name: string): CryptoKeyName =>

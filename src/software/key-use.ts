@@ -14,8 +14,15 @@ import { verifySignature } from '../provider/signature-check.js';
 import type { SigningPayload } from '../provider/signing-input.js';
 import { decryptWith, encryptWith } from './encryption.js';
 import { readMaterial } from './key-objects.js';
-import { addressOf, currentVersion, hasMaterial, PROTECTION_LEVEL, versionName } from './key-records.js';
-import { entryOf, requireEnabled, resolve, wrongPurpose, wrongState } from './key-versions.js';
+import {
+  addressOf,
+  currentVersion,
+  entryOf,
+  hasMaterial,
+  PROTECTION_LEVEL,
+  versionName,
+} from './key-records.js';
+import { requireEnabled, resolve, wrongPurpose, wrongState } from './key-versions.js';
 import { prepareSignature } from './signing.js';
 import { contextOf, nameOf, type SoftwareCalls, type SoftwareCore } from './software-calls.js';
 import { findVersion, readKey } from './stored-keys.js';
@@ -160,7 +167,7 @@ async function verifiersOf(core: SoftwareCore, operation: Operation, reference: 
           ...key.versions.filter((version) => version.number !== current?.number).toReversed(),
         ];
   const verifiers = versions.slice(0, MAX_CANDIDATES).flatMap((version) => {
-    const algorithm = entryOf(operation, key, version);
+    const algorithm = entryOf(version.algorithm);
     const { publicKeyPem } = version;
     const name = versionName(key, version);
     if (algorithm.purpose !== 'ASYMMETRIC_SIGN' || publicKeyPem === undefined) return [];

@@ -1,11 +1,11 @@
 /** Which version of a key a call works with, and whether it may. */
 
 import { FailedPreconditionError, NoUsableVersionError, UnsupportedAlgorithmError } from '../errors.js';
-import { type AlgorithmEntry, findAlgorithm, type KeyPurpose } from '../keys/algorithms.js';
+import type { AlgorithmEntry, KeyPurpose } from '../keys/algorithms.js';
 import type { CryptoKeyVersionName, KeyReference } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';
 import { softwareAlgorithmsOf } from './key-material.js';
-import { currentVersion, hasMaterial, type NamedKey, versionName } from './key-records.js';
+import { currentVersion, entryOf, hasMaterial, type NamedKey, versionName } from './key-records.js';
 import type { SoftwareCore } from './software-calls.js';
 import type { StoredVersion } from './store/stored-key.js';
 import { findVersion, readKey } from './stored-keys.js';
@@ -33,7 +33,7 @@ export async function resolve(
   if (version === undefined) {
     throw new NoUsableVersionError(operation.context(), 'the key has no ENABLED version.');
   }
-  return { key, version, name: versionName(key, version), algorithm: entryOf(operation, key, version) };
+  return { key, version, name: versionName(key, version), algorithm: entryOf(version.algorithm) };
 }
 
 /** @throws FailedPreconditionError for a version that is not ENABLED. */
@@ -60,15 +60,5 @@ export function wrongPurpose(
     operation.context(),
     `${algorithm.name} is of purpose ${algorithm.purpose}, which cannot ${operation.name}.`,
     purposes.flatMap((purpose) => softwareAlgorithmsOf(purpose)),
-  );
-}
-
-export function entryOf(operation: Operation, key: NamedKey, { algorithm }: StoredVersion): AlgorithmEntry {
-  const entry = findAlgorithm(algorithm);
-  if (entry !== undefined) return entry;
-  throw new UnsupportedAlgorithmError(
-    operation.context(),
-    `${algorithm} is not known to this library.`,
-    softwareAlgorithmsOf(key.purpose),
   );
 }

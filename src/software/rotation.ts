@@ -3,8 +3,7 @@
  * Key material is generated first; what is done with it is decided in one transaction by what the store holds then.
  */
 
-import { FailedPreconditionError, UnsupportedAlgorithmError } from '../errors.js';
-import { findAlgorithm } from '../keys/algorithms.js';
+import { FailedPreconditionError } from '../errors.js';
 import type { KeyMetadata, RotationResult, RotationSchedule } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { PRIMARY_LABEL, wasActivated, withPrimary, withTimes } from '../keys/version-history.js';
@@ -18,11 +17,12 @@ import {
   versionNumberOf,
 } from '../provider/rotation-input.js';
 import { archivePublicKeys } from './archiving.js';
-import { type GeneratedMaterial, generateMaterial, softwareAlgorithmsOf } from './key-material.js';
+import { type GeneratedMaterial, generateMaterial } from './key-material.js';
 import {
   addressOf,
   candidatesOf,
   currentVersion,
+  entryOf,
   type NamedKey,
   newVersion,
   PROTECTION_LEVEL,
@@ -51,7 +51,7 @@ export async function rotate(
   await archivePublicKeys(core, before, candidates.slice(1));
   const material =
     candidates.length === 0 && step !== 'activate'
-      ? await generateMaterial(operation, entryFor(operation, before, wish))
+      ? await generateMaterial(operation, entryOf(wish.algorithm ?? before.algorithm))
       : undefined;
   try {
     return await changeKey(core, operation, name, (change) => {
@@ -145,17 +145,6 @@ function wanted(operation: Operation, key: NamedKey, wish: RotationWish): boolea
     operation,
     { ...key, protectionLevel: PROTECTION_LEVEL },
     { primary: current && versionName(key, current), wish },
-  );
-}
-
-function entryFor(operation: Operation, key: NamedKey, wish: RotationWish) {
-  const name = wish.algorithm ?? key.algorithm;
-  const entry = findAlgorithm(name);
-  if (entry !== undefined) return entry;
-  throw new UnsupportedAlgorithmError(
-    operation.context(),
-    `${name} is not known to this library.`,
-    softwareAlgorithmsOf(key.purpose),
   );
 }
 

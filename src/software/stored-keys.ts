@@ -63,7 +63,7 @@ export function changeKey<T>(
 }
 
 /** The key in a view, under the name that was parsed. */
-export function findIn(view: StoreView, name: CryptoKeyName): NamedKey | undefined {
+export function findIn(view: Pick<StoreView, 'getKey'>, name: CryptoKeyName): NamedKey | undefined {
   const stored = view.getKey(name);
   return stored && { ...stored, name };
 }

@@ -18,11 +18,11 @@ export interface StoreChanges {
 }
 
 export class BufferedTransaction implements StoreTransaction {
-  readonly #view: StoreView;
+  readonly #view: Pick<StoreView, 'getKey'>;
   readonly #keys = new Map<string, StoredKey>();
   readonly #materials = new Map<string, MaterialChange>();
 
-  constructor(view: StoreView) {
+  constructor(view: Pick<StoreView, 'getKey'>) {
     this.#view = view;
   }
 
@@ -34,17 +34,6 @@ export class BufferedTransaction implements StoreTransaction {
     return this.#keys.get(name) ?? this.#view.getKey(name);
   }
 
-  keyNames(prefix: string): readonly string[] {
-    const added = [...this.#keys.keys()].filter((name) => name.startsWith(prefix));
-    return [...new Set([...this.#view.keyNames(prefix), ...added])].sort();
-  }
-
-  getMaterial(address: MaterialAddress): Buffer | undefined {
-    const change = this.#materials.get(address.version);
-    if (change === undefined) return this.#view.getMaterial(address);
-    return change.bytes && Buffer.from(change.bytes);
-  }
-
   putKey(key: StoredKey): void {
     this.#keys.set(key.name, key);
   }
@@ -54,7 +43,6 @@ export class BufferedTransaction implements StoreTransaction {
   }
 
   removeMaterial(address: MaterialAddress): void {
-    this.#materials.get(address.version)?.bytes?.fill(0);
     this.#materials.set(address.version, { address, bytes: undefined });
   }
 

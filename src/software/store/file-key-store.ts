@@ -14,7 +14,7 @@ import type { CryptoKeyName } from '../../keys/resource-name.js';
 import type { StoreSecret } from '../../software-config.js';
 import { BufferedTransaction } from './buffered-transaction.js';
 import type { KeyStore, MaterialAddress, StoreTransaction, StoreView } from './key-store.js';
-import { type Database, inTransaction, openDatabase } from './lmdb-database.js';
+import { type Database, type DatabaseLease, inTransaction, leaseDatabase } from './lmdb-database.js';
 import { seal, unseal } from './sealing.js';
 import { ensureDirectory, secureFiles } from './store-directory.js';
 import { createHeader, openHeader } from './store-header.js';
@@ -32,6 +32,7 @@ interface StoreKey {
 
 interface OpenStore {
   readonly database: Database;
+  readonly lease: DatabaseLease;
   /** Two while the key of the store is changed: the one in the header counts. */
   readonly keys: Set<StoreKey>;
 }
@@ -104,20 +105,21 @@ export class FileKeyStore implements KeyStore {
     const opened = this.#opened;
     this.#opened = undefined;
     if (opened === undefined) return;
-    await opened.database.close();
+    await opened.lease.release();
     for (const { key } of opened.keys) key.fill(0);
   }
 
   async #open(context: ErrorContext): Promise<void> {
     const path = this.#path;
     await ensureDirectory(context, path);
-    const database = await openDatabase(context, path);
+    const lease = await leaseDatabase(context, path);
+    const { database } = lease;
     try {
       await secureFiles(path);
       const storeKey = await unlock(context, database, this.#secret);
-      this.#opened = { database, keys: new Set([storeKey]) };
+      this.#opened = { database, lease, keys: new Set([storeKey]) };
     } catch (error) {
-      await database.close();
+      await lease.release();
       throw error;
     }
   }

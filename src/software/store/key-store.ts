@@ -4,6 +4,7 @@
  */
 
 import type { ErrorContext } from '../../errors.js';
+import type { KeyAlgorithm } from '../../keys/algorithms.js';
 import type { CryptoKeyName, CryptoKeyVersionName } from '../../keys/resource-name.js';
 import type { StoreSecret } from '../../software-config.js';
 import type { StoredKey } from './stored-key.js';
@@ -12,7 +13,7 @@ import type { StoredKey } from './stored-key.js';
 export interface MaterialAddress {
   readonly version: CryptoKeyVersionName;
   /** Bound to the material: it cannot be read as a key of another algorithm. */
-  readonly algorithm: string;
+  readonly algorithm: KeyAlgorithm;
 }
 
 /** A consistent view of the store. What it gives out is the caller's. */
@@ -28,7 +29,7 @@ export interface StoreView {
   getMaterial(address: MaterialAddress): Buffer | undefined;
 }
 
-export interface StoreTransaction extends StoreView {
+export interface StoreTransaction extends Pick<StoreView, 'getKey'> {
   putKey(key: StoredKey): void;
   /** Takes a copy. */
   putMaterial(address: MaterialAddress, material: Uint8Array): void;

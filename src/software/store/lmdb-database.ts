@@ -1,13 +1,68 @@
 /** LMDB, loaded on first use, with the settings that make what was acknowledged durable. */
 
+import { realpath } from 'node:fs/promises';
 import type { RootDatabase } from 'lmdb';
 import { type ErrorContext, KeyStoreError } from '../../errors.js';
-import { OWNER_ONLY_FILE } from './store-directory.js';
+import { checkDataFile, OWNER_ONLY_FILE } from './store-directory.js';
 
 export type Database = RootDatabase<Buffer, string>;
 
-/** @throws KeyStoreError when the package is not installed or the database cannot be opened. */
-export async function openDatabase(context: ErrorContext, path: string): Promise<Database> {
+/** A database that is open in this process, and how many use it. */
+interface SharedDatabase {
+  readonly opening: Promise<Database>;
+  users: number;
+}
+
+/**
+ * By path. LMDB must not be opened twice in a process: opening takes the lock for writing and blocks the thread that would
+ * have to end the transaction that holds it.
+ */
+const shared = new Map<string, SharedDatabase>();
+/** Those whose last user has left: they are not opened again before they are closed. */
+const closing = new Map<string, Promise<void>>();
+
+/** A user's hold on a database. */
+export interface DatabaseLease {
+  readonly database: Database;
+  /** Closes the database after its last user. */
+  release(): Promise<void>;
+}
+
+/**
+ * Opens the database in a directory, or shares the one that is open.
+ * @throws KeyStoreError when the package is not installed or the database cannot be opened.
+ */
+export async function leaseDatabase(context: ErrorContext, path: string): Promise<DatabaseLease> {
+  const place = await realpath(path);
+  const entry = shared.get(place) ?? { opening: openDatabase(context, place), users: 0 };
+  shared.set(place, entry);
+  entry.users += 1;
+  const leave = (): boolean => {
+    entry.users -= 1;
+    if (entry.users > 0) return false;
+    shared.delete(place);
+    return true;
+  };
+  try {
+    const database = await entry.opening;
+    return {
+      database,
+      release: async () => {
+        if (!leave()) return;
+        const closed = database.close().finally(() => closing.delete(place));
+        closing.set(place, closed);
+        await closed;
+      },
+    };
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}
+
+async function openDatabase(context: ErrorContext, path: string): Promise<Database> {
+  await closing.get(path);
+  await checkDataFile(context, path);
   const lmdb = await import('lmdb').catch((cause: unknown) => {
     throw new KeyStoreError(
       { ...context, cause },
@@ -26,7 +81,10 @@ export async function openDatabase(context: ErrorContext, path: string): Promise
     permissionsMode: OWNER_ONLY_FILE,
   } as const;
   try {
-    return lmdb.open<Buffer, string>(options);
+    const database = lmdb.open<Buffer, string>(options);
+    // Frees the places in the table of readers that killed processes left; there are 126.
+    database.readerCheck();
+    return database;
   } catch (cause) {
     throw new KeyStoreError(
       { ...context, cause },
@@ -40,34 +98,28 @@ export async function openDatabase(context: ErrorContext, path: string): Promise
  * Runs the work in a transaction of its own. When it throws, nothing of it is kept.
  * @throws KeyStoreError when the transaction cannot be committed.
  */
-export async function inTransaction<T>(context: ErrorContext, database: Database, work: () => T): Promise<T> {
-  let outcome: { readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed' } | undefined;
-  let failure: unknown;
+export async function inTransaction<T>(
+  context: ErrorContext,
+  database: Pick<Database, 'childTransaction'>,
+  work: () => T,
+): Promise<T> {
+  const failures: unknown[] = [];
   try {
-    await database.childTransaction(() => {
+    return await database.childTransaction(() => {
       try {
-        outcome = { kind: 'done', value: work() };
+        return work();
       } catch (error) {
-        outcome = { kind: 'failed' };
-        failure = error;
+        failures.push(error);
         // Tells LMDB to take back what was written.
         throw error;
       }
     });
   } catch (cause) {
-    if (isFailed(outcome)) throw failure;
+    if (failures.length > 0) throw failures[0];
     throw new KeyStoreError(
       { ...context, cause },
       'the change could not be written to the store of software keys.',
       'Check the space on its disk.',
     );
   }
-  if (!isDone(outcome)) throw failure;
-  return outcome.value;
 }
-
-type Outcome<T> = { readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed' } | undefined;
-// The compiler does not follow assignments in a callback.
-const isFailed = <T>(outcome: Outcome<T>): boolean => outcome?.kind === 'failed';
-const isDone = <T>(outcome: Outcome<T>): outcome is { readonly kind: 'done'; readonly value: T } =>
-  outcome?.kind === 'done';

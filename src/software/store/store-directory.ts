@@ -7,6 +7,10 @@ import { type ErrorContext, KeyStoreError } from '../../errors.js';
 /** The files that LMDB keeps in the directory. */
 const FILES = ['data.mdb', 'lock.mdb'] as const;
 
+/** `MDB_MAGIC` of mdb.c, in the first page after the header of 24 bytes that the page has; in the byte order of the machine. */
+const MAGIC = Buffer.from(Uint32Array.of(0xbeefc0de).buffer);
+const MAGIC_OFFSET = 24;
+
 const OWNER_ONLY_DIRECTORY = 0o700;
 export const OWNER_ONLY_FILE = 0o600;
 const OTHERS = 0o077;
@@ -36,6 +40,33 @@ export async function ensureDirectory(context: ErrorContext, path: string): Prom
       `the directory ${path} of the store may be read by others than its owner (mode ${(mode & 0o777).toString(8)}).`,
       `Run chmod 700 on it, or give a directory below it.`,
     );
+  }
+}
+
+/**
+ * Looks at the data file before LMDB does, which does not survive one that is something else.
+ * @throws KeyStoreError when there is one that LMDB did not write.
+ */
+export async function checkDataFile(context: ErrorContext, path: string): Promise<void> {
+  const start = await readStart(join(path, FILES[0])).catch(() => undefined);
+  // Not there yet, or not to be read: LMDB says why.
+  if (start === undefined || start.length === 0) return;
+  if (start.subarray(MAGIC_OFFSET).equals(MAGIC)) return;
+  throw new KeyStoreError(
+    context,
+    `${FILES[0]} in ${path} is not a database of LMDB, or its beginning was overwritten.`,
+    'Restore the store from a copy, or give another directory.',
+  );
+}
+
+async function readStart(path: string): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const start = Buffer.alloc(MAGIC_OFFSET + MAGIC.length);
+    const { bytesRead } = await file.read(start, 0, start.length, 0);
+    return start.subarray(0, bytesRead);
+  } finally {
+    await file.close();
   }
 }
 

@@ -1,0 +1,41 @@
+/**
+ * The process that tests/software/kill.test.ts kills: it makes keys and versions in a store as fast as it can, and writes
+ * one line for each that was acknowledged. The line is written synchronously, so that a kill loses none.
+ */
+
+import { writeSync } from 'node:fs';
+import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
+
+const [path, lane] = process.argv.slice(2);
+if (path === undefined || lane === undefined) throw new Error('usage: kill-child PATH LANE');
+
+const acknowledged = (what: string, version: string | undefined): number =>
+  writeSync(1, `${what} ${version}\n`);
+
+acknowledged('loaded', lane);
+const provider = new SoftwareKeyProvider({
+  projectId: 'test-project',
+  locationId: 'global',
+  keyRingId: 'agents',
+  softwareKeyStore: { type: 'file', path, key: Buffer.alloc(32, 7) },
+});
+await provider.initialize();
+acknowledged('opened', lane);
+for (let round = 0; ; round++) {
+  const own = await provider.generateKey({
+    name: `k-${process.pid}-${lane}-${round}`,
+    purpose: 'ASYMMETRIC_SIGN',
+    algorithm: 'EC_SIGN_P256_SHA256',
+    protectionLevel: 'SOFTWARE',
+  });
+  acknowledged('key', own.primary);
+  acknowledged('key', (await provider.rotateKey(own.name)).primary);
+  const shared = await provider.generateKey({
+    name: `shared-${round % 7}`,
+    purpose: 'ENCRYPT_DECRYPT',
+    algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
+    protectionLevel: 'SOFTWARE',
+  });
+  await provider.updateLabels(shared.name, { [`lane-${lane}`]: String(round) });
+  acknowledged('shared', shared.primary);
+}
