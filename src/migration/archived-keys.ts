@@ -4,7 +4,7 @@
  * handed out, so that what one kind signed is verified by the other.
  */
 
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import { findAlgorithm } from '../keys/algorithms.js';
@@ -36,6 +36,7 @@ export class ArchivedKeys {
   readonly #archive: PublicKeyArchive;
   readonly #cache: RefreshingCache<ByKey>;
   readonly #archived: LRUCache<string, true>;
+  readonly #parsed = new WeakMap<ArchivedPublicKey, KeyObject>();
 
   constructor(options: ArchivedKeysOptions) {
     const { archive, clock, maxVersions } = options;
@@ -89,7 +90,7 @@ export class ArchivedKeys {
     for (const candidate of candidates) {
       const algorithm = findAlgorithm(candidate.algorithm);
       if (algorithm?.purpose !== 'ASYMMETRIC_SIGN' || algorithm.key.kind === 'pqc') continue;
-      const keyObject = createPublicKey(candidate.pem);
+      const keyObject = this.#parse(candidate);
       const key = { algorithm, material: { kind: 'key-object', keyObject } } as const;
       if (await verifySignature(key, data, signature)) return true;
     }
@@ -106,6 +107,14 @@ export class ArchivedKeys {
   async publicKey(keyVersion: string): Promise<Buffer | undefined> {
     const key = await this.#archive.get(keyVersion);
     return key && Buffer.from(key.pem, 'utf8');
+  }
+
+  #parse(key: ArchivedPublicKey): KeyObject {
+    const known = this.#parsed.get(key);
+    if (known !== undefined) return known;
+    const keyObject = createPublicKey(key.pem);
+    this.#parsed.set(key, keyObject);
+    return keyObject;
   }
 
   async #put(

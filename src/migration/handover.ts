@@ -9,13 +9,7 @@
  */
 
 import { z } from 'zod';
-import {
-  type ErrorContext,
-  HandoverError,
-  InvalidArgumentError,
-  InvalidJwkError,
-  JwsVerificationError,
-} from '../errors.js';
+import { type ErrorContext, HandoverError, InvalidArgumentError, JwsVerificationError } from '../errors.js';
 import { memberOf, parseJsonObject } from '../identity/jose-header.js';
 import { type JosePublicKey, type PublicJwk, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
 import { type JwsSigner, peekJwsHeader, signCompactJws, verifyCompactJws } from '../identity/jws.js';
@@ -146,7 +140,8 @@ function innerOf(context: ErrorContext, statement: string): string {
   } catch (cause) {
     throw toHandoverError(context, cause);
   }
-  return Buffer.from(statement.split('.')[1] ?? '', 'base64url').toString('latin1');
+  const [, payload = ''] = statement.split('.');
+  return Buffer.from(payload, 'base64url').toString('latin1');
 }
 
 async function verifyBy(
@@ -155,17 +150,15 @@ async function verifyBy(
   expected: { readonly key: JosePublicKey; readonly typ: string; readonly by: 'old' | 'new' },
 ): Promise<Buffer> {
   const { key, typ, by } = expected;
-  try {
-    const { header, payload } = await verifyCompactJws(jws, key, {
-      algorithm: key.algorithm.joseName,
-      typ,
-      limitCharacters: LIMIT_CHARACTERS,
-    });
-    // The signature is right, so the name of the key is either right too or a mistake of its owner.
-    if (memberOf(header, 'kid') === key.thumbprint) return payload;
-  } catch (cause) {
+  const { header, payload } = await verifyCompactJws(jws, key, {
+    algorithm: key.algorithm.joseName,
+    typ,
+    limitCharacters: LIMIT_CHARACTERS,
+  }).catch((cause: unknown) => {
     throw toHandoverError(context, cause);
-  }
+  });
+  // The signature is right, so the name of the key is either right too or a mistake of its owner.
+  if (memberOf(header, 'kid') === key.thumbprint) return payload;
   throw refuse(context, 'key', `the part by the ${by} key names another one.`);
 }
 
@@ -173,7 +166,6 @@ function newKeyOf(context: ErrorContext, jwk: Readonly<Record<string, unknown>>)
   try {
     return parsePublicKey(context, jwk, { use: 'sig' });
   } catch (cause) {
-    if (!(cause instanceof InvalidJwkError)) throw cause;
     throw new HandoverError({ ...context, cause }, 'key', 'the new key in it is not usable.');
   }
 }

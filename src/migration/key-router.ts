@@ -10,7 +10,6 @@ import {
   NotFoundError,
   SoftwareSigningRefusedError,
 } from '../errors.js';
-import type { MigrationPhase } from '../flags.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
@@ -41,10 +40,6 @@ export class KeyRouter {
 
   constructor(providers: Providers) {
     this.providers = providers;
-  }
-
-  get phase(): MigrationPhase | undefined {
-    return this.providers.phase;
   }
 
   /**

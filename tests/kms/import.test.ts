@@ -228,10 +228,14 @@ describe('an import that goes wrong', () => {
     await expect(client.importKey(spec(), newKey())).rejects.toMatchObject({ code: 'INTEGRITY' });
   });
 
-  it('names the role that importing needs', async () => {
-    using _fault = emulator.faults.add({ rpc: 'GetImportJob', status: { code: 'PERMISSION_DENIED' } });
+  it.each([
+    ['GetImportJob', 'get'],
+    ['CreateImportJob', 'create'],
+  ])('names the role that importing needs when %s is refused', async (rpc, permission) => {
+    clock.advanceDays(1);
+    using _fault = emulator.faults.add({ rpc, status: { code: 'PERMISSION_DENIED' } });
     await expect(client.importKey(spec(), newKey())).rejects.toMatchObject({
-      permission: 'cloudkms.importJobs.get',
+      permission: `cloudkms.importJobs.${permission}`,
       role: 'roles/cloudkms.importer',
     });
   });

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { A2AKeyExchange, MigrationProgress } from '../../src/index.js';
+import {
+  type A2AKeyExchange,
+  FilePublicKeyArchive,
+  type MigrationProgress,
+  type PublicKeyArchive,
+} from '../../src/index.js';
 import { type MigrationWorld, startMigrationWorld } from '../support/migration.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -83,6 +88,26 @@ describe('migrateAllAgents', () => {
       reason: expect.stringContaining('cloudkms.cryptoKeys.create'),
     });
     expect((await exchange.signMessageDetailed(broken, message)).protectionLevel).toBe('SOFTWARE');
+  });
+
+  it('reports a failure of the archive, which has no code, and leaves the agent as it is', async () => {
+    const [agentId = ''] = await softwareAgents('broken', 1);
+    const broken = new FilePublicKeyArchive({ directory: '/dev/null/nowhere' });
+    const publicKeyArchive = {
+      get: () => Promise.resolve(undefined),
+      list: () => Promise.resolve([]),
+      put: () => Promise.reject(new Error('disk full')),
+    } satisfies PublicKeyArchive;
+    for (const [archive, code] of [
+      [publicKeyArchive, undefined],
+      [broken, 'ARCHIVE'],
+    ] as const) {
+      const other = await world.start(2, { publicKeyArchive: archive });
+      const report = await other.migrateAllAgents({ strategy });
+      const failure = report.agents.find((agent) => agent.agentId === agentId);
+      expect(failure).toMatchObject({ outcome: 'failed', ...(code && { code }) });
+    }
+    expect((await exchange.signMessageDetailed(agentId, message)).protectionLevel).toBe('SOFTWARE');
   });
 
   it('starts no further agent once it is aborted, and the next run takes up the rest (D11)', async () => {

@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { A2AKeyExchange, A2AKeyExchangeConfig, KeyProvider } from '../../src/index.js';
+import { ArchivedKeys } from '../../src/migration/archived-keys.js';
+import { planKey } from '../../src/migration/migrate-key.js';
+import { SoftwareKeys } from '../../src/migration/software-keys.js';
+import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
+import { KEY_RING, silentLogger } from '../support/emulator.js';
 import { type MigrationWorld, type Mode, startMigrationWorld } from '../support/migration.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -264,5 +269,45 @@ describe('verification', () => {
       code: 'AGENT_KEY_NOT_FOUND',
     });
     await alone.generateAgentKey(newId());
+  });
+});
+
+describe('a store that cannot be opened', () => {
+  it('fails the start and each call: nothing is taken for an HSM key in its place', async () => {
+    await softwareAgent();
+    const softwareKeyStore = { type: 'file', path: world.storePath, key: Buffer.alloc(32, 9) } as const;
+    const locked = world.make(2, { softwareKeyStore });
+    await expect(locked.initialize()).rejects.toMatchObject({ code: 'KEY_STORE_LOCKED' });
+    await expect(locked.signMessage('agent-0', message)).rejects.toMatchObject({ code: 'KEY_STORE_LOCKED' });
+    await expect(world.make(4, { softwareKeyStore }).initialize()).rejects.toMatchObject({
+      code: 'KEY_STORE_LOCKED',
+    });
+  });
+});
+
+describe('HSM keys in more than one key ring', () => {
+  it('cannot be imported into, and the error says what can be done', async () => {
+    const { keys } = exchange;
+    const services = {
+      hsm: keys,
+      importer: undefined,
+      software: new SoftwareKeys(
+        new SoftwareKeyProvider({ ...KEY_RING, softwareKeyStore: { type: 'memory' }, logger: silentLogger }),
+      ),
+      archived: new ArchivedKeys({ archive: world.archive, clock: world.clock, maxVersions: 1 }),
+      defaultAlgorithm: 'EC_SIGN_P256_SHA256',
+      now: () => world.clock.now(),
+    } as const;
+    const key = await services.software.generateKey({
+      name: 'somebody',
+      purpose: 'ASYMMETRIC_SIGN',
+      algorithm: 'EC_SIGN_P256_SHA256',
+    });
+    const wish = { agentId: 'somebody', role: 'signing', key, strategy: 'import' } as const;
+    const context = { operation: 'migrateAgent', resource: 'somebody' };
+    await expect(planKey(services, context, wish, {})).rejects.toMatchObject({
+      code: 'MIGRATION_PHASE',
+      message: expect.stringContaining('regenerate'),
+    });
   });
 });
