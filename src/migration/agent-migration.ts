@@ -84,7 +84,7 @@ export class AgentMigration {
     const agents = byAgent(await services.software.listKeys(callOptions));
     let done = 0;
     const reports = await mapBounded(agents, concurrency, async ({ agentId, keys }) => {
-      const mode = dryRun ? 'plan' : 'do';
+      const mode = dryRun ? 'plan' : 'do-new';
       const latest = await this.#report(services, { agentId, keys, strategy, mode }, callOptions);
       done += 1;
       onProgress?.({ done, total: agents.length, latest });
@@ -158,11 +158,14 @@ export class AgentMigration {
       const each = { ...listed, key: await services.software.getKey(listed.key.name, options) };
       const standing = standingOf(each.key);
       if (standing.kind === 'migrated') {
-        keys.push(await describeMigrated(services, context, { ...each, ...standing }, options));
+        // A rollback may have rotated the software key since.
+        if (mode !== 'plan') await services.archived.exportKey(services.software, each.key.name, options);
+        const handover = mode === 'do' ? 'again' : 'left-out';
+        keys.push(await describeMigrated(services, context, { ...each, ...standing, handover }, options));
         continue;
       }
       moved += 1;
-      if (mode === 'do') {
+      if (mode !== 'plan') {
         keys.push(await migrateKey(services, context, { ...each, strategy }, options));
         continue;
       }
@@ -171,7 +174,7 @@ export class AgentMigration {
       const planned = { algorithm, from, strategy: plan.strategy, to: undefined, migratedTime: undefined };
       keys.push({ keyName: each.key.name, role: each.role, ...planned });
     }
-    const done = mode === 'do' ? 'migrated' : 'would-migrate';
+    const done = mode === 'plan' ? 'would-migrate' : 'migrated';
     return { agentId, outcome: moved === 0 ? 'already-migrated' : done, keys };
   }
 
@@ -214,7 +217,8 @@ interface AgentWish {
   readonly agentId: string;
   readonly keys: readonly KeyToMigrate[];
   readonly strategy: MigrationStrategy;
-  readonly mode: 'plan' | 'do';
+  /** `do-new` leaves the handovers of earlier runs alone: each costs a signature in the HSM. */
+  readonly mode: 'plan' | 'do' | 'do-new';
 }
 
 /** The agents that have software keys, in the order of their ids, each with its keys, the signing key first. */

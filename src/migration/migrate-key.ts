@@ -128,20 +128,21 @@ export async function migrateKey(
   };
 }
 
-/** A key that was migrated before, with its handover signed once more as long as the old key is there. */
+/** A key that was migrated before; with its handover signed once more if asked to, as long as the old key is there. */
 export async function describeMigrated(
   services: MigrationServices,
   context: ErrorContext,
-  migrated: KeyToMigrate & { readonly migratedTime: Date; readonly strategy: MigrationStrategy },
+  migrated: KeyToMigrate & {
+    readonly migratedTime: Date;
+    readonly strategy: MigrationStrategy;
+    readonly handover: 'again' | 'left-out';
+  },
   options: CallOptions,
 ): Promise<MigratedKey> {
   const { agentId, role, key, migratedTime, strategy } = migrated;
-  const { hsm, software, archived } = services;
-  // A rollback may have rotated the software key since.
-  await archived.exportKey(software, key.name, options);
-  const hsmKey = await hsm.getKey(key.name, options);
+  const hsmKey = await services.hsm.getKey(key.name, options);
   const handover =
-    strategy === 'regenerate' && key.primary !== undefined
+    migrated.handover === 'again' && strategy === 'regenerate' && key.primary !== undefined
       ? await handOver(services, context, { agentId, role, key, hsmKey, migratedTime }, options)
       : undefined;
   const { algorithm, primary: to } = hsmKey;

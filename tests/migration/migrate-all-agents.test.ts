@@ -70,7 +70,9 @@ describe('migrateAllAgents', () => {
       report.agents.map(({ agentId }) => agentId),
     );
     expect(report.agents.map(({ agentId }) => agentId)).toEqual([...ids, 'dry-0', 'dry-1']);
+    using signing = world.emulator.faults.add({ rpc: 'AsymmetricSign', delayMs: 0 });
     expect(await exchange.migrateAllAgents({ strategy })).toMatchObject({ migrated: 0, alreadyMigrated: 8 });
+    expect(signing.hits).toBe(0);
   });
 
   it('reports an agent that fails with the reason and the code, and goes on with the others', async () => {
