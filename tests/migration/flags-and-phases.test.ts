@@ -69,9 +69,13 @@ const SIGNS = {
 const MODES = ['software-only', 1, 2, 3, 'rollback', 'hsm-only'] as const;
 
 describe.each(MODES)('in mode %s', (mode) => {
+  let exchange: A2AKeyExchange;
+  beforeAll(async () => {
+    exchange = await world.start(mode);
+  });
+  afterAll(() => exchange.close());
+
   it.each(STATES)('the agent whose key is %s signs as the table says', async (state) => {
-    const exchange = await world.start(mode);
-    onTestFinished(() => exchange.close());
     const outcome = await exchange.signMessageDetailed(state, message).then(
       ({ protectionLevel }) => protectionLevel,
       (error: { code: string }) => error.code,
@@ -82,8 +86,6 @@ describe.each(MODES)('in mode %s', (mode) => {
   it.skipIf(mode === 'hsm-only')(
     'every signature of either kind verifies, with its version or without',
     async () => {
-      const exchange = await world.start(mode);
-      onTestFinished(() => exchange.close());
       const known = made.filter(({ state }) => mode !== 'software-only' || state !== 'hsm-born');
       expect(known.length).toBeGreaterThan(4);
       for (const { state, signature, keyVersion } of known) {
@@ -96,8 +98,6 @@ describe.each(MODES)('in mode %s', (mode) => {
   );
 
   it.skipIf(mode === 'hsm-only')('no signature verifies for another agent or another message', async () => {
-    const exchange = await world.start(mode);
-    onTestFinished(() => exchange.close());
     for (const { state, signature } of made) {
       const other = state === 'software' ? 'regenerated' : 'software';
       expect(await exchange.verifyMessage(other, message, signature)).toBe(false);
@@ -107,8 +107,6 @@ describe.each(MODES)('in mode %s', (mode) => {
   });
 
   it('says of each agent where the key is that signs', async () => {
-    const exchange = await world.start(mode);
-    onTestFinished(() => exchange.close());
     const levels = Object.fromEntries(
       (await exchange.listAgents()).map(({ agentId, protectionLevel }) => [agentId, protectionLevel]),
     );
