@@ -224,6 +224,15 @@ describe('the secret of a file store', () => {
     await renewed.sign('made-after', message);
   });
 
+  it('may be changed from a key to a passphrase', async () => {
+    const path = storeDirectory();
+    const provider = onFile(path);
+    const { name } = await provider.generateKey(spec('invoices'));
+    await provider.rotateStoreKey({ passphrase: 'correct horse' });
+    await provider.close();
+    await onFile(path, { passphrase: 'correct horse' }).sign(name, message);
+  });
+
   it('locks out the processes that opened the store with the one before', async () => {
     const path = storeDirectory();
     const [one, other] = [onFile(path), onFile(path)];

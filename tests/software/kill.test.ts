@@ -47,14 +47,21 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const open = (path: string, key: Buffer): SoftwareKeyProvider =>
+  new SoftwareKeyProvider({
+    ...KEY_RING,
+    softwareKeyStore: { type: 'file', path, key },
+    logger: silentLogger,
+  });
+
 /** Runs the child until it is killed, and gives the lines it wrote. */
 function runUntilKilled(
   path: string,
-  lane: number,
-  moment: (typeof MOMENTS)[number],
+  lane: string,
+  moment: { readonly after: string; readonly withinMs: number },
 ): Promise<{ lines: string[]; error: string }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(bundle, 'child.js'), path, String(lane)]);
+    const child = spawn(process.execPath, [join(bundle, 'child.js'), path, lane]);
     const output: Buffer[] = [];
     const errors: Buffer[] = [];
     let timer: NodeJS.Timeout | undefined;
@@ -81,7 +88,7 @@ it('a store keeps every acknowledged key through 200 kills, and leaves no other 
     while (kills < KILLS) {
       const moment = MOMENTS[kills % MOMENTS.length] ?? MOMENTS[0];
       kills += 1;
-      const { lines: written, error } = await runUntilKilled(path, lane, moment);
+      const { lines: written, error } = await runUntilKilled(path, String(lane), moment);
       expect(error).toBe('');
       lines.push(...written);
     }
@@ -94,11 +101,7 @@ it('a store keeps every acknowledged key through 200 kills, and leaves no other 
   expect(opened).toBeGreaterThan(KILLS / 5);
   expect(versions.length).toBeGreaterThan(KILLS);
 
-  const provider = new SoftwareKeyProvider({
-    ...KEY_RING,
-    softwareKeyStore: { type: 'file', path, key: STORE_KEY },
-    logger: silentLogger,
-  });
+  const provider = open(path, STORE_KEY);
   await provider.initialize();
   const lost: string[] = [];
   for (const version of new Set(versions)) {
@@ -118,5 +121,34 @@ it('a store keeps every acknowledged key through 200 kills, and leaves no other 
   }
   await provider.close();
   expect(readdirSync(path).sort()).toEqual(['data.mdb', 'lock.mdb']);
-  expect(readdirSync(folder)).toEqual(['keys']);
 }, 180_000);
+
+it('a store whose secret is being changed opens with the old or the new one after a kill, and has everything', async () => {
+  const path = join(folder, 'secrets');
+  const message = Buffer.from('still there');
+  const provider = open(path, STORE_KEY);
+  const keys = await Promise.all(
+    Array.from({ length: 30 }, (_, index) =>
+      provider.generateKey({
+        name: `k-${index}`,
+        purpose: 'ASYMMETRIC_SIGN',
+        algorithm: 'EC_SIGN_P256_SHA256',
+        protectionLevel: 'SOFTWARE',
+      }),
+    ),
+  );
+  await provider.close();
+  let changes = 0;
+  for (let kill = 0; kill < 10; kill++) {
+    const { lines, error } = await runUntilKilled(path, 'secret', { after: 'opened', withinMs: 60 });
+    expect(error).toBe('');
+    changes += lines.filter((line) => line.startsWith('changed')).length;
+    const candidates = [open(path, STORE_KEY), open(path, Buffer.alloc(32, 9))];
+    const opened = await Promise.allSettled(candidates.map((candidate) => candidate.initialize()));
+    expect(opened.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const right = candidates[opened.findIndex(({ status }) => status === 'fulfilled')];
+    for (const { name } of keys) await right?.sign(name, message);
+    await Promise.all(candidates.map((candidate) => candidate.close()));
+  }
+  expect(changes).toBeGreaterThan(10);
+}, 60_000);

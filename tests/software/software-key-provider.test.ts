@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
+import { open } from 'lmdb';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ManualClock } from '../../src/emulator/index.js';
 import type { KeySpec } from '../../src/keys/key-provider.js';
@@ -23,6 +24,14 @@ const spec = (name: string, rest: Partial<KeySpec> = {}): KeySpec => ({
 });
 const symmetric = (name: string): KeySpec =>
   spec(name, { purpose: 'ENCRYPT_DECRYPT', algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION' });
+
+/** What a store that is closed has records of. */
+async function placesIn(path: string): Promise<readonly string[]> {
+  const database = open<Buffer, string>({ path, noSubdir: false, encoding: 'binary' });
+  const places = [...database.getKeys()];
+  await database.close();
+  return places;
+}
 
 /** An archive in memory. */
 function memoryArchive(): PublicKeyArchive & { readonly keys: Map<string, ArchivedPublicKey> } {
@@ -129,6 +138,7 @@ describe('destruction by the clock', () => {
     const second = softwareProvider({ clock, softwareKeyStore });
     await second.initialize();
     await second.close();
+    expect(await placesIn(softwareKeyStore.path)).toEqual(['header', `key/${name}`]);
     // With the clock back, a key that is there could be restored.
     const third = softwareProvider({ clock: new ManualClock(), softwareKeyStore });
     expect(await third.listKeyVersions(name)).toMatchObject([{ state: 'DESTROYED' }]);
@@ -278,6 +288,8 @@ describe('purgeKeyVersion', () => {
     expect(await provider.verify(name, message, signature)).toBe(true);
     expect(await provider.listKeyVersions(name)).toEqual([purged]);
     await expect(provider.generateKey(spec('invoices'))).rejects.toMatchObject({ code: 'NO_USABLE_VERSION' });
+    await provider.close();
+    expect(await placesIn(softwareKeyStore.path)).toEqual(['header', `key/${name}`]);
   });
 
   it('refuses a key without a version', async () => {
