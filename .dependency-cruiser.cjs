@@ -9,9 +9,10 @@ const allowed = [
   { from: 'errors.ts', to: [] },
   {
     from: 'config.ts',
-    to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts', 'software-config.ts'],
+    to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts', 'flags.ts', 'software-config.ts'],
   },
   { from: 'software-config.ts', to: ['errors.ts'] },
+  { from: 'flags.ts', to: ['errors.ts'] },
   { from: 'provider/', to: ['clock.ts', 'errors.ts', 'keys/'] },
   { from: 'audit/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'logger.ts'] },
   {
@@ -44,6 +45,13 @@ const allowed = [
   {
     from: 'lifecycle/',
     to: ['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'logger.ts'],
+  },
+  {
+    from: 'migration/',
+    to: [
+      ...['clock.ts', 'errors.ts', 'flags.ts', 'logger.ts'],
+      ...['hierarchy/', 'identity/', 'keys/', 'kms/', 'lifecycle/', 'provider/'],
+    ],
   },
   { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
 ];

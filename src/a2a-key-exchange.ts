@@ -7,7 +7,7 @@ import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
-import { InvalidArgumentError } from './errors.js';
+import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
@@ -29,7 +29,17 @@ import type { AgentDestruction, DestroyAgentOptions } from './lifecycle/destroy-
 import type { RotateDueKeysOptions, RotationReport } from './lifecycle/rotate-due-keys.js';
 import type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 import type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
-import { selectProvider } from './provider-selection.js';
+import type { AgentMigration } from './migration/agent-migration.js';
+import { describeBothKinds } from './migration/describe.js';
+import type {
+  AgentMigration as AgentMigrationResult,
+  MigrateAgentOptions,
+  MigrateAllAgentsOptions,
+  MigrationReport,
+  PurgeMigratedKeysOptions,
+  PurgeReport,
+} from './migration/migration-report.js';
+import { selectKeys } from './provider-selection.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -58,13 +68,16 @@ export class A2AKeyExchange {
   readonly #ensureMasters: boolean;
   readonly #lifecycle: AgentLifecycle;
   readonly #batches: BatchSigning;
+  readonly #migration: AgentMigration;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
-    const { kms, agents } = parseAgentConfig(config);
+    const { kms, agents, source } = parseAgentConfig(config);
     const { defaultAlgorithm, hierarchy, rotationPolicy, logger, ...rest } = agents;
-    this.keys = selectProvider(kms);
+    const { keys, migration } = selectKeys({ kms, source, agents });
+    this.keys = keys;
+    this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       defaultAlgorithm: defaultAlgorithm.name,
@@ -165,12 +178,22 @@ export class A2AKeyExchange {
     options: VerifyMessageOptions = {},
   ): Promise<boolean> {
     const { keyVersion, ...callOptions } = options;
-    return this.#withKey('verifyMessage', agentId, callOptions, (keyName) => {
+    const context = { operation: 'verifyMessage', resource: `agent ${JSON.stringify(agentId)}` };
+    const verify = (keyName: string): Promise<boolean> => {
       if (keyVersion !== undefined && !keyVersion.startsWith(`${keyName}/cryptoKeyVersions/`)) {
         const context = { operation: 'verifyMessage', resource: keyVersion };
         throw new InvalidArgumentError(context, `it is not a version of ${keyName}.`);
       }
       return this.keys.verify(keyVersion ?? keyName, message, signature, callOptions);
+    };
+    return this.#withKey('verifyMessage', agentId, callOptions, verify).catch(async (error: unknown) => {
+      // With HSM keys switched off, an agent that has no software key is known by its archived public keys alone.
+      const archivedKey =
+        error instanceof AgentKeyNotFoundError
+          ? await this.#migration.archivedKeyName(requireAgentId(context, agentId))
+          : undefined;
+      if (archivedKey === undefined) throw error;
+      return verify(archivedKey);
     });
   }
 
@@ -269,8 +292,29 @@ export class A2AKeyExchange {
   }
 
   /** What the key ring holds of an agent now, with the history of every version of its signing key. */
-  describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
-    return this.#lifecycle.describe(agentId, options);
+  async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
+    const described = await this.#lifecycle.describe(agentId, options);
+    const { versionKeys } = this.hierarchy;
+    return describeBothKinds({ migration: this.#migration, versionKeys }, described, options);
+  }
+
+  /**
+   * Moves an agent from its software keys to HSM keys, with the strategy `regenerate` or `import`. May be repeated, and
+   * takes up what an earlier call left half done; up to its last step the software keys serve the agent.
+   * @throws MigrationPhaseError outside of phases 2 and 3.
+   */
+  migrateAgent(agentId: string, options: MigrateAgentOptions): Promise<AgentMigrationResult> {
+    return this.#migration.migrateAgent(agentId, options);
+  }
+
+  /** As `migrateAgent` for all agents with software keys, so many at once, with a report for each. */
+  migrateAllAgents(options: MigrateAllAgentsOptions): Promise<MigrationReport> {
+    return this.#migration.migrateAllAgents(options);
+  }
+
+  /** Lists the software keys of migrated agents; with `dryRun: false`, deletes those whose retention is over. */
+  purgeMigratedKeys(options?: PurgeMigratedKeysOptions): Promise<readonly PurgeReport[]> {
+    return this.#migration.purgeMigratedKeys(options);
   }
 
   /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */

@@ -151,6 +151,25 @@ export class KeyGenerationFailedError extends A2AKmsError {
   }
 }
 
+/** Cloud KMS could not import key material. */
+export class KeyImportFailedError extends A2AKmsError {
+  readonly code = 'KEY_IMPORT_FAILED';
+  /** `CryptoKeyVersion.import_failure_reason`, as Cloud KMS gives it. */
+  readonly reason: string;
+
+  constructor(context: ErrorContext, reason: string) {
+    super(
+      sentence(
+        context,
+        `the import failed: ${reason || 'Cloud KMS gave no reason'}.`,
+        'Call again: it imports into the same version once more.',
+      ),
+      context,
+    );
+    this.reason = reason;
+  }
+}
+
 /** The key exists but has no version that could do what was asked. */
 export class NoUsableVersionError extends A2AKmsError {
   readonly code = 'NO_USABLE_VERSION';
@@ -538,6 +557,71 @@ export class EndorsementError extends A2AKmsError {
   }
 }
 
+/** A handover statement does not show that the agent's new key takes the place of the old one. */
+export class HandoverError extends A2AKmsError {
+  readonly code = 'HANDOVER_REJECTED';
+  /** The check that failed. */
+  readonly check:
+    | 'format'
+    | 'size'
+    | 'algorithm'
+    | 'critical-header'
+    | 'type'
+    | 'signature'
+    | 'agent'
+    | 'key';
+
+  constructor(context: ErrorContext, check: HandoverError['check'], problem: string) {
+    super(
+      sentence(
+        context,
+        `the handover statement was refused (${check}): ${problem}`,
+        'Go on with the old key only; ask the agent for its statement again.',
+      ),
+      context,
+    );
+    this.check = check;
+  }
+}
+
+/** A software key was asked to sign where the configuration does not let software keys sign. Nothing was signed. */
+export class SoftwareSigningRefusedError extends A2AKmsError {
+  readonly code = 'SOFTWARE_SIGNING_REFUSED';
+
+  constructor(context: ErrorContext, problem: string, next: string) {
+    super(sentence(context, problem, next), context);
+  }
+}
+
+/** What was asked for belongs to another phase of the migration. Nothing was touched. */
+export class MigrationPhaseError extends A2AKmsError {
+  readonly code = 'MIGRATION_PHASE';
+
+  constructor(context: ErrorContext, problem: string, next: string) {
+    super(sentence(context, problem, next), context);
+  }
+}
+
+/** The configuration is for after the migration, and there are agents that were not migrated. */
+export class UnmigratedAgentsError extends A2AKmsError {
+  readonly code = 'UNMIGRATED_AGENTS';
+  readonly agentIds: readonly string[];
+
+  constructor(context: ErrorContext, agentIds: readonly string[]) {
+    const shown = agentIds.slice(0, 20).map((agentId) => JSON.stringify(agentId));
+    const more = agentIds.length > shown.length ? ` and ${agentIds.length - shown.length} more` : '';
+    super(
+      sentence(
+        context,
+        `migration.phase is 4 and ${agentIds.length} agent(s) have software keys that were not migrated: ${shown.join(', ')}${more}.`,
+        'Go back to phase 2 or 3, call migrateAllAgents, then start with phase 4 again.',
+      ),
+      context,
+    );
+    this.agentIds = agentIds;
+  }
+}
+
 /** A JWE was refused before its key was unwrapped: no call was made. */
 export class InvalidJweError extends A2AKmsError {
   readonly code = 'INVALID_JWE';
@@ -641,6 +725,7 @@ export type ErrorCode =
   | 'UNSUPPORTED_ALGORITHM'
   | 'KEY_SPEC_MISMATCH'
   | 'KEY_GENERATION_FAILED'
+  | 'KEY_IMPORT_FAILED'
   | 'NO_USABLE_VERSION'
   | 'NOT_FOUND'
   | 'AGENT_KEY_NOT_FOUND'
@@ -666,6 +751,10 @@ export type ErrorCode =
   | 'INVALID_JWK'
   | 'JWS_VERIFICATION_FAILED'
   | 'ENDORSEMENT_REJECTED'
+  | 'HANDOVER_REJECTED'
+  | 'SOFTWARE_SIGNING_REFUSED'
+  | 'MIGRATION_PHASE'
+  | 'UNMIGRATED_AGENTS'
   | 'INVALID_JWE'
   | 'INVALID_RECEIPT'
   | 'QUEUE_FULL'

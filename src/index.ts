@@ -16,6 +16,7 @@ export { EnvelopeCipher } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
 export type { EnvelopeCipherOptions } from './envelope/options.js';
 export * from './errors.js';
+export type { MigrationPhase } from './flags.js';
 export type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 export type {
   AgentKeyOptions,
@@ -111,6 +112,25 @@ export type {
 export type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 export type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
 export type { Logger } from './logger.js';
+export {
+  HANDOVER_ACCEPTANCE_TYPE,
+  HANDOVER_TYPE,
+  type Handover,
+  type VerifyHandoverOptions,
+  verifyHandover,
+} from './migration/handover.js';
+export type {
+  AgentMigration,
+  AgentMigrationReport,
+  MigrateAgentOptions,
+  MigrateAllAgentsOptions,
+  MigratedKey,
+  MigrationProgress,
+  MigrationReport,
+  PurgeMigratedKeysOptions,
+  PurgeReport,
+} from './migration/migration-report.js';
+export type { MigrationStrategy } from './migration/standing.js';
 export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
 export { SoftwareKeyProvider } from './software/software-key-provider.js';
 export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './software-config.js';

@@ -80,6 +80,13 @@ export interface KeyVersionMetadata {
   readonly destroyEventTime?: Date;
   /** Why generation or import failed, in Cloud KMS's words. */
   readonly failureReason?: string;
+  /**
+   * Name of the import job that the material came in with: the key was made outside and once lived there. Absent for a key
+   * that was born where it is.
+   */
+  readonly importJob?: string;
+  /** When the material came in. */
+  readonly importTime?: Date;
 }
 
 /** Options that every call takes. */

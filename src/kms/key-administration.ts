@@ -24,6 +24,7 @@ import {
   listKeysOptions,
   parseInput,
   parseOptions,
+  requireBytes,
   restoreOptions,
   retireOptions,
   rotationOptions,
@@ -35,6 +36,7 @@ import type { RotationWish } from '../provider/rotation-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import type { KmsCore } from './core.js';
 import { destroy } from './destruction.js';
+import { checkPrivateKey, ensureImported } from './import.js';
 import { ensureKey } from './key-creation.js';
 import { changeLabels } from './labels.js';
 import { setPrimary } from './primary.js';
@@ -54,6 +56,23 @@ export async function generateKey(
   const checked = checkKeySpec(spec, core.keyRing, contextOf('generateKey', core.keyRing));
   const operation = calls.openForGeneration('generateKey', checked.key, options);
   return operation.run(async () => toMetadata(await ensureKey(core, operation, checked)));
+}
+
+export async function importKey(
+  calls: ClientCalls,
+  spec: KeySpec,
+  pkcs8: Uint8Array,
+  options: CallOptions | undefined,
+): Promise<KeyMetadata> {
+  const { core } = calls;
+  const context = contextOf('importKey', core.keyRing);
+  const checked = checkKeySpec(spec, core.keyRing, context);
+  const material = checkPrivateKey(checked, requireBytes(context, 'pkcs8', pkcs8), {
+    ...context,
+    resource: checked.key,
+  });
+  const operation = calls.openForGeneration('importKey', checked.key, options);
+  return operation.run(async () => toMetadata(await ensureImported(core, operation, checked, material)));
 }
 
 const ROTATION_STEPS = {

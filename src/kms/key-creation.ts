@@ -68,7 +68,8 @@ export async function ensureKey(
   return core.resolver.refresh(operation, key.name);
 }
 
-async function findKey(
+/** The key, if it exists. */
+export async function findKey(
   core: KmsCore,
   operation: Operation,
   name: CryptoKeyName,
@@ -81,7 +82,13 @@ async function findKey(
   }
 }
 
-async function createKey(core: KmsCore, operation: Operation, spec: CheckedKeySpec): Promise<KeyRecord> {
+/** Creates the key, or finds what another process created in the same moment. */
+export async function createKey(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+  initialVersion: 'generated' | 'none' = 'generated',
+): Promise<KeyRecord> {
   try {
     await core.caller.call(operation, {
       rpc: 'createCryptoKey',
@@ -94,6 +101,7 @@ async function createKey(core: KmsCore, operation: Operation, spec: CheckedKeySp
           labels: { ...spec.labels },
           destroyScheduledDuration: { seconds: spec.destroyScheduledDurationSeconds },
         },
+        skipInitialVersionCreation: initialVersion === 'none',
       },
       routeBy: ['parent', core.keyRing],
     });
@@ -108,7 +116,7 @@ async function createKey(core: KmsCore, operation: Operation, spec: CheckedKeySp
  * A rotation may have moved the key to another algorithm, or be about to: what counts is the version in use. Only a key
  * without one is judged by what its new versions would be.
  */
-async function algorithmInUse(core: KmsCore, operation: Operation, key: KeyRecord): Promise<string> {
+export async function algorithmInUse(core: KmsCore, operation: Operation, key: KeyRecord): Promise<string> {
   if (key.purpose === 'ENCRYPT_DECRYPT') return key.algorithm;
   const versions = await core.reader.listVersions(operation, key.name);
   return currentVersion(key, versions)?.metadata.algorithm ?? key.algorithm;
@@ -187,7 +195,7 @@ export async function awaitGeneration(
   return version;
 }
 
-/** As `awaitGeneration`, whatever comes of it. */
+/** As `awaitGeneration`, whatever comes of it; for imports too. */
 export async function awaitOutcome(
   core: KmsCore,
   operation: Operation,
@@ -197,7 +205,7 @@ export async function awaitOutcome(
   let version = created;
   for (
     let delayMs = FIRST_POLL_MS;
-    version.metadata.state === 'PENDING_GENERATION';
+    version.metadata.state === 'PENDING_GENERATION' || version.metadata.state === 'PENDING_IMPORT';
     delayMs = Math.min(MAX_POLL_MS, delayMs * POLL_GROWTH)
   ) {
     await operation.delay(delayMs / 2 + (Math.random() * delayMs) / 2);

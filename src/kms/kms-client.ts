@@ -100,6 +100,18 @@ export class KMSClient implements KeyProvider {
     return administration.generateKey(this.#calls, spec, options);
   }
 
+  /**
+   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. The key that was
+   * made outside is as good as its past: the version is marked as imported for ever. Repeating it after a failure adopts
+   * what is there, if it is the same key.
+   * @param pkcs8 the private key, PKCS#8 DER. It is read before this returns its promise's result, and stays the caller's to wipe.
+   * @throws KeySpecMismatchError when the existing key is another one, in its attributes or in its material.
+   * @throws KeyImportFailedError with the reason that Cloud KMS gives.
+   */
+  importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata> {
+    return administration.importKey(this.#calls, spec, pkcs8, options);
+  }
+
   /** Signs a message of any size with an algorithm that takes a digest, up to 64 KiB with one that takes the message. */
   async sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
     const signed = await keyUse.sign(this.#calls, 'sign', { keyId, kind: 'message', bytes: data }, options);

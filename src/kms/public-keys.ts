@@ -172,7 +172,8 @@ function parsePem(operation: Operation, algorithm: AlgorithmEntry, pem: string):
   return keyObject;
 }
 
-function isOfType(keyObject: KeyObject, type: AsymmetricKeyType): boolean {
+/** Whether a key is of the type, curve and size that an algorithm needs. Post-quantum keys are none of Node's. */
+export function isOfType(keyObject: KeyObject, type: AsymmetricKeyType): boolean {
   const details = keyObject.asymmetricKeyDetails;
   switch (type.kind) {
     case 'ec':
