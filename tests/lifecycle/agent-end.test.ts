@@ -55,7 +55,11 @@ describe('destroyAgent', () => {
     });
     const first = await exchange.destroyAgent('bot');
     expect(first.versions).toMatchObject([
-      { role: 'signing', outcome: 'failed', reason: expect.stringMatching(/permission cloudkms\..* is missing/) },
+      {
+        role: 'signing',
+        outcome: 'failed',
+        reason: expect.stringMatching(/permission cloudkms\..* is missing/),
+      },
       { role: 'encryption', outcome: 'scheduled' },
     ]);
     fault.remove();

@@ -144,8 +144,16 @@ describe('pruneStaleAgents', () => {
       when: ({ parent }) => String(parent).includes('agent-b-'),
     });
     expect(await exchange.pruneStaleAgents({ unusedFor, dryRun: false })).toMatchObject([
-      { agentId: 'a', outcome: 'failed', reason: expect.stringMatching(/permission cloudkms\..* is missing/) },
-      { agentId: 'b', outcome: 'failed', reason: expect.stringMatching(/permission cloudkms\..* is missing/) },
+      {
+        agentId: 'a',
+        outcome: 'failed',
+        reason: expect.stringMatching(/permission cloudkms\..* is missing/),
+      },
+      {
+        agentId: 'b',
+        outcome: 'failed',
+        reason: expect.stringMatching(/permission cloudkms\..* is missing/),
+      },
       { agentId: 'c', outcome: 'destroyed' },
     ]);
   });
