@@ -4,7 +4,7 @@
  * never touched, and nothing is while there is no version in use.
  */
 
-import { UnsupportedAlgorithmError } from '../errors.js';
+import { ConcurrentChangeError, UnsupportedAlgorithmError } from '../errors.js';
 import { algorithmsOf } from '../keys/algorithms.js';
 import type { RetirementResult, ScheduledDestruction } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
@@ -19,10 +19,10 @@ import type { VersionStanding } from '../keys/version-history.js';
 import type { Operation } from '../provider/operation.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
-import { scheduleDestruction, setState } from './destruction.js';
 import { changeLabels } from './labels.js';
 import type { VersionRecord } from './resources.js';
-import { readRotationState } from './rotation-state.js';
+import { namedNumber, readRotationState } from './rotation-state.js';
+import { scheduleDestruction, setState } from './version-state.js';
 
 /** A version as the plan takes it. */
 interface PlannedVersion extends VersionStanding {
@@ -68,6 +68,9 @@ export async function retire(
     disabled.push(entry.version.record);
   }
 
+  if (await isTakenBack(core, operation, name, disabled))
+    throw new ConcurrentChangeError(operation.context());
+
   const scheduled: ScheduledDestruction[] = [];
   const isDisabled = ({ version, lifecycle }: Replaced): boolean =>
     lifecycle === 'retired' || disabled.includes(version.record);
@@ -80,6 +83,20 @@ export async function retire(
   await writeTimes(core, operation, name, { replaced, isDisabled });
   core.resolver.invalidate(name);
   return { name, disabled: disabled.map((version) => version.name), scheduled, kept };
+}
+
+/** Another process may have gone back to one of the versions in the moment before: then it is enabled again. */
+async function isTakenBack(
+  core: KmsCore,
+  operation: Operation,
+  name: CryptoKeyName,
+  disabled: readonly VersionRecord[],
+): Promise<boolean> {
+  if (disabled.length === 0) return false;
+  const named = namedNumber(await core.reader.getKey(operation, name));
+  const inUse = disabled.find(({ number }) => number === named);
+  if (inUse !== undefined) await setState(core, operation, inUse, 'ENABLED');
+  return inUse !== undefined;
 }
 
 /** Writes down what was not known: that versions were replaced (by now), and disabled. */

@@ -40,14 +40,28 @@ export async function readRotationState(
   throw new ConcurrentChangeError(operation.context());
 }
 
-function toState(key: KeyRecord, versions: readonly VersionRecord[]): RotationState {
-  const primary = currentVersion(key, versions);
+/** The new versions above a version that is, or was, in use. */
+export function candidatesAbove(
+  { key, versions }: Pick<RotationState, 'key' | 'versions'>,
+  base: number | undefined,
+): readonly VersionRecord[] {
   const metadata = versions.map((version) => version.metadata);
-  const numbers = rotationCandidates(key.labels, metadata, primary?.number).map(({ version }) => version);
-  return { key, versions, primary, candidates: versions.filter(({ number }) => numbers.includes(number)) };
+  const numbers = rotationCandidates(key.labels, metadata, base).map(({ version }) => version);
+  return versions.filter(({ number }) => numbers.includes(number));
 }
 
-function namedNumber(key: KeyRecord): number {
+/** Whether the key itself names the version in use, so that it is not only the newest of those that are ENABLED. */
+export function isNamed({ key, primary }: RotationState): boolean {
+  return primary !== undefined && namedNumber(key) === primary.number;
+}
+
+/** The number of the version that the key names; 0 for none. */
+export function namedNumber(key: KeyRecord): number {
   const named = key.purpose === 'ENCRYPT_DECRYPT' ? key.primary?.number : Number(key.labels[PRIMARY_LABEL]);
   return named !== undefined && Number.isSafeInteger(named) ? named : 0;
+}
+
+function toState(key: KeyRecord, versions: readonly VersionRecord[]): RotationState {
+  const primary = currentVersion(key, versions);
+  return { key, versions, primary, candidates: candidatesAbove({ key, versions }, primary?.number) };
 }

@@ -70,6 +70,22 @@ export class RpcCaller {
     }
   }
 
+  /**
+   * Makes one attempt of a call whose request is only right for a moment, because it replaces what others write too.
+   * `unknown` means that it is time to read again and make a new request.
+   * @throws the typed error of a failure after which there is no point in that.
+   */
+  async callOnce<Name extends RpcName>(
+    operation: Operation,
+    call: RpcCall<Name>,
+    attempt: number,
+  ): Promise<CarefulOutcome<RpcResponse<Name>>> {
+    const outcome = await this.#attempt(operation, call);
+    if ('response' in outcome) return { kind: 'done', response: outcome.response };
+    await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
+    return { kind: 'unknown' };
+  }
+
   /** Refuses all further calls. */
   close(): void {
     this.#closed = true;

@@ -13,8 +13,11 @@ import type { KmsCore } from './core.js';
 import type { VersionRecord } from './resources.js';
 import type { KeySnapshot, UsableVersion } from './version-resolver.js';
 
-/** A signature without a version is tried against this many versions at the most, so that a forgery costs little. */
-const MAX_CANDIDATES = 16;
+/**
+ * A signature without a version is tried against this many versions at the most, so that a forgery costs little: enough
+ * for a year of weekly rotations. What is older is verified by the name of the version that signed.
+ */
+const MAX_CANDIDATES = 64;
 
 /** A signature over a message. */
 export interface SignedMessage {

@@ -67,7 +67,7 @@ export const labelChanges = z
   .record(z.string(), z.string('must be a string, or null to remove it').nullable())
   .refine(
     (changes) => !Object.keys(changes).some(isHistoryLabel),
-    'must leave a2a-primary and a2a-version-… alone; they say which version is in use',
+    'must leave a2a-primary, a2a-version-… and a2a-restoring alone; they say which version is in use, and what is under way',
   );
 
 export const destroyAfterSeconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();
