@@ -41,7 +41,7 @@ export async function settle(
   for (let rounds = 0; rounds < MAX_ROUNDS; rounds++) {
     const state = await readRotationState(core, operation, name);
     const base = state.primary;
-    if (!isWanted(operation, state.key, { primary: state.primary?.name, wish }))
+    if (!isWanted(operation, state.key, { primary: base?.name, wish }))
       return { state, base, candidate: undefined, disposed };
     const [waiting] = state.candidates;
     const own = waiting === undefined ? await create(core, operation, state, wish) : undefined;
@@ -62,10 +62,7 @@ export async function settleWaiting(
   for (;;) {
     const state = await readRotationState(core, operation, name);
     const base = state.primary;
-    if (
-      !isWanted(operation, state.key, { primary: state.primary?.name, wish }) ||
-      state.candidates.length === 0
-    )
+    if (!isWanted(operation, state.key, { primary: base?.name, wish }) || state.candidates.length === 0)
       return { state, base, candidate: undefined, disposed };
     const found = await awaitCandidate(core, operation, { name, base, wish, disposed });
     if (found !== 'vanished') return found;
