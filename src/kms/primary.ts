@@ -217,10 +217,13 @@ function mayMove(labels: Labels, state: RotationState): boolean {
   return labels[PRIMARY_LABEL] === String(state.primary?.number) || isUnset(labels, state);
 }
 
-/** Whether the pointer names no version that could be in use. One that was not there yet was just put to use by others. */
-function isUnset(labels: Labels, { versions }: RotationState): boolean {
+/**
+ * Whether the pointer names no version that could be in use. One that is named only since the state was read, and was not
+ * there then, was just put to use by others.
+ */
+function isUnset(labels: Labels, { key, versions }: RotationState): boolean {
   const label = labels[PRIMARY_LABEL];
   if (label === undefined || !/^[1-9][0-9]{0,14}$/.test(label)) return true;
   const named = versions.find((version) => String(version.number) === label);
-  return named !== undefined && named.metadata.state !== 'ENABLED';
+  return named === undefined ? label === key.labels[PRIMARY_LABEL] : named.metadata.state !== 'ENABLED';
 }

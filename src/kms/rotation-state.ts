@@ -1,6 +1,5 @@
 /** A key with all its versions, read so that what was just created by another process is judged rightly. */
 
-import { ConcurrentChangeError } from '../errors.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { PRIMARY_LABEL, rotationCandidates } from '../keys/version-history.js';
 import type { Operation } from '../provider/operation.js';
@@ -29,15 +28,13 @@ export async function readRotationState(
   operation: Operation,
   name: CryptoKeyName,
 ): Promise<RotationState> {
-  for (let reads = 0; reads < MAX_READS; reads++) {
+  for (let reads = 1; ; reads++) {
     const versions = await core.reader.listVersions(operation, name);
     const key = await core.reader.getKey(operation, name);
     const newest = versions.at(-1)?.number ?? 0;
-    // A version that was made and put to use between the two reads.
-    if (namedNumber(key) > newest) continue;
-    return toState(key, versions);
+    // A version above was made and put to use between the two reads; named time and again, it never was.
+    if (namedNumber(key) <= newest || reads === MAX_READS) return toState(key, versions);
   }
-  throw new ConcurrentChangeError(operation.context());
 }
 
 /** The new versions above a version that is, or was, in use. */

@@ -167,6 +167,24 @@ describe('a rotation', () => {
   });
 });
 
+describe('a pointer that names a version that is not there', () => {
+  it.each(['99', '2', 'first', ''])(
+    '(%j) is no hindrance: the key is used, prepared, rotated and taken back',
+    async (label) => {
+      const key = await newKey();
+      await writeLabels(key, { 'a2a-primary': label });
+      expect(await versionInUse(key)).toBe(version(key, 1));
+      expect(await client.prepareRotation(key.name)).toMatchObject({
+        primary: version(key, 1),
+        prepared: version(key, 2),
+      });
+      expect((await client.activateRotation(key.name)).primary).toBe(version(key, 2));
+      await writeLabels(key, { 'a2a-primary': label === '2' ? '77' : label });
+      expect((await client.setPrimaryVersion(key.name, 1)).primary).toBe(version(key, 1));
+    },
+  );
+});
+
 describe.each([
   ['an asymmetric key', SIGNING],
   ['a symmetric key', SYMMETRIC],
@@ -313,6 +331,22 @@ describe('labels, which have no compare-and-swap', () => {
     expect(await readLabels(key)).toEqual({});
   });
 
+  it('that somebody overwrites each time end as CONCURRENT_CHANGE', async () => {
+    const key = await newKey();
+    emulator.faults.add({
+      rpc: 'UpdateCryptoKey',
+      when: ({ cryptoKey }) => {
+        if (typeof cryptoKey === 'object' && cryptoKey !== null) Reflect.set(cryptoKey, 'labels', {});
+        return false;
+      },
+    });
+    emulator.requests.clear();
+    await expect(client.updateLabels(key.name, { team: 'billing' })).rejects.toMatchObject({
+      code: 'CONCURRENT_CHANGE',
+    });
+    expect(emulator.requests.count('UpdateCryptoKey')).toBe(5);
+  });
+
   it('written from an old copy while the new version is made do not put it to use', async () => {
     const key = await newKey();
     const clock = new ManualClock(Date.now());
@@ -347,6 +381,23 @@ describe('the primary of a symmetric key, which has no compare-and-swap either',
     await setPrimary(key, 1);
     await slow.close();
     expect((await client.getKey(key.name)).primary).toBe(version(key, 2));
+  });
+
+  it('that somebody sets back each time ends as CONCURRENT_CHANGE, with the version before in use', async () => {
+    const key = await newKey(SYMMETRIC);
+    emulator.faults.add({
+      rpc: 'UpdateCryptoKeyPrimaryVersion',
+      when: (request) => {
+        Reflect.set(request, 'cryptoKeyVersionId', '1');
+        return false;
+      },
+    });
+    await expect(client.rotateKey(key.name)).rejects.toMatchObject({ code: 'CONCURRENT_CHANGE' });
+    emulator.faults.clear();
+    expect(await client.activateRotation(key.name)).toMatchObject({
+      primary: version(key, 2),
+      prepared: undefined,
+    });
   });
 
   it('that somebody went back to is respected', async () => {

@@ -50,6 +50,8 @@ process.on('message', (task: KeyTask) => {
     if (task.do === 'leave') process.disconnect();
   });
 });
+// A process whose parent is gone has nothing left to do.
+process.on('disconnect', () => process.exit());
 // Libraries are loaded and the connection is open before the race.
 await client.initialize();
 process.send?.({ ok: true, value: 'ready' } satisfies TaskOutcome);
