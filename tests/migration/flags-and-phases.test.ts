@@ -83,25 +83,27 @@ describe.each(MODES)('in mode %s', (mode) => {
     expect(outcome).toBe(SIGNS[mode][state]);
   });
 
-  it.skipIf(mode === 'hsm-only')(
-    'every signature of either kind verifies, with its version or without',
-    async () => {
-      const known = made.filter(({ state }) => mode !== 'software-only' || state !== 'hsm-born');
-      expect(known.length).toBeGreaterThan(4);
-      for (const { state, signature, keyVersion } of known) {
-        expect(await exchange.verifyMessage(state, message, signature), keyVersion).toBe(true);
-        expect(await exchange.verifyMessage(state, message, signature, { keyVersion }), keyVersion).toBe(
-          true,
-        );
-      }
-    },
-  );
+  /** Whether the mode knows the key that made a signature. */
+  const isKnown = ({ state, kind }: Made): boolean => {
+    if (mode === 'hsm-only') return kind === 'hsm';
+    return mode !== 'software-only' || state !== 'hsm-born';
+  };
 
-  it.skipIf(mode === 'hsm-only')('no signature verifies for another agent or another message', async () => {
-    for (const { state, signature } of made) {
-      const other = state === 'software' ? 'regenerated' : 'software';
+  it('every signature of the kinds that are configured verifies, with its version or without', async () => {
+    const known = made.filter(isKnown);
+    expect(known.length).toBeGreaterThan(2);
+    for (const { state, signature, keyVersion } of known) {
+      expect(await exchange.verifyMessage(state, message, signature), keyVersion).toBe(true);
+      expect(await exchange.verifyMessage(state, message, signature, { keyVersion }), keyVersion).toBe(true);
+    }
+  });
+
+  it('no signature verifies for another agent or another message', async () => {
+    for (const each of made) {
+      const { state, signature } = each;
+      const other = state === 'regenerated' ? 'imported' : 'regenerated';
       expect(await exchange.verifyMessage(other, message, signature)).toBe(false);
-      if (mode === 'software-only' && state === 'hsm-born') continue;
+      if (!isKnown(each)) continue;
       expect(await exchange.verifyMessage(state, Buffer.from('pay 99 EUR'), signature)).toBe(false);
     }
   });
