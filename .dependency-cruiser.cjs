@@ -7,19 +7,51 @@ const allowed = [
   { from: 'logger.ts', to: [] },
   { from: 'crc32c.ts', to: [] },
   { from: 'errors.ts', to: [] },
-  { from: 'config.ts', to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts'] },
+  {
+    from: 'config.ts',
+    to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts', 'flags.ts', 'software-config.ts'],
+  },
+  { from: 'software-config.ts', to: ['errors.ts'] },
+  { from: 'flags.ts', to: ['errors.ts'] },
+  { from: 'provider/', to: ['clock.ts', 'errors.ts', 'keys/'] },
   { from: 'audit/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'logger.ts'] },
-  { from: 'kms/', to: ['clock.ts', 'config.ts', 'crc32c.ts', 'errors.ts', 'keys/', 'logger.ts', 'audit/'] },
+  {
+    from: 'kms/',
+    to: ['clock.ts', 'config.ts', 'crc32c.ts', 'errors.ts', 'keys/', 'logger.ts', 'audit/', 'provider/'],
+  },
   {
     from: 'software/',
-    to: ['clock.ts', 'config.ts', 'crc32c.ts', 'errors.ts', 'keys/', 'logger.ts', 'audit/'],
+    to: [
+      'clock.ts',
+      'config.ts',
+      'errors.ts',
+      'keys/',
+      'logger.ts',
+      'audit/',
+      'provider/',
+      'software-config.ts',
+    ],
   },
-  { from: 'identity/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'kms/'] },
-  { from: 'hierarchy/', to: ['clock.ts', 'config.ts', 'errors.ts', 'identity/', 'keys/', 'kms/'] },
+  { from: 'identity/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'kms/', 'provider/'] },
+  {
+    from: 'hierarchy/',
+    to: ['clock.ts', 'config.ts', 'errors.ts', 'identity/', 'keys/', 'kms/', 'provider/'],
+  },
+  {
+    from: 'batch/',
+    to: ['clock.ts', 'errors.ts', 'keys/', 'identity/', 'kms/', 'provider/', 'envelope/abort-listeners.ts'],
+  },
   { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
   {
     from: 'lifecycle/',
     to: ['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'logger.ts'],
+  },
+  {
+    from: 'migration/',
+    to: [
+      ...['clock.ts', 'errors.ts', 'flags.ts', 'logger.ts'],
+      ...['hierarchy/', 'identity/', 'keys/', 'kms/', 'lifecycle/', 'provider/'],
+    ],
   },
   { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
 ];
@@ -56,7 +88,7 @@ module.exports = {
     {
       name: 'providers-never-know-agents',
       severity: 'error',
-      from: { path: '^src/(kms|software|emulator)/' },
+      from: { path: '^src/(kms|software|emulator|provider)/' },
       to: { path: '^src/keys/agent-key-name\\.ts$' },
     },
     {

@@ -8,6 +8,8 @@ const shared: Options = {
   dts: { entry: library },
   sourcemap: true,
   removeNodeProtocol: false,
+  // tsup leaves out dependencies and peers by itself, but not optional dependencies.
+  external: ['lmdb'],
 };
 
 export default defineConfig([

@@ -3,8 +3,11 @@
  * here is a cache, and any process with the same configuration finds the same agents.
  */
 
+import { BatchSigning } from './batch/batch-signing.js';
+import type { BlindedMessage } from './batch/blinded-message.js';
+import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
-import { InvalidArgumentError } from './errors.js';
+import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
@@ -26,7 +29,17 @@ import type { AgentDestruction, DestroyAgentOptions } from './lifecycle/destroy-
 import type { RotateDueKeysOptions, RotationReport } from './lifecycle/rotate-due-keys.js';
 import type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 import type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
-import { selectProvider } from './provider-selection.js';
+import type { AgentMigration } from './migration/agent-migration.js';
+import { describeBothKinds } from './migration/describe.js';
+import type {
+  AgentMigration as AgentMigrationResult,
+  MigrateAgentOptions,
+  MigrateAllAgentsOptions,
+  MigrationReport,
+  PurgeMigratedKeysOptions,
+  PurgeReport,
+} from './migration/migration-report.js';
+import { selectKeys } from './provider-selection.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -54,13 +67,17 @@ export class A2AKeyExchange {
   readonly hierarchy: KeyHierarchy;
   readonly #ensureMasters: boolean;
   readonly #lifecycle: AgentLifecycle;
+  readonly #batches: BatchSigning;
+  readonly #migration: AgentMigration;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
-    const { kms, agents } = parseAgentConfig(config);
+    const { kms, agents, source } = parseAgentConfig(config);
     const { defaultAlgorithm, hierarchy, rotationPolicy, logger, ...rest } = agents;
-    this.keys = selectProvider(kms);
+    const { keys, migration } = selectKeys({ kms, source, agents });
+    this.keys = keys;
+    this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       defaultAlgorithm: defaultAlgorithm.name,
@@ -69,6 +86,10 @@ export class A2AKeyExchange {
         masterProtectionLevel: hierarchy.protectionLevel,
         endorsementValiditySeconds: hierarchy.endorsementValiditySeconds,
       }),
+    });
+    this.#batches = new BatchSigning(this.keys, {
+      versionKeys: this.hierarchy.versionKeys,
+      clock: rest.clock,
     });
     this.#ensureMasters = hierarchy !== undefined;
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
@@ -112,6 +133,41 @@ export class A2AKeyExchange {
   }
 
   /**
+   * Signs up to 65,536 messages with one operation of the HSM. Each gets a receipt (a COSE Receipt, CBOR) that
+   * `verifyReceipt` checks alone and that tells nothing of the others. The messages may be changed after the call.
+   */
+  async signBatch(
+    agentId: string,
+    messages: readonly (Uint8Array | BlindedMessage)[],
+    options: CallOptions = {},
+  ): Promise<readonly Buffer[]> {
+    const blinded = this.#batches.blind(agentId, messages);
+    return this.#withKey('signBatch', agentId, options, async (keyName) => {
+      const receipts = await this.#batches.signBatch(keyName, blinded, options);
+      this.#lifecycle.touch(agentId, 'signing');
+      return receipts;
+    });
+  }
+
+  /**
+   * Signs many messages with one ordinary signature each, in their order, so many at a time. A message that fails does not
+   * end the others; a quota that is used up slows all of them down. The messages must stay unchanged until it is done.
+   */
+  async signMany(
+    agentId: string,
+    messages: readonly Uint8Array[],
+    options: SignManyOptions = {},
+  ): Promise<readonly SignManyOutcome[]> {
+    const many = this.#batches.prepareMany(agentId, messages, options);
+    const { signal, timeoutMs } = options;
+    return this.#withKey('signMany', agentId, { signal, timeoutMs }, async (keyName) => {
+      const outcomes = await this.#batches.signMany(keyName, many);
+      if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
+      return outcomes;
+    });
+  }
+
+  /**
    * Whether the signature over the message is by the agent: by the version in use, one before that is ENABLED, or one
    * whose public key is archived. Up to sixteen versions are tried; name the one for signatures older than that.
    */
@@ -122,12 +178,22 @@ export class A2AKeyExchange {
     options: VerifyMessageOptions = {},
   ): Promise<boolean> {
     const { keyVersion, ...callOptions } = options;
-    return this.#withKey('verifyMessage', agentId, callOptions, (keyName) => {
+    const context = { operation: 'verifyMessage', resource: `agent ${JSON.stringify(agentId)}` };
+    const verify = (keyName: string): Promise<boolean> => {
       if (keyVersion !== undefined && !keyVersion.startsWith(`${keyName}/cryptoKeyVersions/`)) {
         const context = { operation: 'verifyMessage', resource: keyVersion };
         throw new InvalidArgumentError(context, `it is not a version of ${keyName}.`);
       }
       return this.keys.verify(keyVersion ?? keyName, message, signature, callOptions);
+    };
+    return this.#withKey('verifyMessage', agentId, callOptions, verify).catch(async (error: unknown) => {
+      // With HSM keys switched off, an agent that has no software key is known by its archived public keys alone.
+      const archivedKey =
+        error instanceof AgentKeyNotFoundError
+          ? await this.#migration.archivedKeyName(requireAgentId(context, agentId))
+          : undefined;
+      if (archivedKey === undefined) throw error;
+      return verify(archivedKey);
     });
   }
 
@@ -226,8 +292,29 @@ export class A2AKeyExchange {
   }
 
   /** What the key ring holds of an agent now, with the history of every version of its signing key. */
-  describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
-    return this.#lifecycle.describe(agentId, options);
+  async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
+    const described = await this.#lifecycle.describe(agentId, options);
+    const { versionKeys } = this.hierarchy;
+    return describeBothKinds({ migration: this.#migration, versionKeys }, described, options);
+  }
+
+  /**
+   * Moves an agent from its software keys to HSM keys, with the strategy `regenerate` or `import`. May be repeated, and
+   * takes up what an earlier call left half done; up to its last step the software keys serve the agent.
+   * @throws MigrationPhaseError outside of phases 2 and 3.
+   */
+  migrateAgent(agentId: string, options: MigrateAgentOptions): Promise<AgentMigrationResult> {
+    return this.#migration.migrateAgent(agentId, options);
+  }
+
+  /** As `migrateAgent` for all agents with software keys, so many at once, with a report for each. */
+  migrateAllAgents(options: MigrateAllAgentsOptions): Promise<MigrationReport> {
+    return this.#migration.migrateAllAgents(options);
+  }
+
+  /** Lists the software keys of migrated agents; with `dryRun: false`, deletes those whose retention is over. */
+  purgeMigratedKeys(options?: PurgeMigratedKeysOptions): Promise<readonly PurgeReport[]> {
+    return this.#migration.purgeMigratedKeys(options);
   }
 
   /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */

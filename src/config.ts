@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { type Clock, systemClock } from './clock.js';
 import { type ConfigProblem, InvalidConfigError } from './errors.js';
+import { type KeySource, type MigrationPhase, RETENTION_DEFAULT_DAYS, resolveKeySource } from './flags.js';
 import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from './keys/algorithm-alias.js';
 import {
   algorithmsOf,
@@ -19,6 +20,11 @@ import {
 import type { PublicKeyArchive } from './keys/public-key-archive.js';
 import { checkPolicy, type RotationPolicy } from './keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from './logger.js';
+import {
+  type SoftwareKeyStoreConfig,
+  softwareKeyStoreSchema,
+  softwareKeysPolicySchema,
+} from './software-config.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
 const LOCATION_ID = /^[a-z][a-z0-9-]{0,62}$/;
@@ -69,7 +75,8 @@ const pinnedVersion = z.strictObject({
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
 });
 
-const kmsShape = {
+/** The key ring that a provider works in. */
+export const keyRingShape = {
   projectId: z
     .string('the Google Cloud project is required')
     .regex(PROJECT_ID, 'is not a project id or number'),
@@ -79,6 +86,25 @@ const kmsShape = {
   keyRingId: z
     .string('the key ring is required')
     .regex(KEY_RING_ID, 'a key ring id has 1 to 63 letters, digits, "_" or "-"'),
+} as const;
+
+/** What every provider works with besides its keys. */
+export const runtimeShape = {
+  publicKeyArchive: z
+    .custom<PublicKeyArchive>(
+      isArchive,
+      'must have the methods put, get and list, like a FilePublicKeyArchive',
+    )
+    .optional(),
+  logger: z
+    .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
+    .optional(),
+  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+} as const;
+
+const kmsShape = {
+  ...keyRingShape,
+  ...runtimeShape,
   credentialsPath: z.string('must be a path').min(1, 'must not be empty').optional(),
   apiEndpoint: z
     .string('must be a host name')
@@ -122,16 +148,6 @@ const kmsShape = {
     })
     .prefault({}),
   pinnedVersions: z.array(pinnedVersion, 'must be a list').default([]),
-  publicKeyArchive: z
-    .custom<PublicKeyArchive>(
-      isArchive,
-      'must have the methods put, get and list, like a FilePublicKeyArchive',
-    )
-    .optional(),
-  logger: z
-    .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
-    .optional(),
-  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
 } as const;
 
 const agentShape = {
@@ -169,6 +185,20 @@ const agentShape = {
         .min(1, 'at least 1 second is required')
         .max(ENDORSEMENT_VALIDITY_MAX_SECONDS, 'at most 34,300,800 seconds (397 days) are possible')
         .default(ENDORSEMENT_VALIDITY_DEFAULT_SECONDS),
+    })
+    .optional(),
+  enableHsmKeys: z.boolean('must be true or false').optional(),
+  useSoftwareKeys: z.boolean('must be true or false').optional(),
+  softwareKeys: softwareKeysPolicySchema,
+  softwareKeyStore: softwareKeyStoreSchema.optional(),
+  migration: z
+    .strictObject({
+      phase: z.literal([1, 2, 3, 4], 'must be 1, 2, 3 or 4').default(1),
+      retentionDays: z
+        .int('whole days are required')
+        .min(1, 'at least 1 day is required')
+        .max(3_650, 'at most 3,650 days (ten years) are possible')
+        .default(RETENTION_DEFAULT_DAYS),
     })
     .optional(),
 } as const;
@@ -272,6 +302,29 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
   readonly maxCachedAgents?: number | undefined;
   /** What `rotateDueKeys` does with the signing keys of new agents. Default: none, they are rotated by hand. */
   readonly rotationPolicy?: RotationPolicy | undefined;
+  /** Whether agents have HSM keys. Default: the environment's `ENABLE_HSM_KEYS`, else true. */
+  readonly enableHsmKeys?: boolean | undefined;
+  /**
+   * Whether software keys may sign: instead of HSM keys where those are switched off, and for agents that were not migrated
+   * in phases 1 and 2 of a migration. Default: the environment's `USE_SOFTWARE_KEYS`, else false.
+   */
+  readonly useSoftwareKeys?: boolean | undefined;
+  /** `forbidden` refuses to start with software keys that sign, whatever the flags say. Default `allowed`. */
+  readonly softwareKeys?: 'allowed' | 'forbidden' | undefined;
+  /** Where software keys are kept, encrypted. Opened only where the flags and the phase say so. */
+  readonly softwareKeyStore?: SoftwareKeyStoreConfig | undefined;
+  /** The way from software keys to HSM keys (docs/migration.md). Needs `publicKeyArchive`. */
+  readonly migration?:
+    | {
+        /**
+         * 1, the default: new agents get HSM keys, software agents go on. 2: software agents may be migrated. 3: software
+         * keys only verify. 4: the software store is not opened.
+         */
+        readonly phase?: MigrationPhase | undefined;
+        /** How long the software key of a migrated agent is kept for a rollback. Days, default 90. */
+        readonly retentionDays?: number | undefined;
+      }
+    | undefined;
   /** Has `initialize` make sure of the master keys: the root that endorses agents' keys, and the key-encryption key. */
   readonly hierarchy?:
     | {
@@ -349,14 +402,24 @@ export function parseKMSConfig(config: unknown, environment: Environment = proce
 export function parseAgentConfig(
   config: unknown,
   environment: Environment = process.env,
-): { readonly kms: KMSConfig; readonly agents: ResolvedAgentConfig } {
+): {
+  readonly kms: KMSConfig;
+  readonly agents: ResolvedAgentConfig;
+  readonly source: KeySource<SoftwareKeyStoreConfig>;
+} {
   const parsed = agentSchema.safeParse(config);
   if (!parsed.success) {
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
   }
-  const { defaultAlgorithm, protectionLevel, maxCachedAgents, rotationPolicy, hierarchy, ...kms } =
-    parsed.data;
+  const { defaultAlgorithm, maxCachedAgents, rotationPolicy, hierarchy, ...others } = parsed.data;
+  const { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration, ...rest } = others;
+  const { protectionLevel: configuredLevel, ...kms } = rest;
   const problems = [...endpointProblems(kms, environment)];
+  const flags = { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration };
+  const { publicKeyArchive } = kms;
+  const source = resolveKeySource({ ...flags, publicKeyArchive }, environment, problems);
+  // With HSM keys switched off there is no other level, and the configuration must start as it is.
+  const protectionLevel = source?.kind === 'software' ? 'SOFTWARE' : configuredLevel;
   const entry = findAlgorithm(resolveAlgorithmAlias(defaultAlgorithm));
   if (entry?.purpose !== 'ASYMMETRIC_SIGN') {
     throw new InvalidConfigError([
@@ -364,20 +427,22 @@ export function parseAgentConfig(
       { field: 'defaultAlgorithm', problem: 'is not a signing algorithm' },
     ]);
   }
-  if (!entry.protectionLevels.includes(protectionLevel)) {
+  if (source?.kind !== 'software' && !entry.protectionLevels.includes(protectionLevel)) {
     problems.push({
       field: 'defaultAlgorithm',
       problem: `${entry.name} does not exist in protection level ${protectionLevel}; use one of ${algorithmsOf('ASYMMETRIC_SIGN', protectionLevel).join(', ')}`,
     });
   }
-  const resolvedHierarchy = resolveHierarchy(hierarchy, problems);
-  if (problems.length > 0) throw new InvalidConfigError(problems);
+  const masters = hierarchy && source?.kind === 'software' ? { ...hierarchy, protectionLevel } : hierarchy;
+  const resolvedHierarchy = resolveHierarchy(masters, problems);
+  if (problems.length > 0 || source === undefined) throw new InvalidConfigError(problems);
   const clock = kms.clock ?? systemClock;
   const logger = kms.logger ?? createDefaultLogger();
   const agents = { defaultAlgorithm: entry, protectionLevel, maxCachedAgents, rotationPolicy, clock, logger };
   return {
     kms: { ...kms, logger },
     agents: { ...agents, ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }) },
+    source,
   };
 }
 
@@ -399,7 +464,8 @@ function resolveHierarchy(
   return { ...parsed, rootAlgorithm: root.name };
 }
 
-function toProblems(error: z.ZodError): ConfigProblem[] {
+/** What a schema found wrong with a configuration. */
+export function toProblems(error: z.ZodError): ConfigProblem[] {
   return error.issues.flatMap((issue) => {
     const path = issue.path.map(String).join('.');
     if (issue.code === 'unrecognized_keys') {

@@ -151,6 +151,25 @@ export class KeyGenerationFailedError extends A2AKmsError {
   }
 }
 
+/** Cloud KMS could not import key material. */
+export class KeyImportFailedError extends A2AKmsError {
+  readonly code = 'KEY_IMPORT_FAILED';
+  /** `CryptoKeyVersion.import_failure_reason`, as Cloud KMS gives it. */
+  readonly reason: string;
+
+  constructor(context: ErrorContext, reason: string) {
+    super(
+      sentence(
+        context,
+        `the import failed: ${reason || 'Cloud KMS gave no reason'}.`,
+        'Call again: it imports into the same version once more.',
+      ),
+      context,
+    );
+    this.reason = reason;
+  }
+}
+
 /** The key exists but has no version that could do what was asked. */
 export class NoUsableVersionError extends A2AKmsError {
   readonly code = 'NO_USABLE_VERSION';
@@ -395,6 +414,50 @@ export class DecryptionFailedError extends A2AKmsError {
   }
 }
 
+/** The store of software keys does not open: the secret is not the right one, or was changed. Nothing was changed. */
+export class KeyStoreLockedError extends A2AKmsError {
+  readonly code = 'KEY_STORE_LOCKED';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(
+      sentence(
+        context,
+        `the store of software keys stays locked: ${problem}`,
+        'Give the passphrase or the key that it was last encrypted with; nothing was changed.',
+      ),
+      context,
+    );
+  }
+}
+
+/** The store of software keys cannot be opened, read or written. */
+export class KeyStoreError extends A2AKmsError {
+  readonly code = 'KEY_STORE';
+
+  constructor(context: ErrorContext, problem: string, next: string) {
+    super(sentence(context, problem, next), context);
+  }
+}
+
+/** A record of the store of software keys is not what was written there. Others are not concerned. */
+export class StoredKeyDamagedError extends A2AKmsError {
+  readonly code = 'STORED_KEY_DAMAGED';
+  /** Full name of the key version whose material is damaged, or of the key whose record is. */
+  readonly damaged: string;
+
+  constructor(context: ErrorContext, damaged: string) {
+    super(
+      sentence(
+        context,
+        `what the store holds of ${damaged} is damaged or was tampered with, and was not used.`,
+        'Restore the store from a copy, or rotate the key to a new version.',
+      ),
+      context,
+    );
+    this.damaged = damaged;
+  }
+}
+
 /** Bytes that are not an envelope, or not the header of an encrypted stream. */
 export class InvalidEnvelopeError extends A2AKmsError {
   readonly code = 'INVALID_ENVELOPE';
@@ -494,6 +557,71 @@ export class EndorsementError extends A2AKmsError {
   }
 }
 
+/** A handover statement does not show that the agent's new key takes the place of the old one. */
+export class HandoverError extends A2AKmsError {
+  readonly code = 'HANDOVER_REJECTED';
+  /** The check that failed. */
+  readonly check:
+    | 'format'
+    | 'size'
+    | 'algorithm'
+    | 'critical-header'
+    | 'type'
+    | 'signature'
+    | 'agent'
+    | 'key';
+
+  constructor(context: ErrorContext, check: HandoverError['check'], problem: string) {
+    super(
+      sentence(
+        context,
+        `the handover statement was refused (${check}): ${problem}`,
+        'Go on with the old key only; ask the agent for its statement again.',
+      ),
+      context,
+    );
+    this.check = check;
+  }
+}
+
+/** A software key was asked to sign where the configuration does not let software keys sign. Nothing was signed. */
+export class SoftwareSigningRefusedError extends A2AKmsError {
+  readonly code = 'SOFTWARE_SIGNING_REFUSED';
+
+  constructor(context: ErrorContext, problem: string, next: string) {
+    super(sentence(context, problem, next), context);
+  }
+}
+
+/** What was asked for belongs to another phase of the migration. Nothing was touched. */
+export class MigrationPhaseError extends A2AKmsError {
+  readonly code = 'MIGRATION_PHASE';
+
+  constructor(context: ErrorContext, problem: string, next: string) {
+    super(sentence(context, problem, next), context);
+  }
+}
+
+/** The configuration is for after the migration, and there are agents that were not migrated. */
+export class UnmigratedAgentsError extends A2AKmsError {
+  readonly code = 'UNMIGRATED_AGENTS';
+  readonly agentIds: readonly string[];
+
+  constructor(context: ErrorContext, agentIds: readonly string[]) {
+    const shown = agentIds.slice(0, 20).map((agentId) => JSON.stringify(agentId));
+    const more = agentIds.length > shown.length ? ` and ${agentIds.length - shown.length} more` : '';
+    super(
+      sentence(
+        context,
+        `migration.phase is 4 and ${agentIds.length} agent(s) have software keys that were not migrated: ${shown.join(', ')}${more}.`,
+        'Go back to phase 2 or 3, call migrateAllAgents, then start with phase 4 again.',
+      ),
+      context,
+    );
+    this.agentIds = agentIds;
+  }
+}
+
 /** A JWE was refused before its key was unwrapped: no call was made. */
 export class InvalidJweError extends A2AKmsError {
   readonly code = 'INVALID_JWE';
@@ -510,6 +638,34 @@ export class InvalidJweError extends A2AKmsError {
       context,
     );
     this.check = check;
+  }
+}
+
+/** What was given as a receipt is none, or is not in the one form that is read. */
+export class InvalidReceiptError extends A2AKmsError {
+  readonly code = 'INVALID_RECEIPT';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(sentence(context, `not a receipt: ${problem}`, 'Ask its sender for the receipt again.'), context);
+  }
+}
+
+/** A message was not taken for a batch: as many as are allowed wait already. Nothing was signed. */
+export class QueueFullError extends A2AKmsError {
+  readonly code = 'QUEUE_FULL';
+  /** How many may wait. */
+  readonly limit: number;
+
+  constructor(context: ErrorContext, limit: number) {
+    super(
+      sentence(
+        context,
+        `${limit} messages wait to be signed already.`,
+        'Send less at once, raise maxQueue, or have calls wait with whenFull: "wait".',
+      ),
+      context,
+    );
+    this.limit = limit;
   }
 }
 
@@ -569,6 +725,7 @@ export type ErrorCode =
   | 'UNSUPPORTED_ALGORITHM'
   | 'KEY_SPEC_MISMATCH'
   | 'KEY_GENERATION_FAILED'
+  | 'KEY_IMPORT_FAILED'
   | 'NO_USABLE_VERSION'
   | 'NOT_FOUND'
   | 'AGENT_KEY_NOT_FOUND'
@@ -586,12 +743,21 @@ export type ErrorCode =
   | 'ABORTED'
   | 'INTEGRITY'
   | 'DECRYPTION_FAILED'
+  | 'KEY_STORE_LOCKED'
+  | 'KEY_STORE'
+  | 'STORED_KEY_DAMAGED'
   | 'INVALID_ENVELOPE'
   | 'STREAM_DECRYPTION_FAILED'
   | 'INVALID_JWK'
   | 'JWS_VERIFICATION_FAILED'
   | 'ENDORSEMENT_REJECTED'
+  | 'HANDOVER_REJECTED'
+  | 'SOFTWARE_SIGNING_REFUSED'
+  | 'MIGRATION_PHASE'
+  | 'UNMIGRATED_AGENTS'
   | 'INVALID_JWE'
+  | 'INVALID_RECEIPT'
+  | 'QUEUE_FULL'
   | 'UNKNOWN_KEY_ID'
   | 'CLIENT_CLOSED'
   | 'SERVICE_ERROR';

@@ -3,12 +3,20 @@
 export { A2AKeyExchange, type VerifyMessageOptions } from './a2a-key-exchange.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
+export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
+export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
+export { BlindedMessage } from './batch/blinded-message.js';
+export { type ReceiptJson, receiptFromJson, receiptToJson } from './batch/receipt-json.js';
+export { ReceiptTrust, type ReceiptTrustOptions, type TrustedKeys } from './batch/receipt-trust.js';
+export type { SignManyOptions, SignManyOutcome, SignManyProgress } from './batch/sign-many.js';
+export { examineReceipt, type ReceiptVerdict, verifyReceipt } from './batch/verify-receipt.js';
 export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
 export { EnvelopeCipher } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
 export type { EnvelopeCipherOptions } from './envelope/options.js';
 export * from './errors.js';
+export type { MigrationPhase } from './flags.js';
 export type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 export type {
   AgentKeyOptions,
@@ -104,3 +112,25 @@ export type {
 export type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 export type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
 export type { Logger } from './logger.js';
+export {
+  HANDOVER_ACCEPTANCE_TYPE,
+  HANDOVER_TYPE,
+  type Handover,
+  type VerifyHandoverOptions,
+  verifyHandover,
+} from './migration/handover.js';
+export type {
+  AgentMigration,
+  AgentMigrationReport,
+  MigrateAgentOptions,
+  MigrateAllAgentsOptions,
+  MigratedKey,
+  MigrationProgress,
+  MigrationReport,
+  PurgeMigratedKeysOptions,
+  PurgeReport,
+} from './migration/migration-report.js';
+export type { MigrationStrategy } from './migration/standing.js';
+export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
+export { SoftwareKeyProvider } from './software/software-key-provider.js';
+export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './software-config.js';

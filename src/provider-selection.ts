@@ -1,9 +1,113 @@
 /** Which provider of keys a configuration asks for. The configuration alone decides: no failure leads from one to another. */
 
+import { existsSync } from 'node:fs';
+import type { Clock } from './clock.js';
 import type { KMSConfig } from './config.js';
-import type { KeyProvider } from './keys/key-provider.js';
+import type { KeySource } from './flags.js';
+import type { SigningAlgorithm } from './keys/algorithms.js';
+import type { KeyMetadata, KeyProvider } from './keys/key-provider.js';
+import { cryptoKeyName, keyRingName } from './keys/resource-name.js';
 import { KMSClient } from './kms/kms-client.js';
+import type { Logger } from './logger.js';
+import { AgentMigration } from './migration/agent-migration.js';
+import { ArchivedKeys } from './migration/archived-keys.js';
+import { KeyRouter, type Providers } from './migration/key-router.js';
+import type { KeyImporter, MigrationServices } from './migration/migrate-key.js';
+import { MigratingKeyProvider } from './migration/migrating-key-provider.js';
+import { phaseCheck } from './migration/phase-check.js';
+import { SoftwareArchive } from './migration/software-archive.js';
+import { SoftwareKeys } from './migration/software-keys.js';
+import { SoftwareKeyProvider } from './software/software-key-provider.js';
+import type { SoftwareKeyStoreConfig } from './software-config.js';
 
 export function selectProvider(config: KMSConfig): KeyProvider {
   return new KMSClient(config);
 }
+
+export interface KeySelection {
+  readonly kms: KMSConfig;
+  readonly source: KeySource<SoftwareKeyStoreConfig>;
+  readonly agents: {
+    readonly clock: Clock;
+    readonly logger: Logger;
+    readonly maxCachedAgents: number;
+    readonly defaultAlgorithm: { readonly name: SigningAlgorithm };
+  };
+}
+
+/** The provider that the flags and the phase of a migration ask for, and what migrates agents where both kinds are open. */
+export function selectKeys({ kms, source, agents }: KeySelection): {
+  readonly keys: KeyProvider;
+  readonly migration: AgentMigration;
+} {
+  if (source.kind === 'hsm') {
+    return { keys: selectProvider(kms), migration: new AgentMigration({ services: undefined, source }) };
+  }
+  const { clock, logger, maxCachedAgents, defaultAlgorithm } = agents;
+  const { publicKeyArchive: archive } = kms;
+  const openStore = (store: SoftwareKeyStoreConfig): SoftwareKeys => {
+    const { projectId, locationId, keyRingId } = kms;
+    const publicKeyArchive = archive && new SoftwareArchive(archive);
+    const common = { projectId, locationId, keyRingId, publicKeyArchive, logger, clock };
+    return new SoftwareKeys(new SoftwareKeyProvider({ ...common, softwareKeyStore: store }));
+  };
+  const providers = openProviders(source, { openStore, openHsm: () => selectProvider(kms) });
+  // Two keys for each agent, and versions of each.
+  const maxVersions = 8 * maxCachedAgents;
+  const archived = archive && new ArchivedKeys({ archive, clock, maxVersions });
+  const look = (): Promise<readonly KeyMetadata[]> => lookInto(source.store, openStore);
+  const keys = new MigratingKeyProvider({
+    router: new KeyRouter(providers),
+    keyRing: keyRingName(kms),
+    archived,
+    hsmKeys: source.kind === 'software' ? source.hsmKeys : 'used',
+    phaseCheck: phaseCheck({ providers, look, logger, nodeEnv: process.env['NODE_ENV'] }),
+  });
+  const { hsm, software } = providers;
+  const services: MigrationServices | undefined =
+    hsm === undefined || software === undefined || archived === undefined
+      ? undefined
+      : {
+          ...{ hsm, software, archived, defaultAlgorithm: defaultAlgorithm.name },
+          importer: canImport(hsm) ? hsm : undefined,
+          now: () => clock.now(),
+        };
+  const archivedKeyName = async (keyId: string): Promise<string | undefined> => {
+    if (source.kind !== 'software' || source.hsmKeys === 'none' || archived === undefined) return undefined;
+    const name = cryptoKeyName(keyRingName(kms), keyId);
+    return (await archived.has(name, 'hsm')) ? name : undefined;
+  };
+  return { keys, migration: new AgentMigration({ services, source, archivedKeyName }) };
+}
+
+function openProviders(
+  source: Exclude<KeySource<SoftwareKeyStoreConfig>, { kind: 'hsm' }>,
+  open: {
+    readonly openStore: (store: SoftwareKeyStoreConfig) => SoftwareKeys;
+    readonly openHsm: () => KeyProvider;
+  },
+): Providers {
+  if (source.kind === 'software') {
+    return { hsm: undefined, software: open.openStore(source.store), phase: undefined };
+  }
+  const hsm = open.openHsm();
+  const { phase, store } = source;
+  if (phase === 4 || store === undefined) return { hsm, software: undefined, phase: 4 };
+  return { hsm, software: open.openStore(store), phase };
+}
+
+/** What a store holds that is not opened any more: nothing where there is none, and it is not made for the look. */
+async function lookInto(
+  store: SoftwareKeyStoreConfig | undefined,
+  openStore: (store: SoftwareKeyStoreConfig) => SoftwareKeys,
+): Promise<readonly KeyMetadata[]> {
+  if (store?.type !== 'file' || !existsSync(store.path)) return [];
+  const opened = openStore(store);
+  try {
+    return await opened.listKeys();
+  } finally {
+    await opened.close();
+  }
+}
+
+const canImport = (provider: KeyProvider): provider is KeyProvider & KeyImporter => 'importKey' in provider;

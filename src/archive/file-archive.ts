@@ -4,15 +4,17 @@
  */
 
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ArchiveError } from '../errors.js';
+import { ArchiveError, InvalidConfigError } from '../errors.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { type ArchivedJwk, fromArchivedJwk, toArchivedJwk } from './jwk-set.js';
 
 const SUFFIX = '.jwk.json';
 /** A file that can be told from others by name; 64 bits of the hash set versions of equal ids in two key rings apart. */
 const HASH_LENGTH = 16;
+/** The JWK of the largest public key of the algorithm table, ML-DSA-87, has 4 KB. */
+const MAX_FILE_BYTES = 16_384;
 /** Files that are read at once when all are listed. */
 const READ_CONCURRENCY = 16;
 
@@ -34,7 +36,10 @@ export interface FilePublicKeyArchiveOptions {
 export class FilePublicKeyArchive implements PublicKeyArchive {
   readonly #directory: string;
 
+  /** @throws InvalidConfigError without a folder. */
   constructor(options: FilePublicKeyArchiveOptions) {
+    if (typeof options?.directory !== 'string' || options.directory === '')
+      throw new InvalidConfigError([{ field: 'directory', problem: 'is the path of a folder' }]);
     this.#directory = options.directory;
   }
 
@@ -46,7 +51,10 @@ export class FilePublicKeyArchive implements PublicKeyArchive {
   }
 
   async get(keyVersion: string): Promise<ArchivedPublicKey | undefined> {
-    return this.#read(fileNameOf(keyVersion));
+    const file = fileNameOf(keyVersion);
+    const key = await this.#read(file);
+    if (key === undefined || key.keyVersion === keyVersion) return key;
+    throw this.#error(join(this.#directory, file), `it holds the key of ${key.keyVersion}.`);
   }
 
   async list(keyName?: string): Promise<readonly ArchivedPublicKey[]> {
@@ -73,10 +81,10 @@ export class FilePublicKeyArchive implements PublicKeyArchive {
     const path = join(this.#directory, file);
     let jwk: unknown;
     try {
-      jwk = JSON.parse(await readFile(path, 'utf8'));
+      jwk = JSON.parse(await readBounded(path));
     } catch (cause) {
       if (isMissing(cause)) return undefined;
-      throw this.#error(path, 'the file could not be read, or is not JSON.', cause);
+      throw this.#error(path, 'the file could not be read, or is no small JSON file.', cause);
     }
     return fromArchivedJwk({ operation: 'archive', resource: path }, jwk);
   }
@@ -95,7 +103,7 @@ export class FilePublicKeyArchive implements PublicKeyArchive {
     }
   }
 
-  #error(path: string, problem: string, cause: unknown): ArchiveError {
+  #error(path: string, problem: string, cause?: unknown): ArchiveError {
     return new ArchiveError({ operation: 'archive', resource: path, cause }, problem);
   }
 }
@@ -118,6 +126,17 @@ function merge(wanted: ArchivedJwk, known: ArchivedJwk): ArchivedJwk | undefined
   const exp = Math.max(wanted.exp ?? 0, known.exp ?? 0);
   if (nbf === known.nbf && exp === (known.exp ?? 0)) return undefined;
   return { ...known, nbf, ...(exp > 0 && { exp }) };
+}
+
+async function readBounded(path: string): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size > MAX_FILE_BYTES) throw new RangeError(`${size} bytes are more than any public key has`);
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
 }
 
 async function writeDurably(path: string, text: string): Promise<void> {

@@ -17,6 +17,9 @@ import {
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
 
+/** 9999-12-31T23:59:59Z, where RFC 3339 ends; what is later is no time but damage. */
+const LATEST_SECONDS = 253_402_300_799;
+
 /** An archived public key as JWK. */
 export interface ArchivedJwk extends JwkLike {
   readonly kty: string;
@@ -40,7 +43,7 @@ export interface ArchivedJwkSet {
 
 /** Everything in an archive, or what it has of one key (by its full CryptoKey name), as a JWK Set. */
 export async function exportJwkSet(archive: PublicKeyArchive, keyName?: string): Promise<ArchivedJwkSet> {
-  const keys = (await archive.list(keyName)).map(toArchivedJwk);
+  const keys = (await archive.list(keyName)).map((key) => toArchivedJwk(key));
   return { keys: keys.toSorted((a, b) => a.nbf - b.nbf || (a.a2a_key_version < b.a2a_key_version ? -1 : 1)) };
 }
 
@@ -60,8 +63,10 @@ export async function importJwkSet(archive: PublicKeyArchive, jwkSet: unknown): 
 }
 
 /** @throws ArchiveError when the key is not one of its algorithm. */
-export function toArchivedJwk(key: ArchivedPublicKey): ArchivedJwk {
-  const context = { operation: 'archive', resource: key.keyVersion };
+export function toArchivedJwk(
+  key: ArchivedPublicKey,
+  context: ErrorContext = { operation: 'archive', resource: key.keyVersion },
+): ArchivedJwk {
   const algorithm = signingAlgorithm(context, key.algorithm);
   const members = membersOf(context, algorithm, key.pem);
   const jwk: JwkLike & { readonly kty: string } = {
@@ -83,7 +88,7 @@ export function toArchivedJwk(key: ArchivedPublicKey): ArchivedJwk {
 /** @throws ArchiveError for an entry that is damaged, or is not what it says. */
 export function fromArchivedJwk(context: ErrorContext, entry: unknown): ArchivedPublicKey {
   if (!isObject(entry)) throw new ArchiveError(context, 'the entry is not a JWK.');
-  const { nbf, exp, a2a_key_version, a2a_algorithm, a2a_protection_level, kid } = entry;
+  const { nbf, exp, a2a_key_version, a2a_algorithm, a2a_protection_level } = entry;
   if (
     typeof a2a_key_version !== 'string' ||
     typeof a2a_protection_level !== 'string' ||
@@ -93,18 +98,18 @@ export function fromArchivedJwk(context: ErrorContext, entry: unknown): Archived
     throw new ArchiveError(context, 'the entry does not say of which version the key is, and from when.');
   }
   const algorithm = signingAlgorithm(context, a2a_algorithm);
-  const pem = pemOf(context, algorithm, entry);
-  if (jwkThumbprint(membersOf(context, algorithm, pem)) !== kid) {
-    throw new ArchiveError(context, 'kid is not the thumbprint of the key.');
-  }
-  return {
+  const key: ArchivedPublicKey = {
     keyVersion: a2a_key_version,
     algorithm: algorithm.name,
     protectionLevel: a2a_protection_level,
-    pem,
+    pem: pemOf(context, algorithm, entry),
     notBefore: new Date(nbf * 1_000),
     ...(exp !== undefined && { notAfter: new Date(exp * 1_000) }),
   };
+  const expected: Readonly<Record<string, unknown>> = { ...toArchivedJwk(key, context) };
+  const wrong = ['kty', 'kid', 'alg', 'use'].find((member) => entry[member] !== expected[member]);
+  if (wrong === undefined) return key;
+  throw new ArchiveError(context, `${wrong} is not what it is for a key of ${algorithm.name}.`);
 }
 
 function signingAlgorithm(context: ErrorContext, name: unknown): SigningAlgorithmEntry {
@@ -151,6 +156,7 @@ function pemOf(
   entry: Readonly<Record<string, unknown>>,
 ): string {
   if (key.kind === 'pqc') {
+    if (Object.hasOwn(entry, 'priv')) throw new ArchiveError(context, 'it holds a private key.');
     const bytes = decodeBase64url(String(entry['pub']));
     if (bytes !== undefined && hasSpki(key.parameterSet))
       return toPem('PUBLIC KEY', postQuantumSpki(key.parameterSet, bytes));
@@ -167,4 +173,5 @@ function pemOf(
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const isTime = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value);
+const isTime = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value <= LATEST_SECONDS;

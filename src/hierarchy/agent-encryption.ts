@@ -15,7 +15,7 @@ import {
 import type { JosePublicKey, PublicKeyInput } from '../identity/jwk.js';
 import type { AgentId } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
-import { Operation } from '../kms/operation.js';
+import { Operation } from '../provider/operation.js';
 import { type AgentKeys, requireAgentId } from './agent-keys.js';
 import type { VersionKey, VersionKeys } from './version-keys.js';
 

@@ -12,7 +12,7 @@ import {
 } from '../errors.js';
 import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
-import { verifySignature } from '../kms/signature-check.js';
+import { verifySignature } from '../provider/signature-check.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
 import { derToP1363, p1363ToDer } from './der.js';
 import { type Ed25519Name, findJoseAlgorithm, isCalled, type JoseAlgorithm } from './jose-algorithm.js';

@@ -80,6 +80,13 @@ export interface KeyVersionMetadata {
   readonly destroyEventTime?: Date;
   /** Why generation or import failed, in Cloud KMS's words. */
   readonly failureReason?: string;
+  /**
+   * Name of the import job that the material came in with: the key was made outside and once lived there. Absent for a key
+   * that was born where it is.
+   */
+  readonly importJob?: string;
+  /** When the material came in. */
+  readonly importTime?: Date;
 }
 
 /** Options that every call takes. */
@@ -88,6 +95,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Total deadline of the call in milliseconds, in place of the configured one. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * What to do when a quota is used up: `retry` (the default) waits and repeats until the deadline; `fail` rejects with
+   * `ResourceExhaustedError` at once, for callers that pace many calls themselves.
+   */
+  readonly onQuota?: 'retry' | 'fail' | undefined;
 }
 
 export interface EncryptionOptions extends CallOptions {

@@ -35,7 +35,8 @@ const FIELDS = {
 } as const satisfies Record<string, keyof RotationPolicy>;
 const LETTERS = ['r', 'p', 'g', 'd', 'k'] as const;
 const NAMES: readonly string[] = Object.values(FIELDS);
-const LABEL = /^v1(?:-[rpgdk][0-9]{1,10}){1,5}$/;
+/** Each field once, in this order: a label that could be read in two ways is refused. */
+const LABEL = /^v1-r[0-9]{1,10}(?:-p[0-9]{1,10})?(?:-g[0-9]{1,10})?(?:-d[0-9]{1,10})?(?:-k[0-9]{1,10})?$/;
 const KEEP_MAX = 999;
 
 /** Checks a policy. The problem names every field that is wrong. */

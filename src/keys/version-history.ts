@@ -10,6 +10,8 @@ export type Labels = Readonly<Record<string, string>>;
 
 /** The label that names the version in use of an asymmetric key, by number. */
 export const PRIMARY_LABEL = 'a2a-primary';
+/** The numbers of the versions that a restore under way is going to enable, joined by `-`. */
+export const RESTORING_LABEL = 'a2a-restoring';
 const VERSION_LABEL = /^a2a-version-([1-9][0-9]{0,14})$/;
 /** `a` activated, `r` replaced, `d` disabled, each with the time in seconds since the epoch. */
 const VERSION_TIMES = /^(?:a([0-9]{1,15}))?-?(?:r([0-9]{1,15}))?-?(?:d([0-9]{1,15}))?$/;
@@ -21,7 +23,7 @@ const MAX_LABELS = 60;
 
 /** Whether a provider keeps the label for itself. */
 export const isHistoryLabel = (label: string): boolean =>
-  label === PRIMARY_LABEL || VERSION_LABEL.test(label);
+  label === PRIMARY_LABEL || label === RESTORING_LABEL || VERSION_LABEL.test(label);
 
 /** When a version went from state to state; what is not known is absent. */
 export interface VersionTimes {
@@ -81,7 +83,7 @@ export function lifecycleOf(
   if (version.state !== 'ENABLED') return LIFECYCLES[version.state];
   if (version.version === primary) return 'active';
   // After a rollback a version above the one in use is not a new one: it was in use before.
-  const isNew = version.version > (primary ?? 0) && !wasActivated(labels, version.version);
+  const isNew = version.version > (primary ?? 0) && !wasPassed(labels, version.version);
   return isNew ? 'prepared' : 'retiring';
 }
 
@@ -96,7 +98,7 @@ export function rotationCandidates<V extends VersionStanding>(
 ): readonly V[] {
   return versions
     .filter(({ state }) => state === 'ENABLED' || state === 'PENDING_GENERATION')
-    .filter(({ version }) => version > (primary ?? 0) && !wasActivated(labels, version))
+    .filter(({ version }) => version > (primary ?? 0) && !wasPassed(labels, version))
     .toSorted((a, b) => a.version - b.version);
 }
 
@@ -116,9 +118,25 @@ export function versionTimes(labels: Labels, number: number): VersionTimes {
 
 /** Whether it is written down that the version was in use before. */
 export function wasActivated(labels: Labels, number: number): boolean {
-  const { activatedTime, replacedTime } = parseTimes(labels[labelOf(number)] ?? '');
-  return activatedTime !== undefined || replacedTime !== undefined;
+  return wasInUse(parseTimes(labels[labelOf(number)] ?? ''));
 }
+
+/** Whether it is written down that the version was put to use at that time or later. */
+export function wasActivatedSince(labels: Labels, number: number, since: Date): boolean {
+  const { activatedTime } = parseTimes(labels[labelOf(number)] ?? '');
+  return activatedTime !== undefined && toSeconds(activatedTime) >= toSeconds(since);
+}
+
+/**
+ * Whether a version is no new one: it, or one above it, was in use before. The latter tells where its own label was
+ * dropped, or never written because the provider rotated the key by itself.
+ */
+function wasPassed(labels: Labels, number: number): boolean {
+  return histories(labels).some((history) => history.number >= number && wasInUse(history.times));
+}
+
+const wasInUse = ({ activatedTime, replacedTime }: VersionTimes): boolean =>
+  activatedTime !== undefined || replacedTime !== undefined;
 
 /** The labels when a version is put to use in place of another one. */
 export function withPrimary(

@@ -1,10 +1,12 @@
 /** Puts the public key of a version into the archive while it can still be had. */
 
+import { FailedPreconditionError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { PublicKey } from './public-keys.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
+import type { UsableVersion } from './version-resolver.js';
 
 /** Whether what the version signed can be verified after it is gone; if not, why. */
 export type ArchivingOutcome = { readonly ok: true } | { readonly ok: false; readonly reason: string };
@@ -28,19 +30,14 @@ export async function archivePublicKey(
   let publicKey: PublicKey | undefined;
   if (metadata.state === 'ENABLED') {
     const { protectionLevel } = key;
-    publicKey = await core.publicKeys.get(operation, {
-      name,
-      number,
-      key: key.name,
-      algorithm,
-      protectionLevel,
-    });
+    const usable = { name, number, key: key.name, algorithm, protectionLevel };
+    publicKey = await publicKeyOf(core, operation, usable);
   } else {
     if ((await archive.get(name)) !== undefined) return { ok: true };
     publicKey = core.publicKeys.peek(name);
   }
   if (publicKey === undefined) {
-    return { ok: false, reason: `it is ${metadata.state} and its public key was not archived before` };
+    return { ok: false, reason: 'it is not ENABLED, and its public key was not archived before' };
   }
   await archive.put({
     keyVersion: name,
@@ -51,4 +48,18 @@ export async function archivePublicKey(
     notAfter: new Date(core.config.clock.now()),
   });
   return { ok: true };
+}
+
+/** The key, unless another process has disabled the version, or scheduled its destruction, since it was looked at. */
+async function publicKeyOf(
+  core: KmsCore,
+  operation: Operation,
+  version: UsableVersion,
+): Promise<PublicKey | undefined> {
+  try {
+    return await core.publicKeys.get(operation, version);
+  } catch (error) {
+    if (error instanceof FailedPreconditionError) return undefined;
+    throw error;
+  }
 }

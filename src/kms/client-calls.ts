@@ -3,9 +3,9 @@
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { type CryptoKeyName, type KeyReference, parseKeyReference } from '../keys/resource-name.js';
-import { callOptions, parseOptions } from './call-input.js';
+import { callOptions, parseOptions } from '../provider/call-input.js';
+import { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import { Operation } from './operation.js';
 
 export class ClientCalls {
   readonly core: KmsCore;
@@ -50,8 +50,8 @@ export class ClientCalls {
   }): Operation {
     const { name, resource, options, defaultTimeoutMs } = call;
     const context = { operation: name, resource };
-    const { signal, timeoutMs = defaultTimeoutMs } = parseOptions(context, callOptions, options);
-    return new Operation({ name, resource, timeoutMs, clock: this.core.config.clock, signal });
+    const { signal, timeoutMs = defaultTimeoutMs, onQuota } = parseOptions(context, callOptions, options);
+    return new Operation({ name, resource, timeoutMs, clock: this.core.config.clock, signal, onQuota });
   }
 }
 

@@ -9,7 +9,7 @@
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import type { ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
 import type { KmsEndpoint } from '../config.js';
-import type { Operation } from './operation.js';
+import type { Operation } from '../provider/operation.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 
 export interface ConnectionOptions {

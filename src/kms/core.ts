@@ -3,6 +3,7 @@
 import type { ResolvedKMSConfig } from '../config.js';
 import type { KeyRingName } from '../keys/resource-name.js';
 import type { KeyReader } from './key-reader.js';
+import type { LateChecks } from './late-checks.js';
 import type { PublicKeys } from './public-keys.js';
 import type { RpcCaller } from './rpc-caller.js';
 import type { VersionResolver } from './version-resolver.js';
@@ -14,4 +15,5 @@ export interface KmsCore {
   readonly reader: KeyReader;
   readonly resolver: VersionResolver;
   readonly publicKeys: PublicKeys;
+  readonly lateChecks: LateChecks;
 }

@@ -4,28 +4,22 @@
  */
 
 import { constants, publicEncrypt } from 'node:crypto';
-import { DataTooLargeError, IntegrityError, InvalidArgumentError } from '../errors.js';
-import {
-  type DecryptionAlgorithmEntry,
-  HSM_ENCRYPT_MAX_BYTES,
-  SOFTWARE_ENCRYPT_MAX_BYTES,
-} from '../keys/algorithms.js';
+import { IntegrityError } from '../errors.js';
+import type { DecryptionAlgorithmEntry } from '../keys/algorithms.js';
 import { type KeyReference, parseVersionOf } from '../keys/resource-name.js';
+import {
+  checkOaepSize,
+  checkSymmetricSize,
+  type EncryptionInput,
+  refuseAssociatedData,
+} from '../provider/encryption-input.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { checkedBytes, checksumOf, requireEqual, requireVerified, withIntegrityRetry } from './integrity.js';
-import type { Operation } from './operation.js';
 import { withUsableVersion } from './usable-version.js';
 import type { UsableVersion } from './version-resolver.js';
 
-/** Bytes to encrypt or decrypt, and the additional authenticated data. */
-export interface EncryptionInput {
-  readonly bytes: Uint8Array;
-  readonly additionalAuthenticatedData: Uint8Array;
-}
-
 const PURPOSES = ['ENCRYPT_DECRYPT', 'ASYMMETRIC_DECRYPT'] as const;
-const ENVELOPE_HINT =
-  'Use envelope encryption (EnvelopeCipher), which takes data of any size and has only its data key wrapped by this key.';
 
 export function encryptWith(
   core: KmsCore,
@@ -39,7 +33,7 @@ export function encryptWith(
       refuseAssociatedData(operation, input);
       return encryptLocally(core, operation, { version, algorithm, plaintext: input.bytes });
     }
-    checkSize(operation, version.protectionLevel, input);
+    checkSymmetricSize(operation, version.protectionLevel, input);
     return withIntegrityRetry(() => encryptSymmetric(core, operation, { reference, version, input }));
   });
 }
@@ -59,29 +53,6 @@ export function decryptWith(
     }
     return withIntegrityRetry(() => decryptSymmetric(core, operation, { version, input }));
   });
-}
-
-/** The limits stand in the comments of EncryptRequest in service.proto. */
-function checkSize(operation: Operation, protectionLevel: string, input: EncryptionInput): void {
-  const { bytes, additionalAuthenticatedData: aad } = input;
-  const refuse = (what: string, sizeBytes: number, limitBytes: number): never => {
-    throw new DataTooLargeError(operation.context(), { what, sizeBytes, limitBytes }, ENVELOPE_HINT);
-  };
-  if (protectionLevel !== 'SOFTWARE') {
-    const together = bytes.length + aad.length;
-    if (together > HSM_ENCRYPT_MAX_BYTES) {
-      refuse(
-        'plaintext and additional authenticated data for an HSM key, together',
-        together,
-        HSM_ENCRYPT_MAX_BYTES,
-      );
-    }
-    return;
-  }
-  if (bytes.length > SOFTWARE_ENCRYPT_MAX_BYTES)
-    refuse('plaintext', bytes.length, SOFTWARE_ENCRYPT_MAX_BYTES);
-  if (aad.length > SOFTWARE_ENCRYPT_MAX_BYTES)
-    refuse('additional authenticated data', aad.length, SOFTWARE_ENCRYPT_MAX_BYTES);
 }
 
 async function encryptSymmetric(
@@ -197,27 +168,12 @@ async function encryptLocally(
   },
 ): Promise<Buffer> {
   const { version, algorithm, plaintext } = target;
-  const limitBytes = algorithm.maxPlaintextBytes;
-  if (plaintext.length > limitBytes) {
-    throw new DataTooLargeError(
-      operation.context(),
-      { what: 'plaintext', sizeBytes: plaintext.length, limitBytes },
-      ENVELOPE_HINT,
-    );
-  }
+  checkOaepSize(operation, algorithm, plaintext);
   const { material } = await core.publicKeys.get(operation, version);
   if (material.kind !== 'key-object')
     throw new IntegrityError(operation.context(), 'the public key is not an RSA key');
   return publicEncrypt(
     { key: material.keyObject, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: algorithm.hash },
     plaintext,
-  );
-}
-
-function refuseAssociatedData(operation: Operation, input: EncryptionInput): void {
-  if (input.additionalAuthenticatedData.length === 0) return;
-  throw new InvalidArgumentError(
-    operation.context(),
-    'additional authenticated data is possible with ENCRYPT_DECRYPT keys only; this key is of purpose ASYMMETRIC_DECRYPT.',
   );
 }

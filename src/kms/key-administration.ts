@@ -16,6 +16,7 @@ import type {
   RotationSchedule,
 } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
+import { DEFAULT_GRACE_SECONDS } from '../keys/retirement-plan.js';
 import {
   destroyAfterSeconds,
   destroyOptions,
@@ -23,27 +24,28 @@ import {
   listKeysOptions,
   parseInput,
   parseOptions,
+  requireBytes,
   restoreOptions,
   retireOptions,
   rotationOptions,
   rotationSchedule,
-} from './call-input.js';
+} from '../provider/call-input.js';
+import { checkKeySpec } from '../provider/key-spec.js';
+import type { Operation } from '../provider/operation.js';
+import type { RotationWish } from '../provider/rotation-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import type { KmsCore } from './core.js';
-import { destroy, restore } from './destruction.js';
+import { destroy } from './destruction.js';
+import { checkPrivateKey, ensureImported } from './import.js';
 import { ensureKey } from './key-creation.js';
-import { checkKeySpec } from './key-spec.js';
 import { changeLabels } from './labels.js';
-import type { Operation } from './operation.js';
 import { setPrimary } from './primary.js';
 import { toKeyMetadata } from './resources.js';
+import { restore } from './restoration.js';
 import { retire } from './retirement.js';
-import { activate, prepare, type RotationWish, rotate } from './rotation.js';
+import { activate, prepare, rotate } from './rotation.js';
 import { setSchedule } from './rotation-schedule.js';
 import type { KeySnapshot } from './version-resolver.js';
-
-/** How long a replaced version stays ENABLED unless told otherwise: 7 days, so that no cache of public keys is older. */
-const DEFAULT_GRACE_SECONDS = 604_800;
 
 export async function generateKey(
   calls: ClientCalls,
@@ -54,6 +56,23 @@ export async function generateKey(
   const checked = checkKeySpec(spec, core.keyRing, contextOf('generateKey', core.keyRing));
   const operation = calls.openForGeneration('generateKey', checked.key, options);
   return operation.run(async () => toMetadata(await ensureKey(core, operation, checked)));
+}
+
+export async function importKey(
+  calls: ClientCalls,
+  spec: KeySpec,
+  pkcs8: Uint8Array,
+  options: CallOptions | undefined,
+): Promise<KeyMetadata> {
+  const { core } = calls;
+  const context = contextOf('importKey', core.keyRing);
+  const checked = checkKeySpec(spec, core.keyRing, context);
+  const material = checkPrivateKey(checked, requireBytes(context, 'pkcs8', pkcs8), {
+    ...context,
+    resource: checked.key,
+  });
+  const operation = calls.openForGeneration('importKey', checked.key, options);
+  return operation.run(async () => toMetadata(await ensureImported(core, operation, checked, material)));
 }
 
 const ROTATION_STEPS = {

@@ -6,14 +6,13 @@
 import {
   AlreadyExistsError,
   KeyGenerationFailedError,
-  KeySpecMismatchError,
   NotFoundError,
   NoUsableVersionError,
 } from '../errors.js';
 import { type CryptoKeyName, keyIdOf, keyVersion } from '../keys/resource-name.js';
+import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { CheckedKeySpec } from './key-spec.js';
-import type { Operation } from './operation.js';
 import { type KeyRecord, toVersionRecord, type VersionRecord } from './resources.js';
 import { currentVersion, type KeySnapshot } from './version-resolver.js';
 
@@ -56,7 +55,11 @@ export async function ensureKey(
 ): Promise<KeySnapshot> {
   const existing = await findKey(core, operation, spec.key);
   const key = existing ?? (await createKey(core, operation, spec));
-  requireSameSpec(operation, { ...key, algorithm: await algorithmInUse(core, operation, key) }, spec);
+  requireSameSpec(
+    operation.context(),
+    { ...key, algorithm: await algorithmInUse(core, operation, key) },
+    spec,
+  );
   if (key.purpose !== 'ENCRYPT_DECRYPT') {
     await awaitFirstVersion(core, operation, key.name, existing === undefined ? 'created' : 'adopted');
   } else if (key.primary === undefined) {
@@ -65,7 +68,8 @@ export async function ensureKey(
   return core.resolver.refresh(operation, key.name);
 }
 
-async function findKey(
+/** The key, if it exists. */
+export async function findKey(
   core: KmsCore,
   operation: Operation,
   name: CryptoKeyName,
@@ -78,7 +82,13 @@ async function findKey(
   }
 }
 
-async function createKey(core: KmsCore, operation: Operation, spec: CheckedKeySpec): Promise<KeyRecord> {
+/** Creates the key, or finds what another process created in the same moment. */
+export async function createKey(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+  initialVersion: 'generated' | 'none' = 'generated',
+): Promise<KeyRecord> {
   try {
     await core.caller.call(operation, {
       rpc: 'createCryptoKey',
@@ -91,6 +101,7 @@ async function createKey(core: KmsCore, operation: Operation, spec: CheckedKeySp
           labels: { ...spec.labels },
           destroyScheduledDuration: { seconds: spec.destroyScheduledDurationSeconds },
         },
+        skipInitialVersionCreation: initialVersion === 'none',
       },
       routeBy: ['parent', core.keyRing],
     });
@@ -105,25 +116,10 @@ async function createKey(core: KmsCore, operation: Operation, spec: CheckedKeySp
  * A rotation may have moved the key to another algorithm, or be about to: what counts is the version in use. Only a key
  * without one is judged by what its new versions would be.
  */
-async function algorithmInUse(core: KmsCore, operation: Operation, key: KeyRecord): Promise<string> {
+export async function algorithmInUse(core: KmsCore, operation: Operation, key: KeyRecord): Promise<string> {
   if (key.purpose === 'ENCRYPT_DECRYPT') return key.algorithm;
   const versions = await core.reader.listVersions(operation, key.name);
   return currentVersion(key, versions)?.metadata.algorithm ?? key.algorithm;
-}
-
-function requireSameSpec(operation: Operation, key: KeyRecord, spec: CheckedKeySpec): void {
-  const wanted = [
-    { field: 'purpose', expected: spec.purpose, actual: key.purpose },
-    { field: 'algorithm', expected: spec.algorithm.name, actual: key.algorithm },
-    { field: 'protectionLevel', expected: spec.protectionLevel, actual: key.protectionLevel },
-    ...Object.entries(spec.identifyingLabels).map(([label, value]) => ({
-      field: `label ${label}`,
-      expected: value,
-      actual: key.labels[label] ?? 'not set',
-    })),
-  ];
-  const differences = wanted.filter(({ expected, actual }) => expected !== actual);
-  if (differences.length > 0) throw new KeySpecMismatchError(operation.context(), differences);
 }
 
 /**
@@ -199,7 +195,7 @@ export async function awaitGeneration(
   return version;
 }
 
-/** As `awaitGeneration`, whatever comes of it. */
+/** As `awaitGeneration`, whatever comes of it; for imports too. */
 export async function awaitOutcome(
   core: KmsCore,
   operation: Operation,
@@ -209,7 +205,7 @@ export async function awaitOutcome(
   let version = created;
   for (
     let delayMs = FIRST_POLL_MS;
-    version.metadata.state === 'PENDING_GENERATION';
+    version.metadata.state === 'PENDING_GENERATION' || version.metadata.state === 'PENDING_IMPORT';
     delayMs = Math.min(MAX_POLL_MS, delayMs * POLL_GROWTH)
   ) {
     await operation.delay(delayMs / 2 + (Math.random() * delayMs) / 2);

@@ -9,7 +9,7 @@ import {
   type KeyRingName,
   type KeyVersion,
 } from '../keys/resource-name.js';
-import { Operation } from './operation.js';
+import { Operation } from '../provider/operation.js';
 import { type KeyRecord, toKeyRecord, toVersionRecord, type VersionRecord } from './resources.js';
 import type { RpcCaller } from './rpc-caller.js';
 

@@ -8,10 +8,11 @@ import type {
   KeyVersionInUse,
   SignatureDetails,
 } from '../keys/key-provider.js';
-import { callOptions, encryptionOptions, parseOptions, requireBytes } from './call-input.js';
+import { callOptions, encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
+import type { SigningPayload } from '../provider/signing-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import { decryptWith, encryptWith } from './encryption.js';
-import { type SigningPayload, signWith } from './signing.js';
+import { signWith } from './signing.js';
 import { type SignedMessage, verifyCold, verifyWarm } from './verify.js';
 
 const NO_DATA = new Uint8Array(0);

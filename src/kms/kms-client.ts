@@ -30,6 +30,7 @@ import * as administration from './key-administration.js';
 import { ensureKeyRing } from './key-creation.js';
 import { KeyReader } from './key-reader.js';
 import * as keyUse from './key-use.js';
+import { LateChecks } from './late-checks.js';
 import { PublicKeys } from './public-keys.js';
 import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
@@ -58,14 +59,17 @@ export class KMSClient implements KeyProvider {
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: KMSConfig) {
     const resolved = parseKMSConfig(config);
-    const { endpoint, channels, logger } = resolved;
+    const { endpoint, channels, clock, deadlines, logger } = resolved;
     this.#connection = new KmsConnection({ endpoint, channels });
     const keyRing = keyRingName(resolved);
     const caller = new RpcCaller(this.#connection, resolved);
     const reader = new KeyReader(caller, resolved);
     const resolver = new VersionResolver(reader, resolved, keyRing);
     const publicKeys = new PublicKeys(caller, reader, resolved);
-    this.#calls = new ClientCalls({ config: resolved, keyRing, caller, reader, resolver, publicKeys });
+    // A write that was sent before has been applied, or has failed, when its attempt is over.
+    const lateChecks = new LateChecks({ clock, logger, delayMs: deadlines.attemptMs });
+    const core = { config: resolved, keyRing, caller, reader, resolver, publicKeys, lateChecks };
+    this.#calls = new ClientCalls(core);
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -96,6 +100,18 @@ export class KMSClient implements KeyProvider {
     return administration.generateKey(this.#calls, spec, options);
   }
 
+  /**
+   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. The key that was
+   * made outside is as good as its past: the version is marked as imported for ever. Repeating it after a failure adopts
+   * what is there, if it is the same key.
+   * @param pkcs8 the private key, PKCS#8 DER. It is read before this returns its promise's result, and stays the caller's to wipe.
+   * @throws KeySpecMismatchError when the existing key is another one, in its attributes or in its material.
+   * @throws KeyImportFailedError with the reason that Cloud KMS gives.
+   */
+  importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata> {
+    return administration.importKey(this.#calls, spec, pkcs8, options);
+  }
+
   /** Signs a message of any size with an algorithm that takes a digest, up to 64 KiB with one that takes the message. */
   async sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
     const signed = await keyUse.sign(this.#calls, 'sign', { keyId, kind: 'message', bytes: data }, options);
@@ -113,8 +129,8 @@ export class KMSClient implements KeyProvider {
   }
 
   /**
-   * Verifies in this process. Without a pinned version the version in use is tried first, then older ones: those that are
-   * ENABLED, and those whose public keys are in the archive. A wrong signature is `false`, makes no call, and leaves the
+   * Verifies in this process. Without a pinned version the version in use is tried first, then older ones, 64 in all:
+   * those that are ENABLED, and those whose public keys are in the archive. A wrong signature is `false`, makes no call, and leaves the
    * caches as they are.
    */
   verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {
@@ -235,9 +251,15 @@ export class KMSClient implements KeyProvider {
     return administration.listKeyVersions(this.#calls, keyId, options);
   }
 
-  /** Closes the connections. Calls after it are refused with `ClientClosedError`. */
+  /**
+   * Closes the connections. Calls after it are refused with `ClientClosedError`. A client that moved keys to other
+   * versions a moment ago looks once more whether they are in use.
+   */
   async close(): Promise<void> {
-    this.#calls.core.caller.close();
+    const { caller, lateChecks } = this.#calls.core;
+    await lateChecks.flush();
+    caller.close();
+    lateChecks.cancel();
     await this.#connection.close();
   }
 

@@ -3,21 +3,24 @@
  * time of the change in the labels of the versions concerned.
  */
 
-import { FailedPreconditionError, InvalidArgumentError } from '../errors.js';
-import { type CryptoKeyName, keyVersion, parseVersionOf } from '../keys/resource-name.js';
+import { FailedPreconditionError } from '../errors.js';
+import { type CryptoKeyName, keyVersion } from '../keys/resource-name.js';
 import {
   type Labels,
   PRIMARY_LABEL,
   versionTimes,
   wasActivated,
+  wasActivatedSince,
   withPrimary,
   withTimes,
 } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
+import { versionNumberOf } from '../provider/rotation-input.js';
 import type { KmsCore } from './core.js';
 import { changeLabels } from './labels.js';
-import type { Operation } from './operation.js';
-import type { VersionRecord } from './resources.js';
+import type { KeyRecord, VersionRecord } from './resources.js';
 import { type RotationState, readRotationState } from './rotation-state.js';
+import type { RpcCall } from './rpc-caller.js';
 import type { KeySnapshot } from './version-resolver.js';
 
 /**
@@ -31,19 +34,20 @@ export async function movePrimary(
   target: VersionRecord,
 ): Promise<void> {
   const { key, primary } = state;
-  const at = new Date(core.config.clock.now());
-  const history = (labels: Labels): Labels =>
-    withPrimary(labels, { from: primary?.number, to: target.number, at });
+  const to = target.number;
+  const move = { from: primary?.number, to, at: new Date(core.config.clock.now()) };
   if (key.purpose === 'ENCRYPT_DECRYPT') {
-    await updatePrimary(core, operation, key.name, target.number);
-    await changeLabels(core, operation, key.name, ({ labels }) =>
-      isRecorded(labels, target.number) ? labels : history(labels),
+    await updatePrimary(core, operation, { name: key.name, to, mayMove: (seen) => seen === move.from });
+    const moved = await changeLabels(core, operation, key.name, ({ labels, primary: seen }) =>
+      seen?.number !== to || isRecorded(labels, to) ? labels : withPrimary(labels, move),
     );
+    watchPrimary(core, operation, moved, move);
     return;
   }
-  await changeLabels(core, operation, key.name, ({ labels }) =>
-    mayMove(labels, state) ? { ...history(labels), [PRIMARY_LABEL]: String(target.number) } : labels,
+  const moved = await changeLabels(core, operation, key.name, ({ labels }) =>
+    mayMove(labels, state) ? { ...withPrimary(labels, move), [PRIMARY_LABEL]: String(to) } : labels,
   );
+  watchPrimary(core, operation, moved, move);
 }
 
 /**
@@ -54,13 +58,32 @@ export async function holdPrimary(core: KmsCore, operation: Operation, state: Ro
   const { key, primary } = state;
   if (key.purpose === 'ENCRYPT_DECRYPT' || primary === undefined) return;
   const { generateTime, createTime } = primary.metadata;
-  await changeLabels(core, operation, key.name, ({ labels }) => {
+  const held = await changeLabels(core, operation, key.name, ({ labels }) => {
     if (!isUnset(labels, state)) return labels;
     const history = wasActivated(labels, primary.number)
       ? labels
       : withTimes(labels, primary.number, { activatedTime: generateTime ?? createTime });
     return { ...history, [PRIMARY_LABEL]: String(primary.number) };
   });
+  watchPrimary(core, operation, held, { from: undefined, to: primary.number });
+}
+
+/** Goes back to the version that was in use before, where the one that was put to use cannot be used any more. */
+export async function returnPrimary(
+  core: KmsCore,
+  operation: Operation,
+  state: RotationState,
+  before: VersionRecord | undefined,
+): Promise<void> {
+  const { key, primary: unusable, versions } = state;
+  const primary = versions.find(
+    ({ number, metadata }) => number === before?.number && metadata.state === 'ENABLED',
+  );
+  if (key.purpose !== 'ENCRYPT_DECRYPT') return holdPrimary(core, operation, { ...state, primary });
+  if (primary === undefined || unusable?.metadata.state === 'ENABLED') return;
+  const to = primary.number;
+  const mayMove = (seen: number | undefined): boolean => seen === unusable?.number;
+  await updatePrimary(core, operation, { name: key.name, to, mayMove });
 }
 
 /** Uses the version that the caller names, whatever is in use: the way back after a rotation that went wrong. */
@@ -70,55 +93,117 @@ export async function setPrimary(
   name: CryptoKeyName,
   wanted: number | string,
 ): Promise<KeySnapshot> {
-  const number = numberOf(operation, name, wanted);
+  const to = versionNumberOf(operation, name, wanted);
   const state = await readRotationState(core, operation, name);
-  const target = state.versions.find((version) => version.number === number);
+  const target = state.versions.find((version) => version.number === to);
   if (target?.metadata.state !== 'ENABLED') {
     throw new FailedPreconditionError(
       operation.context(),
-      `version ${number} is ${target?.metadata.state ?? 'not there'}; only an ENABLED version can be used.`,
+      `version ${to} is ${target?.metadata.state ?? 'not there'}; only an ENABLED version can be used.`,
     );
   }
-  const at = new Date(core.config.clock.now());
-  const history = (labels: Labels): Labels =>
-    withPrimary(labels, { from: state.primary?.number, to: number, at });
-  if (state.key.purpose === 'ENCRYPT_DECRYPT') {
-    if (state.primary?.number !== number) {
-      await updatePrimary(core, operation, name, number);
-      await changeLabels(core, operation, name, ({ labels }) =>
-        isRecorded(labels, number) ? labels : history(labels),
-      );
-    }
-  } else {
-    const wantedLabel = String(number);
-    await changeLabels(core, operation, name, ({ labels }) =>
-      labels[PRIMARY_LABEL] === wantedLabel ? labels : { ...history(labels), [PRIMARY_LABEL]: wantedLabel },
+  const move = { from: state.primary?.number, to, at: new Date(core.config.clock.now()) };
+  if (state.key.purpose !== 'ENCRYPT_DECRYPT') {
+    const moved = await changeLabels(core, operation, name, ({ labels }) =>
+      labels[PRIMARY_LABEL] === String(to)
+        ? labels
+        : { ...withPrimary(labels, move), [PRIMARY_LABEL]: String(to) },
     );
+    watchPrimary(core, operation, moved, move);
+  } else if (move.from !== to) {
+    // Written down first: after a crash in between, the version that is left must not be taken for a new one.
+    await changeLabels(core, operation, name, ({ labels }) =>
+      isRecorded(labels, to) ? labels : withPrimary(labels, move),
+    );
+    await updatePrimary(core, operation, { name, to, mayMove: () => true });
+    watchPrimary(core, operation, await core.reader.getKey(operation, name), move);
   }
   return core.resolver.refresh(operation, name);
 }
 
-function numberOf(operation: Operation, name: CryptoKeyName, wanted: number | string): number {
-  const number = typeof wanted === 'number' ? wanted : parseVersionOf(name, wanted)?.number;
-  if (number !== undefined && Number.isSafeInteger(number) && number > 0)
-    return keyVersion(name, number).number;
-  throw new InvalidArgumentError(
-    operation.context(),
-    `${JSON.stringify(wanted)} is neither a version number nor the full name of a version of the key.`,
-  );
-}
-
+/** Sets the primary of a symmetric key. Never repeated without a look: another process may have set it in between. */
 async function updatePrimary(
   core: KmsCore,
   operation: Operation,
-  name: CryptoKeyName,
-  number: number,
+  update: {
+    readonly name: CryptoKeyName;
+    readonly to: number;
+    readonly mayMove: (seen: number | undefined) => boolean;
+  },
 ): Promise<void> {
-  await core.caller.call(operation, {
+  const { name, to, mayMove: mayMoveFrom } = update;
+  const call: RpcCall<'updateCryptoKeyPrimaryVersion'> = {
     rpc: 'updateCryptoKeyPrimaryVersion',
-    request: { name, cryptoKeyVersionId: String(number) },
+    request: { name, cryptoKeyVersionId: String(to) },
     routeBy: ['name', name],
-  });
+  };
+  for (let attempt = 1; ; attempt++) {
+    const seen = (await core.reader.getKey(operation, name)).primary?.number;
+    if (seen === to || !mayMoveFrom(seen)) return;
+    const outcome = await core.caller.callOnce(operation, call, attempt);
+    if (outcome.kind === 'done') return;
+  }
+}
+
+/** A version that was put to use in place of another. */
+interface PrimaryMove {
+  readonly from: number | undefined;
+  readonly to: number;
+}
+
+/** As it is written down in the labels. */
+interface RecordedMove extends PrimaryMove {
+  readonly name: CryptoKeyName;
+  readonly at: Date;
+}
+
+/** Has it checked later that the version is still in use, or was replaced by somebody who knew of it. */
+function watchPrimary(core: KmsCore, operation: Operation, key: KeyRecord, { from, to }: PrimaryMove): void {
+  const { name, labels } = key;
+  const inUse = key.purpose === 'ENCRYPT_DECRYPT' ? key.primary?.number : Number(labels[PRIMARY_LABEL]);
+  const { activatedTime: at } = versionTimes(labels, to);
+  // Another process was faster: what becomes of its version is its business.
+  if (inUse !== to || at === undefined) return;
+  core.lateChecks.schedule(name, () =>
+    core.reader.detached(operation, (own) => repairPrimary(core, own, { name, from, to, at })),
+  );
+}
+
+/** Moves the version in use to where it was moved before, if a write by somebody who did not know of that undid it. */
+async function repairPrimary(core: KmsCore, operation: Operation, move: RecordedMove): Promise<void> {
+  const { name, from, to } = move;
+  const key = await core.reader.getKey(operation, name);
+  if (!isUndone(key, move)) return;
+  const version = await core.reader.getVersion(operation, name, keyVersion(name, to));
+  if (version.metadata.state !== 'ENABLED') return;
+  core.config.logger.warn(
+    { keyVersion: version.name },
+    'a write of another process undid that this version was put to use; it is put to use again',
+  );
+  if (key.purpose === 'ENCRYPT_DECRYPT') {
+    await updatePrimary(core, operation, { name, to, mayMove: (seen) => seen === from });
+  } else {
+    await changeLabels(core, operation, name, (current) =>
+      isUndone(current, move)
+        ? { ...withPrimary(current.labels, move), [PRIMARY_LABEL]: String(to) }
+        : current.labels,
+    );
+  }
+  core.resolver.invalidate(name);
+  watchPrimary(core, operation, await core.reader.getKey(operation, name), move);
+}
+
+/**
+ * Whether the version before is in use again, and nothing says that somebody wanted that: who moves the pointer on adds
+ * to what is written down of the version, and only labels that were read before the move lack it. Of a symmetric key the
+ * labels tell that the version was replaced.
+ */
+function isUndone({ purpose, labels, primary }: KeyRecord, { from, to, at }: RecordedMove): boolean {
+  if (from === to) return false;
+  if (purpose === 'ENCRYPT_DECRYPT') return primary?.number === from && isRecorded(labels, to);
+  const label = labels[PRIMARY_LABEL];
+  const isBefore = label === undefined || (from !== undefined && label === String(from));
+  return isBefore && !wasActivatedSince(labels, to, at);
 }
 
 /** Whether it is written down that the version was put to use and not replaced since: another process was faster. */
@@ -132,10 +217,13 @@ function mayMove(labels: Labels, state: RotationState): boolean {
   return labels[PRIMARY_LABEL] === String(state.primary?.number) || isUnset(labels, state);
 }
 
-/** Whether the pointer names no version that could be in use. One that was not there yet was just put to use by others. */
-function isUnset(labels: Labels, { versions }: RotationState): boolean {
+/**
+ * Whether the pointer names no version that could be in use. One that is named only since the state was read, and was not
+ * there then, was just put to use by others.
+ */
+function isUnset(labels: Labels, { key, versions }: RotationState): boolean {
   const label = labels[PRIMARY_LABEL];
   if (label === undefined || !/^[1-9][0-9]{0,14}$/.test(label)) return true;
   const named = versions.find((version) => String(version.number) === label);
-  return named !== undefined && named.metadata.state !== 'ENABLED';
+  return named === undefined ? label === key.labels[PRIMARY_LABEL] : named.metadata.state !== 'ENABLED';
 }

@@ -10,22 +10,18 @@ import { FailedPreconditionError, IntegrityError, NotFoundError } from '../error
 import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithms.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
+import type { Operation } from '../provider/operation.js';
+import type { VerificationKey } from '../provider/signature-check.js';
 import { checkedBytes, requireEqual, withIntegrityRetry } from './integrity.js';
 import type { KeyReader } from './key-reader.js';
-import type { Operation } from './operation.js';
 import { RefreshingCache } from './refreshing-cache.js';
 import type { RpcCaller } from './rpc-caller.js';
 import type { UsableVersion } from './version-resolver.js';
 
 /** A public key, ready to verify with. */
-export interface PublicKey {
-  readonly algorithm: AlgorithmEntry;
+export interface PublicKey extends VerificationKey {
   /** SubjectPublicKeyInfo (RFC 7468 section 13). */
   readonly pem: string;
-  readonly material:
-    | { readonly kind: 'key-object'; readonly keyObject: KeyObject }
-    /** Post-quantum keys, as the bytes of their standard: Node cannot hold them before version 24. */
-    | { readonly kind: 'raw'; readonly parameterSet: string; readonly bytes: Uint8Array };
 }
 
 export class PublicKeys {
@@ -176,7 +172,8 @@ function parsePem(operation: Operation, algorithm: AlgorithmEntry, pem: string):
   return keyObject;
 }
 
-function isOfType(keyObject: KeyObject, type: AsymmetricKeyType): boolean {
+/** Whether a key is of the type, curve and size that an algorithm needs. Post-quantum keys are none of Node's. */
+export function isOfType(keyObject: KeyObject, type: AsymmetricKeyType): boolean {
   const details = keyObject.asymmetricKeyDetails;
   switch (type.kind) {
     case 'ec':

@@ -101,6 +101,7 @@ export function toVersionRecord(
   const generateTime = toDate(message.generateTime);
   const destroyTime = toDate(message.destroyTime);
   const destroyEventTime = toDate(message.destroyEventTime);
+  const importTime = toDate(message.importTime);
   const failureReason = message.generationFailureReason || message.importFailureReason;
   return {
     ...version,
@@ -115,6 +116,8 @@ export function toVersionRecord(
       ...(destroyTime && { destroyTime }),
       ...(destroyEventTime && { destroyEventTime }),
       ...(failureReason && { failureReason }),
+      ...(message.importJob && { importJob: message.importJob }),
+      ...(importTime && { importTime }),
     },
   };
 }

@@ -4,32 +4,32 @@
  * never touched, and nothing is while there is no version in use.
  */
 
-import { UnsupportedAlgorithmError } from '../errors.js';
+import { ConcurrentChangeError, UnsupportedAlgorithmError } from '../errors.js';
 import { algorithmsOf } from '../keys/algorithms.js';
 import type { RetirementResult, ScheduledDestruction } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
-import { lifecycleOf, versionTimes, withTimes } from '../keys/version-history.js';
+import {
+  type ReplacedVersion,
+  type RetirementWish,
+  replacedVersions,
+  surplusVersions,
+  withRetirementTimes,
+} from '../keys/retirement-plan.js';
+import type { VersionStanding } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
-import { scheduleDestruction, setState } from './destruction.js';
 import { changeLabels } from './labels.js';
-import type { Operation } from './operation.js';
 import type { VersionRecord } from './resources.js';
-import { type RotationState, readRotationState } from './rotation-state.js';
+import { namedNumber, readRotationState } from './rotation-state.js';
+import { scheduleDestruction, setState } from './version-state.js';
 
-export interface RetirementWish {
-  readonly graceSeconds: number;
-  readonly retireAfterSeconds: number | undefined;
-  readonly keepVersions: number | undefined;
+/** A version as the plan takes it. */
+interface PlannedVersion extends VersionStanding {
+  readonly record: VersionRecord;
 }
 
-/** A version that was replaced. */
-interface Replaced {
-  readonly version: VersionRecord;
-  /** Seconds since it was replaced; 0 when that is not known, and counted from now on. */
-  readonly ageSeconds: number;
-  readonly lifecycle: 'retiring' | 'retired';
-}
+type Replaced = ReplacedVersion<PlannedVersion>;
 
 export async function retire(
   core: KmsCore,
@@ -47,27 +47,36 @@ export async function retire(
     );
   }
   const kept: { name: string; reason: string }[] = [];
-  const archived = async ({ version }: Replaced): Promise<boolean> => {
-    const outcome = await archivePublicKey(core, operation, { key, version });
-    if (!outcome.ok) kept.push({ name: version.name, reason: outcome.reason });
+  const archived = async ({ version: { record } }: Replaced): Promise<boolean> => {
+    const outcome = await archivePublicKey(core, operation, { key, version: record });
+    if (!outcome.ok) kept.push({ name: record.name, reason: outcome.reason });
     return outcome.ok;
   };
 
-  const replaced = state.primary === undefined ? [] : replacedVersions(core, state);
+  const nowMs = core.config.clock.now();
+  const versions = state.versions.map((record) => ({
+    version: record.number,
+    state: record.metadata.state,
+    record,
+  }));
+  const replaced = replacedVersions(key.labels, versions, { primary: state.primary?.number, nowMs });
   const disabled: VersionRecord[] = [];
   for (const entry of replaced) {
     if (entry.lifecycle === 'retired' || entry.ageSeconds < wish.graceSeconds || !(await archived(entry)))
       continue;
-    await setState(core, operation, entry.version, 'DISABLED');
-    disabled.push(entry.version);
+    await setState(core, operation, entry.version.record, 'DISABLED');
+    disabled.push(entry.version.record);
   }
+
+  if (await isTakenBack(core, operation, name, disabled))
+    throw new ConcurrentChangeError(operation.context());
 
   const scheduled: ScheduledDestruction[] = [];
   const isDisabled = ({ version, lifecycle }: Replaced): boolean =>
-    lifecycle === 'retired' || disabled.includes(version);
-  for (const entry of surplus(state, replaced.filter(isDisabled), wish)) {
+    lifecycle === 'retired' || disabled.includes(version.record);
+  for (const entry of surplusVersions(versions, replaced.filter(isDisabled), wish)) {
     if (!(await archived(entry))) continue;
-    const { version } = entry;
+    const { record: version } = entry.version;
     const destroyTime = await scheduleDestruction(core, operation, { key: name, version });
     if (destroyTime !== undefined) scheduled.push({ name: version.name, destroyTime });
   }
@@ -76,29 +85,18 @@ export async function retire(
   return { name, disabled: disabled.map((version) => version.name), scheduled, kept };
 }
 
-function replacedVersions(core: KmsCore, { key, versions, primary }: RotationState): readonly Replaced[] {
-  const nowMs = core.config.clock.now();
-  return versions.flatMap((version) => {
-    const lifecycle = lifecycleOf(key.labels, version.metadata, primary?.number);
-    if (lifecycle !== 'retiring' && lifecycle !== 'retired') return [];
-    const { replacedTime } = versionTimes(key.labels, version.number);
-    const ageSeconds = replacedTime === undefined ? 0 : (nowMs - replacedTime.getTime()) / 1_000;
-    return [{ version, ageSeconds, lifecycle }];
-  });
-}
-
-/** The disabled versions that are old enough, or of which there are too many; oldest first. */
-function surplus(
-  { versions }: RotationState,
-  disabled: readonly Replaced[],
-  wish: RetirementWish,
-): readonly Replaced[] {
-  const { retireAfterSeconds = Number.POSITIVE_INFINITY, keepVersions = Number.POSITIVE_INFINITY } = wish;
-  const withMaterial = versions.filter(
-    ({ metadata: { state } }) => state === 'ENABLED' || state === 'DISABLED',
-  );
-  const tooMany = withMaterial.length - keepVersions;
-  return disabled.filter(({ ageSeconds }, index) => ageSeconds >= retireAfterSeconds || index < tooMany);
+/** Another process may have gone back to one of the versions in the moment before: then it is enabled again. */
+async function isTakenBack(
+  core: KmsCore,
+  operation: Operation,
+  name: CryptoKeyName,
+  disabled: readonly VersionRecord[],
+): Promise<boolean> {
+  if (disabled.length === 0) return false;
+  const named = namedNumber(await core.reader.getKey(operation, name));
+  const inUse = disabled.find(({ number }) => number === named);
+  if (inUse !== undefined) await setState(core, operation, inUse, 'ENABLED');
+  return inUse !== undefined;
 }
 
 /** Writes down what was not known: that versions were replaced (by now), and disabled. */
@@ -111,15 +109,7 @@ async function writeTimes(
   const now = new Date(core.config.clock.now());
   const { replaced, isDisabled } = found;
   if (replaced.length === 0) return;
-  await changeLabels(core, operation, name, (key) =>
-    replaced.reduce((labels, entry) => {
-      const { number } = entry.version;
-      const { replacedTime, retiredTime } = versionTimes(labels, number);
-      const missing = {
-        ...(replacedTime === undefined && { replacedTime: now }),
-        ...(retiredTime === undefined && isDisabled(entry) && { retiredTime: now }),
-      };
-      return Object.keys(missing).length === 0 ? labels : withTimes(labels, number, missing);
-    }, key.labels),
+  await changeLabels(core, operation, name, ({ labels }) =>
+    withRetirementTimes(labels, replaced, { isDisabled, now }),
   );
 }

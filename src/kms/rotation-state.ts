@@ -1,10 +1,9 @@
 /** A key with all its versions, read so that what was just created by another process is judged rightly. */
 
-import { ConcurrentChangeError } from '../errors.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { PRIMARY_LABEL, rotationCandidates } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 import { currentVersion } from './version-resolver.js';
 
@@ -29,25 +28,37 @@ export async function readRotationState(
   operation: Operation,
   name: CryptoKeyName,
 ): Promise<RotationState> {
-  for (let reads = 0; reads < MAX_READS; reads++) {
+  for (let reads = 1; ; reads++) {
     const versions = await core.reader.listVersions(operation, name);
     const key = await core.reader.getKey(operation, name);
     const newest = versions.at(-1)?.number ?? 0;
-    // A version that was made and put to use between the two reads.
-    if (namedNumber(key) > newest) continue;
-    return toState(key, versions);
+    // A version above was made and put to use between the two reads; named time and again, it never was.
+    if (namedNumber(key) <= newest || reads === MAX_READS) return toState(key, versions);
   }
-  throw new ConcurrentChangeError(operation.context());
+}
+
+/** The new versions above a version that is, or was, in use. */
+export function candidatesAbove(
+  { key, versions }: Pick<RotationState, 'key' | 'versions'>,
+  base: number | undefined,
+): readonly VersionRecord[] {
+  const metadata = versions.map((version) => version.metadata);
+  const numbers = rotationCandidates(key.labels, metadata, base).map(({ version }) => version);
+  return versions.filter(({ number }) => numbers.includes(number));
+}
+
+/** Whether the key itself names the version in use, so that it is not only the newest of those that are ENABLED. */
+export function isNamed({ key, primary }: RotationState): boolean {
+  return primary !== undefined && namedNumber(key) === primary.number;
+}
+
+/** The number of the version that the key names; 0 for none. */
+export function namedNumber(key: KeyRecord): number {
+  const named = key.purpose === 'ENCRYPT_DECRYPT' ? key.primary?.number : Number(key.labels[PRIMARY_LABEL]);
+  return named !== undefined && Number.isSafeInteger(named) ? named : 0;
 }
 
 function toState(key: KeyRecord, versions: readonly VersionRecord[]): RotationState {
   const primary = currentVersion(key, versions);
-  const metadata = versions.map((version) => version.metadata);
-  const numbers = rotationCandidates(key.labels, metadata, primary?.number).map(({ version }) => version);
-  return { key, versions, primary, candidates: versions.filter(({ number }) => numbers.includes(number)) };
-}
-
-function namedNumber(key: KeyRecord): number {
-  const named = key.purpose === 'ENCRYPT_DECRYPT' ? key.primary?.number : Number(key.labels[PRIMARY_LABEL]);
-  return named !== undefined && Number.isSafeInteger(named) ? named : 0;
+  return { key, versions, primary, candidates: candidatesAbove({ key, versions }, primary?.number) };
 }

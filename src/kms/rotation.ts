@@ -1,35 +1,18 @@
 /**
  * Rotation in two steps that any process can repeat or take over: a new version is made (prepared), and it is put to use
- * (activated). What is done next is decided by what Cloud KMS holds, never by what this process remembers. Where rotations
- * race, the lowest new version wins and the others are scheduled for destruction.
+ * (activated). What is done next is decided by what Cloud KMS holds, never by what this process remembers.
  */
 
-import {
-  ConcurrentChangeError,
-  type ErrorContext,
-  FailedPreconditionError,
-  InvalidArgumentError,
-  KeyGenerationFailedError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
-import { algorithmsOf, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import { ConcurrentChangeError } from '../errors.js';
 import type { RotationResult, ScheduledDestruction } from '../keys/key-provider.js';
-import { type CryptoKeyName, parseVersionOf } from '../keys/resource-name.js';
-import { archivePublicKey } from './archiving.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
+import type { RotationWish } from '../provider/rotation-input.js';
 import type { KmsCore } from './core.js';
-import { scheduleDestruction } from './destruction.js';
-import { awaitOutcome, createVersion } from './key-creation.js';
-import type { Operation } from './operation.js';
-import { holdPrimary, movePrimary } from './primary.js';
-import { type KeyRecord, toKeyMetadata, type VersionRecord } from './resources.js';
-import { type RotationState, readRotationState } from './rotation-state.js';
-
-/** What a rotation should be. */
-export interface RotationWish {
-  readonly algorithm?: KeyAlgorithm | undefined;
-  /** Full name of the version to replace. */
-  readonly replacing?: string | undefined;
-}
+import { movePrimary, returnPrimary } from './primary.js';
+import { toKeyMetadata } from './resources.js';
+import { MAX_ROUNDS, type Settled, settle, settleWaiting } from './rotation-candidate.js';
+import { isNamed, type RotationState, readRotationState } from './rotation-state.js';
 
 /** Makes a new version, or finds the one that waits. */
 export async function prepare(
@@ -43,197 +26,45 @@ export async function prepare(
 }
 
 /** Makes a new version, or takes the one that waits, and uses it. */
-export async function rotate(
+export function rotate(
   core: KmsCore,
   operation: Operation,
   name: CryptoKeyName,
   wish: RotationWish,
 ): Promise<RotationResult> {
-  const { state, candidate, disposed } = await settle(core, operation, name, wish);
-  return candidate === undefined
-    ? toResult(core, operation, state, disposed)
-    : putToUse(core, operation, { state, candidate, disposed });
+  return putToUse(core, operation, () => settle(core, operation, name, wish));
 }
 
 /** Uses the version that waits. Without one there is nothing to do: it is in use already, or was never made. */
-export async function activate(
+export function activate(
   core: KmsCore,
   operation: Operation,
   name: CryptoKeyName,
   wish: RotationWish,
 ): Promise<RotationResult> {
-  const found = await readRotationState(core, operation, name);
-  if (!isWanted(operation, found, wish) || found.candidates.length === 0) {
-    return toResult(core, operation, found, []);
-  }
-  const { state, candidate, disposed } = await awaitCandidate(core, operation, {
-    name,
-    base: found.primary?.number,
-    wish,
-  });
-  return candidate === undefined
-    ? toResult(core, operation, state, disposed)
-    : putToUse(core, operation, { state, candidate, disposed });
+  return putToUse(core, operation, () => settleWaiting(core, operation, name, wish));
 }
 
-interface Settled {
-  readonly state: RotationState;
-  /** The version to put to use; none when another process did that meanwhile. */
-  readonly candidate: VersionRecord | undefined;
-  readonly disposed: readonly ScheduledDestruction[];
-}
-
-async function settle(
-  core: KmsCore,
-  operation: Operation,
-  name: CryptoKeyName,
-  wish: RotationWish,
-): Promise<Settled> {
-  const state = await readRotationState(core, operation, name);
-  if (!isWanted(operation, state, wish)) return { state, candidate: undefined, disposed: [] };
-  const [waiting] = state.candidates;
-  const own = waiting === undefined ? await create(core, operation, state, wish) : undefined;
-  return awaitCandidate(core, operation, { name, base: state.primary?.number, wish, own });
-}
-
-/** Whether the version that should be replaced is still in use, and the new algorithm is one for this key. */
-function isWanted(operation: Operation, { key, primary }: RotationState, wish: RotationWish): boolean {
-  const { algorithm, replacing } = wish;
-  if (replacing !== undefined && parseVersionOf(key.name, replacing) === undefined) {
-    throw new InvalidArgumentError(operation.context(), `replacing is not a version of ${key.name}.`);
-  }
-  if (algorithm !== undefined) requireAlgorithm(operation.context(), key, algorithm);
-  return replacing === undefined || replacing === primary?.name;
-}
-
-function requireAlgorithm(context: ErrorContext, key: KeyRecord, algorithm: KeyAlgorithm): void {
-  const purpose = findAlgorithm(key.algorithm)?.purpose;
-  const entry = findAlgorithm(algorithm);
-  const fits = entry?.protectionLevels.some((level) => level === key.protectionLevel);
-  if (fits && entry?.purpose === purpose) return;
-  throw new UnsupportedAlgorithmError(
-    context,
-    `a key of purpose ${key.purpose} and protection level ${key.protectionLevel} cannot go over to ${algorithm}.`,
-    purpose === undefined
-      ? []
-      : algorithmsOf(purpose).filter((name) =>
-          findAlgorithm(name)?.protectionLevels.some((level) => level === key.protectionLevel),
-        ),
-  );
-}
-
-async function create(
-  core: KmsCore,
-  operation: Operation,
-  state: RotationState,
-  wish: RotationWish,
-): Promise<VersionRecord> {
-  const { key, versions } = state;
-  if (wish.algorithm !== undefined && wish.algorithm !== key.algorithm) {
-    await core.caller.call(operation, {
-      rpc: 'updateCryptoKey',
-      request: {
-        cryptoKey: { name: key.name, versionTemplate: { algorithm: wish.algorithm } },
-        updateMask: { paths: ['version_template.algorithm'] },
-      },
-      routeBy: ['crypto_key.name', key.name],
-    });
-  }
-  await holdPrimary(core, operation, state);
-  const created = await createVersion(core, operation, key.name, versions);
-  // Another process may have overwritten the pointer with labels it read before. The new version is not ENABLED yet.
-  await holdPrimary(core, operation, state);
-  return created;
-}
-
-/**
- * Waits until the lowest new version is ENABLED, and disposes of the others. A version that this process made for a
- * rotation that another one finished meanwhile is a spare too.
- */
-async function awaitCandidate(
-  core: KmsCore,
-  operation: Operation,
-  rotation: {
-    readonly name: CryptoKeyName;
-    /** The version that was in use when the rotation began. */
-    readonly base: number | undefined;
-    readonly wish: RotationWish;
-    readonly own?: VersionRecord | undefined;
-  },
-): Promise<Settled> {
-  const { name, base, wish, own } = rotation;
-  let awaited = own?.number;
-  for (;;) {
-    const state = await readRotationState(core, operation, name);
-    const isOvertaken = state.primary?.number !== base;
-    const candidate = isOvertaken ? undefined : state.candidates[0];
-    const isOwn = (version: VersionRecord): boolean => version.number === own?.number;
-    const spares = isOvertaken ? state.candidates.filter(isOwn) : state.candidates.slice(1);
-    const pending = [candidate, ...spares.filter(isOwn)].find(
-      (version) => version?.metadata.state === 'PENDING_GENERATION',
-    );
-    if (pending !== undefined) {
-      awaited = pending.number;
-      await awaitOutcome(core, operation, name, pending);
-      continue;
-    }
-    const disposed = await dispose(core, operation, state, spares);
-    if (candidate === undefined && !isOvertaken) throw noCandidate(operation, state, awaited);
-    if (candidate !== undefined) requireWished(operation, candidate, wish);
-    return { state, candidate, disposed };
-  }
-}
-
-function noCandidate(operation: Operation, { versions }: RotationState, awaited: number | undefined): Error {
-  const metadata = versions.find(({ number }) => number === awaited)?.metadata;
-  if (metadata?.state === 'GENERATION_FAILED') {
-    return new KeyGenerationFailedError(operation.context(), metadata.failureReason ?? '');
-  }
-  return new ConcurrentChangeError(operation.context());
-}
-
-function requireWished(operation: Operation, candidate: VersionRecord, wish: RotationWish): void {
-  const { algorithm } = candidate.metadata;
-  if (wish.algorithm === undefined || wish.algorithm === algorithm) return;
-  throw new FailedPreconditionError(
-    operation.context(),
-    `version ${candidate.number} with ${algorithm} waits to be put to use; activate or destroy it before a rotation to ${wish.algorithm}.`,
-  );
-}
-
-/** Schedules spares for destruction. Those that have no key material yet are left to the process that makes them. */
-async function dispose(
-  core: KmsCore,
-  operation: Operation,
-  { key }: RotationState,
-  spares: readonly VersionRecord[],
-): Promise<readonly ScheduledDestruction[]> {
-  const disposed: ScheduledDestruction[] = [];
-  for (const version of spares.filter(({ metadata }) => metadata.state === 'ENABLED')) {
-    // It was never in use; its key is archived all the same where that is possible.
-    await archivePublicKey(core, operation, { key, version });
-    const { name } = version;
-    const destroyTime = await scheduleDestruction(core, operation, { key: key.name, version });
-    core.config.logger.warn(
-      { keyVersion: name, destroyTime },
-      'a spare version of racing rotations was scheduled for destruction',
-    );
-    if (destroyTime !== undefined) disposed.push({ name, destroyTime });
-  }
-  return disposed;
-}
-
+/** Has the candidate used; where others destroy it in the same moment, the next one. */
 async function putToUse(
   core: KmsCore,
   operation: Operation,
-  settled: Settled & { readonly candidate: VersionRecord },
+  settleNext: () => Promise<Settled>,
 ): Promise<RotationResult> {
-  const { state, candidate, disposed } = settled;
-  await movePrimary(core, operation, state, candidate);
-  const after = await readRotationState(core, operation, state.key.name);
-  // The pointer names a version that is not ENABLED any more, so the one before counts again.
-  if (after.primary?.number === state.primary?.number) throw new ConcurrentChangeError(operation.context());
-  return toResult(core, operation, after, disposed);
+  const disposed: ScheduledDestruction[] = [];
+  for (let rounds = 0; rounds < MAX_ROUNDS; rounds++) {
+    const { state, base, candidate, disposed: gone } = await settleNext();
+    disposed.push(...gone);
+    if (candidate === undefined) return toResult(core, operation, state, disposed);
+    await movePrimary(core, operation, { ...state, primary: base }, candidate);
+    const after = await readRotationState(core, operation, state.key.name);
+    // This one is in use, or another process went on from it.
+    const isMoved = isNamed(after) && after.primary?.number !== base?.number;
+    if (isMoved && after.primary?.metadata.state === 'ENABLED')
+      return toResult(core, operation, after, disposed);
+    await returnPrimary(core, operation, after, base);
+  }
+  throw new ConcurrentChangeError(operation.context());
 }
 
 function toResult(

@@ -5,8 +5,8 @@
 
 import type { ResolvedKMSConfig } from '../config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
+import type { Operation } from '../provider/operation.js';
 import type { Channel, KmsConnection } from './connection.js';
-import type { Operation } from './operation.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
 
@@ -68,6 +68,22 @@ export class RpcCaller {
       }
       await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
     }
+  }
+
+  /**
+   * Makes one attempt of a call whose request is only right for a moment, because it replaces what others write too.
+   * `unknown` means that it is time to read again and make a new request.
+   * @throws the typed error of a failure after which there is no point in that.
+   */
+  async callOnce<Name extends RpcName>(
+    operation: Operation,
+    call: RpcCall<Name>,
+    attempt: number,
+  ): Promise<CarefulOutcome<RpcResponse<Name>>> {
+    const outcome = await this.#attempt(operation, call);
+    if ('response' in outcome) return { kind: 'done', response: outcome.response };
+    await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
+    return { kind: 'unknown' };
   }
 
   /** Refuses all further calls. */
@@ -163,6 +179,7 @@ export class RpcCaller {
     const giveUp =
       !isRepeatable(call.rpc, failure) ||
       attempt >= this.#settings.retry.maxAttempts ||
+      (failure.status === 'RESOURCE_EXHAUSTED' && operation.onQuota === 'fail') ||
       delayMs >= operation.remainingMs;
     if (giveUp && failure.status === 'DEADLINE_EXCEEDED' && delayMs >= operation.remainingMs) {
       throw operation.deadlineError();

@@ -59,6 +59,18 @@ export interface RpcTypes {
     protos.google.cloud.kms.v1.IRestoreCryptoKeyVersionRequest,
     KmsMessages['CryptoKeyVersion']
   >;
+  readonly createImportJob: Rpc<
+    protos.google.cloud.kms.v1.ICreateImportJobRequest,
+    protos.google.cloud.kms.v1.IImportJob
+  >;
+  readonly getImportJob: Rpc<
+    protos.google.cloud.kms.v1.IGetImportJobRequest,
+    protos.google.cloud.kms.v1.IImportJob
+  >;
+  readonly importCryptoKeyVersion: Rpc<
+    protos.google.cloud.kms.v1.IImportCryptoKeyVersionRequest,
+    KmsMessages['CryptoKeyVersion']
+  >;
   readonly getPublicKey: Rpc<
     protos.google.cloud.kms.v1.IGetPublicKeyRequest,
     protos.google.cloud.kms.v1.IPublicKey
@@ -98,6 +110,7 @@ export interface RpcTraits {
 
 const ADMIN = 'roles/cloudkms.admin';
 const VIEWER = 'roles/cloudkms.viewer';
+const IMPORTER = 'roles/cloudkms.importer';
 
 /** What is to be known of each RPC. */
 export const RPC_TRAITS: Readonly<Record<RpcName, RpcTraits>> = {
@@ -125,6 +138,13 @@ export const RPC_TRAITS: Readonly<Record<RpcName, RpcTraits>> = {
     repeat: 'look-first',
     permission: 'cloudkms.cryptoKeyVersions.restore',
     role: ADMIN,
+  },
+  createImportJob: { repeat: 'safe', permission: 'cloudkms.importJobs.create', role: IMPORTER },
+  getImportJob: { repeat: 'safe', permission: 'cloudkms.importJobs.get', role: IMPORTER },
+  importCryptoKeyVersion: {
+    repeat: 'look-first',
+    permission: 'cloudkms.importJobs.useToImport',
+    role: IMPORTER,
   },
   getPublicKey: {
     repeat: 'safe',

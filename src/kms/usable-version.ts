@@ -6,8 +6,8 @@
 import { FailedPreconditionError, NotFoundError } from '../errors.js';
 import type { KeyPurpose } from '../keys/algorithms.js';
 import type { KeyReference } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { UsableVersion } from './version-resolver.js';
 
 export async function withUsableVersion<T>(

@@ -7,14 +7,17 @@
 import { NoUsableVersionError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyReference } from '../keys/resource-name.js';
+import type { Operation } from '../provider/operation.js';
+import { verifySignature } from '../provider/signature-check.js';
 import type { KmsCore } from './core.js';
-import type { Operation } from './operation.js';
 import type { VersionRecord } from './resources.js';
-import { verifySignature } from './signature-check.js';
 import type { KeySnapshot, UsableVersion } from './version-resolver.js';
 
-/** A signature without a version is tried against this many versions at the most, so that a forgery costs little. */
-const MAX_CANDIDATES = 16;
+/**
+ * A signature without a version is tried against this many versions at the most, so that a forgery costs little: enough
+ * for a year of weekly rotations. What is older is verified by the name of the version that signed.
+ */
+const MAX_CANDIDATES = 64;
 
 /** A signature over a message. */
 export interface SignedMessage {

@@ -21,8 +21,8 @@ import {
   parseKeyReference,
 } from '../keys/resource-name.js';
 import { primaryNumber } from '../keys/version-history.js';
+import type { Operation } from '../provider/operation.js';
 import type { KeyReader } from './key-reader.js';
-import type { Operation } from './operation.js';
 import { RefreshingCache } from './refreshing-cache.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 

@@ -4,6 +4,7 @@ import { FailedPreconditionError, NotFoundError, UnsupportedAlgorithmError } fro
 import type { VersionKeys } from '../hierarchy/version-keys.js';
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { POLICY_LABEL, parsePolicy, type RotationPolicy } from '../keys/rotation-policy.js';
+import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import { endOfDay, SEEN_LABEL } from '../keys/usage-labels.js';
 import {
   lifecycleOf,
@@ -32,6 +33,8 @@ export interface AgentSummary {
  * was destroyed.
  */
 export interface DescribedVersion extends KeyVersionMetadata, VersionTimes {
+  /** Where its private key is, or was: `kms` is Cloud KMS. */
+  readonly provider: 'kms' | 'software';
   readonly lifecycle: VersionLifecycle;
   /** RFC 7638 SHA-256 thumbprint of the public key, base64url: the `kid` of what it signed. Absent where the key is gone and not archived, or JOSE has no name for its algorithm. */
   readonly thumbprint?: string;
@@ -72,6 +75,7 @@ export async function describeAgentKey(
       (lifecycle === 'active' ? (version.generateTime ?? version.createTime) : undefined);
     return {
       ...version,
+      provider: isSoftwareVersionName(version.name) ? ('software' as const) : ('kms' as const),
       lifecycle,
       ...times,
       ...(activatedTime && { activatedTime }),

@@ -69,8 +69,11 @@ export async function destroyAgentKeys(
 function toReport(version: KeyVersionMetadata, role: AgentKeyRole, reason: string): VersionDestruction {
   const { name: keyVersion, state, destroyTime } = version;
   if (destroyTime !== undefined) return { keyVersion, role, outcome: 'scheduled', destroyTime };
+  // Without a failure of the call, the version was not there yet when the call looked.
+  const why =
+    reason === '' ? 'it was made while the agent was being destroyed; destroy the agent again.' : reason;
   const hasMaterial = state === 'ENABLED' || state === 'DISABLED' || state === 'PENDING_GENERATION';
   return hasMaterial
-    ? { keyVersion, role, outcome: 'failed', reason }
+    ? { keyVersion, role, outcome: 'failed', reason: why }
     : { keyVersion, role, outcome: 'gone' };
 }

@@ -25,7 +25,7 @@ const DEFAULT_CONCURRENCY = 4;
 export interface RotateDueKeysOptions extends CallOptions {
   /** Keys that are worked on at once, 1 to 64. Default 4: a rotation writes, and writes have the smallest quota. */
   readonly concurrency?: number | undefined;
-  /** Told after each key. What it throws ends the run. */
+  /** Told after each key. What it throws ends the run: no further key is begun. */
   readonly onProgress?: ((progress: RotationProgress) => void) | undefined;
 }
 
@@ -139,7 +139,12 @@ async function workOn(
     if (!versions.some(({ state }) => state !== 'DESTROYED' && state !== 'DESTROY_SCHEDULED'))
       return undefined;
     if (!policy.ok) return { ...common, disposed: [], outcome: 'failed', reason: policy.problem };
-    const primary = versionInUse(key, versions);
+    if (key.purpose === 'ENCRYPT_DECRYPT') {
+      const reason = `Cloud KMS rotates a symmetric key itself: use setRotationSchedule, and take the label ${POLICY_LABEL} away.`;
+      return { ...common, disposed: [], outcome: 'failed', code: 'INVALID_ARGUMENT', reason };
+    }
+    const number = primaryNumber(key.labels, versions);
+    const primary = versions.find(({ version }) => version === number);
     if (primary === undefined) {
       const reason = 'no version of the key is ENABLED, so there is none to replace.';
       return { ...common, disposed: [], outcome: 'failed', code: 'NO_USABLE_VERSION', reason };
@@ -152,15 +157,6 @@ async function workOn(
     const code = error instanceof A2AKmsError ? { code: error.code } : {};
     return { ...common, disposed: [], outcome: 'failed', reason: messageOf(error), ...code };
   }
-}
-
-function versionInUse(
-  key: KeyMetadata,
-  versions: readonly KeyVersionMetadata[],
-): KeyVersionMetadata | undefined {
-  if (key.purpose === 'ENCRYPT_DECRYPT') return versions.find(({ name }) => name === key.primary);
-  const number = primaryNumber(key.labels, versions);
-  return versions.find(({ version }) => version === number);
 }
 
 async function rotateIfDue(
@@ -195,7 +191,7 @@ async function retireIfDue(
   options: CallOptions,
 ): Promise<RetirementResult | undefined> {
   const { key, policy } = found;
-  if (key.purpose === 'ENCRYPT_DECRYPT' || !mayRetire(found)) return undefined;
+  if (!mayRetire(found)) return undefined;
   const { graceSeconds = DEFAULT_GRACE_SECONDS, retireAfterSeconds, keepVersions } = policy;
   try {
     return await provider.retire(key.name, { ...options, graceSeconds, retireAfterSeconds, keepVersions });

@@ -26,11 +26,14 @@ export interface SchedulerContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly run: (options: RotateDueKeysOptions) => Promise<RotationReport>;
+  /** A number from 0 up to 1, as `Math.random` gives it, which is the default. It only spreads the runs. */
+  readonly random?: () => number;
 }
 
 export class RotationScheduler {
   readonly #context: SchedulerContext;
   readonly #options: RotationSchedulerOptions;
+  readonly #random: () => number;
   readonly #abort = new AbortController();
   #cancelTimer: CancelTimer = () => {};
   #running: Promise<void> = Promise.resolve();
@@ -38,7 +41,8 @@ export class RotationScheduler {
   constructor(context: SchedulerContext, options: RotationSchedulerOptions = {}) {
     this.#context = context;
     this.#options = options;
-    this.#wait(this.#intervalMs * Math.random());
+    this.#random = context.random ?? Math.random;
+    this.#wait(this.#intervalMs * this.#random());
   }
 
   /** Settles when no run is under way. */
@@ -80,6 +84,6 @@ export class RotationScheduler {
     } catch (error) {
       if (!signal.aborted) logger.error({ error }, 'the scheduled rotation failed');
     }
-    if (!signal.aborted) this.#wait(this.#intervalMs * (1 - JITTER + 2 * JITTER * Math.random()));
+    if (!signal.aborted) this.#wait(this.#intervalMs * (1 - JITTER + 2 * JITTER * this.#random()));
   }
 }

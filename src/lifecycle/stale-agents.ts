@@ -31,9 +31,13 @@ export interface PruneStaleAgentsOptions extends CallOptions {
 /** What a call did, or would do, about an agent. */
 export type StaleAgentReport = {
   readonly agentId: string;
-  /** No key of the agent was used since, as far as that was written down; to the day. */
+  /** No key of the agent was used since, as far as that was written down; to the day. When it was made where nothing was. */
   readonly lastSeen: Date;
-} & (
+} /**
+ * A key has no readable heartbeat: nobody knows whether it is used, so it is left alone. Its next use writes one, where
+ * the identity may update keys; `destroyAgent` ends an agent that you know to be unused.
+ */ & (
+  | { readonly outcome: 'unknown' }
   | { readonly outcome: 'would-mark' }
   | { readonly outcome: 'marked'; readonly destroyableFrom: Date }
   /** Marked by an earlier call, not long enough ago. */
@@ -54,6 +58,8 @@ interface Agent {
   readonly agentId: string;
   readonly keys: readonly RoleKey[];
   readonly lastSeen: Date;
+  /** Whether each key has a heartbeat. */
+  readonly heartbeat: 'known' | 'unknown';
   /** When it was marked. */
   readonly markedAt: Date | undefined;
 }
@@ -108,6 +114,7 @@ async function workOn(
     return { ...common, outcome: 'unmarked' };
   }
   if (!(await hasMaterial(provider, agent, callOptions))) return undefined;
+  if (agent.heartbeat === 'unknown') return { ...common, outcome: 'unknown' };
   const nowMs = clock.now();
   if (markedAt === undefined) {
     if (mode === 'dry-run') return { ...common, outcome: 'would-mark' };
@@ -121,7 +128,11 @@ async function workOn(
   const [fresh] = toAgents(
     await Promise.all(agent.keys.map(({ key }) => provider.getKey(key.name, callOptions))),
   );
-  if (fresh?.markedAt === undefined || !isStale(fresh)) return { ...common, outcome: 'unmarked' };
+  const isUnchanged = fresh?.markedAt?.getTime() === markedAt.getTime() && fresh.heartbeat === 'known';
+  if (fresh === undefined || !isUnchanged || !isStale(fresh)) {
+    await setMark(provider, agent, null, callOptions);
+    return { ...common, ...(fresh && base(fresh)), outcome: 'unmarked' };
+  }
   const destruction = await destroyAgentKeys(provider, fresh, { ...callOptions, destroyAfter });
   const failed = destruction.versions.find((version) => version.outcome === 'failed');
   return failed === undefined
@@ -134,7 +145,7 @@ const base = ({ agentId, lastSeen }: Agent): { readonly agentId: string; readonl
   lastSeen,
 });
 
-/** The agents whose keys these are. A key whose label of use is gone or damaged counts as used when it was made. */
+/** The agents whose keys these are. A key whose heartbeat is gone or damaged was used when it was made, at least. */
 function toAgents(keys: readonly KeyMetadata[]): readonly Agent[] {
   const byAgent = new Map<string, RoleKey[]>();
   for (const key of keys) {
@@ -146,7 +157,8 @@ function toAgents(keys: readonly KeyMetadata[]): readonly Agent[] {
   return [...byAgent]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([agentId, roleKeys]) => {
-      const seen = roleKeys.map(({ key }) => (endOfDay(key.labels[SEEN_LABEL]) ?? key.createTime).getTime());
+      const heartbeats = roleKeys.map(({ key }) => endOfDay(key.labels[SEEN_LABEL]));
+      const seen = roleKeys.map(({ key }, index) => (heartbeats[index] ?? key.createTime).getTime());
       const marks = roleKeys.flatMap(({ key }) => {
         const label = key.labels[STALE_LABEL] ?? '';
         return /^[0-9]{1,15}$/.test(label) ? [Number(label) * 1_000] : [];
@@ -157,6 +169,7 @@ function toAgents(keys: readonly KeyMetadata[]): readonly Agent[] {
         agentId,
         keys: roleKeys,
         lastSeen: new Date(Math.max(...seen)),
+        heartbeat: heartbeats.includes(undefined) ? ('unknown' as const) : ('known' as const),
         markedAt: isMarked ? new Date(Math.max(...marks)) : undefined,
       };
     });

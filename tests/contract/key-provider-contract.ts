@@ -9,6 +9,7 @@ import {
   algorithmsOf,
   findAlgorithm,
   type ProtectionLevel,
+  type SigningAlgorithm,
   type SigningAlgorithmEntry,
 } from '../../src/keys/algorithms.js';
 import type { KeyProvider, KeySpec } from '../../src/keys/key-provider.js';
@@ -24,14 +25,16 @@ export interface ContractOptions {
   readonly protectionLevel: ProtectionLevel;
   /** Signing algorithms to leave out, e.g. where a run against a paid service should stay small. */
   readonly without?: readonly string[];
+  /** Signing algorithms of the protection level that the provider does not have: it must refuse them. */
+  readonly unsupported?: readonly SigningAlgorithm[];
 }
 
 const message = Buffer.from('pay 10 EUR to alice');
 
 export function describeKeyProvider(name: string, options: ContractOptions): void {
-  const { protectionLevel } = options;
+  const { protectionLevel, unsupported = [] } = options;
   const signing = algorithmsOf('ASYMMETRIC_SIGN', protectionLevel).filter(
-    (algorithm) => !options.without?.includes(algorithm),
+    (algorithm) => !options.without?.includes(algorithm) && !unsupported.some((name) => name === algorithm),
   );
 
   describe(`${name} keeps the contract of a key provider`, () => {
@@ -91,6 +94,23 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         }
       });
     });
+
+    if (unsupported.length > 0) {
+      it.each(unsupported)(
+        'refuses %s, which it does not have, and names those it has',
+        async (algorithm) => {
+          await expect(provider.generateKey(spec({ algorithm }))).rejects.toMatchObject({
+            code: 'UNSUPPORTED_ALGORITHM',
+            alternatives: expect.arrayContaining([...signing]),
+          });
+          const { name } = await provider.generateKey(spec());
+          await expect(provider.rotateKey(name, { algorithm })).rejects.toMatchObject({
+            code: 'UNSUPPORTED_ALGORITHM',
+          });
+          expect(await provider.listKeyVersions(name)).toHaveLength(1);
+        },
+      );
+    }
 
     describe('the version in use', () => {
       it('is named with algorithm and protection level, and is the new one after a rotation', async () => {

@@ -17,7 +17,7 @@ export class CalendarClock implements Clock {
   readonly #startedAt = performance.now();
 
   now(): number {
-    return this.#calendar.now() + (performance.now() - this.#startedAt);
+    return this.#calendar.now() + Math.floor(performance.now() - this.#startedAt);
   }
 
   setTimer(delayMs: number, callback: () => void): () => void {

@@ -5,20 +5,14 @@
 
 import { constants, createHash, type KeyObject, privateEncrypt, sign } from 'node:crypto';
 import type { AsymmetricKeyType, DigestName, SigningAlgorithmEntry } from '../../keys/algorithms.js';
+import { encodeDigestInfo } from '../../keys/digest-info.js';
+import { encodeEmsaPss } from '../../keys/emsa-pss.js';
 import { CryptoInputError, KeyMaterialError } from './crypto-errors.js';
-import { encodeEmsaPss } from './emsa-pss.js';
 import { type KeyMaterial, postQuantumKeyFor, privateKeyFor } from './key-material.js';
 import { loadScheme } from './post-quantum.js';
 
 type EcKeyType = Extract<AsymmetricKeyType, { kind: 'ec' }>;
 type RsaKeyType = Extract<AsymmetricKeyType, { kind: 'rsa' }>;
-
-/** DER of a DigestInfo up to the digest (RFC 8017 section 9.2, note 1). */
-const DIGEST_INFO_PREFIXES: Readonly<Record<DigestName, Buffer>> = {
-  sha256: Buffer.from('3031300d060960864801650304020105000420', 'hex'),
-  sha384: Buffer.from('3041300d060960864801650304020205000430', 'hex'),
-  sha512: Buffer.from('3051300d060960864801650304020305000440', 'hex'),
-};
 
 /**
  * Signs a digest as it is: ECDSA as DER, RSA PKCS#1 v1.5 and PSS as the modulus' bytes.
@@ -114,7 +108,7 @@ function signRsaDigest(
     const encoded = encodeEmsaPss(digest, hash, key.modulusBits);
     return privateEncrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, encoded);
   }
-  const digestInfo = Buffer.concat([DIGEST_INFO_PREFIXES[hash], digest]);
+  const digestInfo = encodeDigestInfo(digest, hash);
   return privateEncrypt({ key: privateKey, padding: constants.RSA_PKCS1_PADDING }, digestInfo);
 }
 

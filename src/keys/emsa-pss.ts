@@ -1,7 +1,7 @@
 /** EMSA-PSS encoding of a given digest (RFC 8017 section 9.1.1), which node:crypto only does together with hashing. */
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { DigestName } from '../../keys/algorithms.js';
+import type { DigestName } from './algorithms.js';
 
 /**
  * The encoded message to be passed through the RSA private key without padding. The salt is as long as the digest and
@@ -9,7 +9,7 @@ import type { DigestName } from '../../keys/algorithms.js';
  *
  * @param modulusBits - a multiple of 8.
  */
-export function encodeEmsaPss(digest: Buffer, hash: DigestName, modulusBits: number): Buffer {
+export function encodeEmsaPss(digest: Uint8Array, hash: DigestName, modulusBits: number): Buffer {
   const encodedBytes = modulusBits / 8;
   const salt = randomBytes(digest.length);
   const saltedHash = createHash(hash).update(Buffer.alloc(8)).update(digest).update(salt).digest();

@@ -21,12 +21,16 @@ export interface OperationOptions {
   readonly clock: Clock;
   /** The caller's signal. */
   readonly signal?: AbortSignal | undefined;
+  /** Default `retry`. */
+  readonly onQuota?: 'retry' | 'fail' | undefined;
 }
 
 export class Operation {
   readonly name: string;
   readonly resource: string;
   readonly clock: Clock;
+  /** Whether a quota answer ends it. */
+  readonly onQuota: 'retry' | 'fail';
   /** How often Cloud KMS was asked so far. */
   attempts = 0;
   /** The latest failure of an attempt, kept as the cause of a deadline error. */
@@ -45,6 +49,7 @@ export class Operation {
     this.name = options.name;
     this.resource = options.resource;
     this.clock = options.clock;
+    this.onQuota = options.onQuota ?? 'retry';
     this.#timeoutMs = options.timeoutMs;
     this.#callerSignal = options.signal;
     this.#deadlineAt = options.clock.now() + options.timeoutMs;

@@ -2,7 +2,7 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { findAlgorithm, type KeyAlgorithm } from '../../src/keys/algorithms.js';
 import type { PublicKey } from '../../src/kms/public-keys.js';
-import { verifySignature } from '../../src/kms/signature-check.js';
+import { verifySignature } from '../../src/provider/signature-check.js';
 
 const data = Buffer.from('data');
 

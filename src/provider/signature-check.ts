@@ -4,12 +4,20 @@
  */
 
 import { constants, type KeyObject, publicDecrypt, timingSafeEqual, verify } from 'node:crypto';
-import type { AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithms.js';
-import type { PublicKey } from './public-keys.js';
+import type { AlgorithmEntry, AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithms.js';
+
+/** A public key in the form that signatures are verified with. */
+export interface VerificationKey {
+  readonly algorithm: AlgorithmEntry;
+  readonly material:
+    | { readonly kind: 'key-object'; readonly keyObject: KeyObject }
+    /** Post-quantum keys, as the bytes of their standard: Node cannot hold them before version 24. */
+    | { readonly kind: 'raw'; readonly parameterSet: string; readonly bytes: Uint8Array };
+}
 
 /** Whether the signature over the message is by the key. Curves that are slow in OpenSSL are verified off the event loop. */
 export function verifySignature(
-  key: Pick<PublicKey, 'algorithm' | 'material'>,
+  key: VerificationKey,
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean | Promise<boolean> {

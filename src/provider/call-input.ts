@@ -1,4 +1,4 @@
-/** What callers pass to `KMSClient` methods, parsed once: options and bytes. */
+/** What callers pass to the methods of a provider, parsed once: options and bytes. */
 
 import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
@@ -12,6 +12,7 @@ const callShape = {
     .min(1, 'must be at least 1')
     .max(3_600_000, 'must be at most 3,600,000')
     .optional(),
+  onQuota: z.enum(['retry', 'fail'], 'must be retry or fail').optional(),
 };
 
 export const callOptions = z.strictObject(callShape);
@@ -67,7 +68,7 @@ export const labelChanges = z
   .record(z.string(), z.string('must be a string, or null to remove it').nullable())
   .refine(
     (changes) => !Object.keys(changes).some(isHistoryLabel),
-    'must leave a2a-primary and a2a-version-… alone; they say which version is in use',
+    'must leave a2a-primary, a2a-version-… and a2a-restoring alone; they say which version is in use, and what is under way',
   );
 
 export const destroyAfterSeconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();

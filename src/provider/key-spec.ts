@@ -1,7 +1,12 @@
 /** The key to generate, checked against the algorithm table and the limits of Cloud KMS before any call is made. */
 
 import { z } from 'zod';
-import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
+import {
+  type ErrorContext,
+  InvalidArgumentError,
+  KeySpecMismatchError,
+  UnsupportedAlgorithmError,
+} from '../errors.js';
 import {
   type AlgorithmEntry,
   algorithmsOf,
@@ -20,6 +25,14 @@ const MAX_LABELS = 64;
 const LABEL_KEY = /^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$/u;
 const LABEL_VALUE = /^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$/u;
 
+/** The labels of a key, by the rules of Cloud KMS. */
+export const labelsSchema = z
+  .record(
+    z.string().regex(LABEL_KEY, 'is not a label key'),
+    z.string().regex(LABEL_VALUE, 'is not a label value'),
+  )
+  .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `at most ${MAX_LABELS} labels are possible`);
+
 const schema = z.strictObject({
   name: z.string('a key id is required'),
   purpose: z.enum(
@@ -28,13 +41,7 @@ const schema = z.strictObject({
   ),
   algorithm: z.string('an algorithm is required'),
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
-  labels: z
-    .record(
-      z.string().regex(LABEL_KEY, 'is not a label key'),
-      z.string().regex(LABEL_VALUE, 'is not a label value'),
-    )
-    .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `at most ${MAX_LABELS} labels are possible`)
-    .default({}),
+  labels: labelsSchema.default({}),
   destroyScheduledDurationSeconds: z
     .int('must be whole seconds')
     .min(DESTROY_SCHEDULED_MIN_SECONDS, 'must be at least 86,400 seconds (24 hours)')
@@ -105,4 +112,32 @@ export function checkKeySpec(spec: unknown, keyRing: KeyRingName, context: Error
     ),
     destroyScheduledDurationSeconds,
   };
+}
+
+/**
+ * Whether an existing key is the one asked for. `algorithm` is that of the version in use.
+ * @throws KeySpecMismatchError naming every difference.
+ */
+export function requireSameSpec(
+  context: ErrorContext,
+  key: {
+    readonly purpose: string;
+    readonly algorithm: string;
+    readonly protectionLevel: string;
+    readonly labels: Readonly<Record<string, string>>;
+  },
+  spec: CheckedKeySpec,
+): void {
+  const wanted = [
+    { field: 'purpose', expected: spec.purpose, actual: key.purpose },
+    { field: 'algorithm', expected: spec.algorithm.name, actual: key.algorithm },
+    { field: 'protectionLevel', expected: spec.protectionLevel, actual: key.protectionLevel },
+    ...Object.entries(spec.identifyingLabels).map(([label, value]) => ({
+      field: `label ${label}`,
+      expected: value,
+      actual: key.labels[label] ?? 'not set',
+    })),
+  ];
+  const differences = wanted.filter(({ expected, actual }) => expected !== actual);
+  if (differences.length > 0) throw new KeySpecMismatchError(context, differences);
 }

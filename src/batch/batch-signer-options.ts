@@ -1,0 +1,101 @@
+/** Options of a `BatchSigner` and of its calls, parsed once, with defaults and limits. */
+
+import { z } from 'zod';
+import { type Clock, systemClock } from '../clock.js';
+import { type ErrorContext, InvalidArgumentError, InvalidConfigError } from '../errors.js';
+import { MAX_BATCH_MESSAGES } from './sign-batch.js';
+
+/** All optional. */
+export interface BatchSignerOptions {
+  /** Messages that one operation of the HSM signs at the most, 1 to 65,536. Default 4,096: receipts of about 600 bytes. */
+  readonly maxBatch?: number | undefined;
+  /**
+   * How long a message may wait for others when nothing else holds it up, in milliseconds, 0 to 60,000. Default 0: an idle
+   * signer signs at once. Above 0 it makes fewer operations of the HSM, which are billed and count for the quota, and each
+   * message takes that much longer under low load. A full batch does not wait.
+   */
+  readonly maxDelayMs?: number | undefined;
+  /** Messages that wait or are being signed at the most, 1 to 10,000,000. Default 65,536. */
+  readonly maxQueue?: number | undefined;
+  /** What happens to a call when the queue is full. Default `reject`, with `QueueFullError`; `wait` has it wait in line. */
+  readonly whenFull?: 'reject' | 'wait' | undefined;
+  /**
+   * Deadline of a call in milliseconds, from the call to its receipt. Default 90,000: a quota per minute that is used up
+   * returns within one.
+   */
+  readonly timeoutMs?: number | undefined;
+  /** Default: the real one. For tests. */
+  readonly clock?: Clock | undefined;
+}
+
+export interface BatchSignOptions {
+  /** Takes this message back: its call rejects with `OperationAbortedError`, the others of its batch go on. */
+  readonly signal?: AbortSignal | undefined;
+  /** Deadline in milliseconds, in place of that of the signer; the time in the queue counts. */
+  readonly timeoutMs?: number | undefined;
+}
+
+const upTo = (cap: number) =>
+  z
+    .int('a whole number is required')
+    .min(1, 'at least 1 is required')
+    .max(cap, `at most ${cap.toLocaleString('en')} is possible`);
+
+/** One hour. */
+const timeoutMs = upTo(3_600_000);
+
+const isClock = (value: unknown): value is Clock =>
+  typeof value === 'object' &&
+  value !== null &&
+  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
+
+const signerOptions = z.strictObject(
+  {
+    maxBatch: upTo(MAX_BATCH_MESSAGES).default(4_096),
+    maxDelayMs: z
+      .int('a whole number is required')
+      .min(0, 'must not be negative')
+      .max(60_000, 'at most 60,000 is possible')
+      .default(0),
+    maxQueue: upTo(10_000_000).default(65_536),
+    whenFull: z.enum(['reject', 'wait'], 'must be reject or wait').default('reject'),
+    timeoutMs: timeoutMs.default(90_000),
+    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+  },
+  'must be an object',
+);
+
+export type ResolvedSignerOptions = z.output<typeof signerOptions>;
+
+/** @throws InvalidConfigError naming every option that is wrong. */
+export function parseSignerOptions(options: BatchSignerOptions): ResolvedSignerOptions {
+  const parsed = signerOptions.safeParse(options);
+  if (parsed.success) return parsed.data;
+  throw new InvalidConfigError(
+    parsed.error.issues.flatMap((issue) => {
+      const field = ['batchSigner', ...issue.path.map(String)].join('.');
+      if (issue.code !== 'unrecognized_keys') return [{ field, problem: issue.message }];
+      return issue.keys.map((key) => ({ field: `${field}.${key}`, problem: 'is not an option' }));
+    }),
+  );
+}
+
+const signOptions = z.strictObject(
+  {
+    signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+    timeoutMs: timeoutMs.optional(),
+  },
+  'must be an object',
+);
+
+/** @throws InvalidArgumentError naming every option that is wrong. */
+export function parseSignOptions(context: ErrorContext, options: BatchSignOptions): BatchSignOptions {
+  const parsed = signOptions.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? `${issue.keys.join(', ')} is not an option`
+      : `${['options', ...issue.path.map(String)].join('.')} ${issue.message}`,
+  );
+  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+}

@@ -1,0 +1,184 @@
+/**
+ * Group commit: messages that come one by one are signed together. While the HSM signs one batch, the next one gathers, so
+ * that a message waits for one to two operations of the HSM, however many there are, and no message waits when none is
+ * under way.
+ */
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import {
+  ClientClosedError,
+  type ErrorContext,
+  IntegrityError,
+  InvalidArgumentError,
+  QueueFullError,
+  ResourceExhaustedError,
+} from '../errors.js';
+import { parseAgentId } from '../keys/agent-key-name.js';
+import type { CallOptions } from '../keys/key-provider.js';
+import {
+  type BatchSignerOptions,
+  type BatchSignOptions,
+  parseSignerOptions,
+  parseSignOptions,
+  type ResolvedSignerOptions,
+} from './batch-signer-options.js';
+import { type BlindedMessage, blind } from './blinded-message.js';
+import { Pace, type Slot } from './pace.js';
+import { type WaitingMessage, WaitingMessages } from './waiting-messages.js';
+
+/** What it signs with: an `A2AKeyExchange`. */
+export interface BatchExchange {
+  signBatch(
+    agentId: string,
+    messages: readonly BlindedMessage[],
+    options: CallOptions,
+  ): Promise<readonly Buffer[]>;
+}
+
+/**
+ * Signs messages of one agent in batches that form by themselves.
+ *
+ * @example
+ * ```ts
+ * await using signer = new BatchSigner(exchange, 'invoice-bot');
+ * const receipt = await signer.sign(Buffer.from('pay 10 EUR to alice'));
+ * await verifyReceipt(Buffer.from('pay 10 EUR to alice'), receipt, jwk); // true
+ * ```
+ */
+export class BatchSigner {
+  readonly #exchange: BatchExchange;
+  readonly #agentId: string;
+  readonly #options: ResolvedSignerOptions;
+  readonly #context: ErrorContext;
+  /** Messages of one batch at the most: those that have a place in the queue. */
+  readonly #limit: number;
+  readonly #messages: WaitingMessages;
+  readonly #pace: Pace;
+  #running: Promise<void> | undefined;
+  #wake: (() => void) | undefined;
+  #closed = false;
+
+  /** @throws InvalidArgumentError for an agent id that is none; InvalidConfigError naming every option that is wrong. */
+  constructor(exchange: BatchExchange, agentId: string, options: BatchSignerOptions = {}) {
+    this.#context = { operation: 'BatchSigner.sign', resource: `agent ${JSON.stringify(agentId)}` };
+    const parsed = parseAgentId(agentId);
+    if (!parsed.ok) throw new InvalidArgumentError(this.#context, parsed.problem);
+    this.#exchange = exchange;
+    this.#agentId = agentId;
+    this.#options = parseSignerOptions(options);
+    const { clock, maxBatch, maxQueue } = this.#options;
+    this.#limit = Math.min(maxBatch, maxQueue);
+    this.#pace = new Pace(clock);
+    this.#messages = new WaitingMessages(this.#context, clock, () => this.#wake?.());
+  }
+
+  /** Messages that wait for a batch or are being signed; at most `maxQueue`. */
+  get queued(): number {
+    return Math.min(this.#messages.size, this.#options.maxQueue);
+  }
+
+  /** Calls that wait for a place in the queue; only with `whenFull: 'wait'`. */
+  get inLine(): number {
+    return Math.max(0, this.#messages.size - this.#options.maxQueue);
+  }
+
+  /**
+   * The receipt of the message. The message is hashed before this returns and may be changed or dropped then.
+   * @throws QueueFullError when the queue is full; with `whenFull: 'wait'` the call waits in line, first come first served.
+   * @throws DeadlineExceededError with the latest quota answer as `cause`, if the quota was what it waited for.
+   */
+  async sign(message: Uint8Array | BlindedMessage, options?: BatchSignOptions): Promise<Buffer> {
+    const { signal, timeoutMs } = options === undefined ? {} : parseSignOptions(this.#context, options);
+    if (this.#closed) throw new ClientClosedError(this.#context);
+    const { maxQueue, whenFull } = this.#options;
+    if (whenFull === 'reject' && this.#messages.size >= maxQueue) {
+      throw new QueueFullError(this.#context, maxQueue);
+    }
+    const blinded = blind(this.#context, 'the message', message);
+    const receipt = this.#messages.add(blinded, { signal, timeoutMs: timeoutMs ?? this.#options.timeoutMs });
+    if (this.#messages.size === this.#limit) this.#wake?.();
+    this.#running ??= this.#run();
+    return receipt;
+  }
+
+  /** Takes no more messages, signs those that wait, and settles when every call has. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake?.();
+    await this.#running;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** One batch after the other, until no message waits. */
+  async #run(): Promise<void> {
+    let slot: Slot | undefined;
+    for (;;) {
+      // Callers of the same turn, and those who got their receipts just now and send again, go into one batch.
+      if (slot === undefined) await nextTurn();
+      const oldest = this.#messages.oldest;
+      if (oldest === undefined) {
+        // In the same turn, so that the next message never finds a run that has ended.
+        this.#running = undefined;
+        return;
+      }
+      slot ??= this.#pace.reserve();
+      const delayMs = Math.max(slot.at, this.#dueAt(oldest)) - this.#options.clock.now();
+      if (delayMs > 0) {
+        await this.#sleep(delayMs);
+        continue;
+      }
+      await this.#sign(this.#messages.first(this.#limit), slot);
+      slot = undefined;
+    }
+  }
+
+  /** When a batch that is not full is signed all the same. */
+  #dueAt(oldest: WaitingMessage): number {
+    const full = this.#messages.size >= this.#limit;
+    return full || this.#closed ? 0 : oldest.since + this.#options.maxDelayMs;
+  }
+
+  async #sign(batch: readonly WaitingMessage[], slot: Slot): Promise<void> {
+    const work = this.#messages.begin(batch);
+    try {
+      const messages = batch.map(({ blinded }) => blinded);
+      const receipts = await this.#exchange.signBatch(this.#agentId, messages, {
+        signal: work.signal,
+        timeoutMs: work.timeoutMs,
+        onQuota: 'fail',
+      });
+      this.#pace.succeeded();
+      if (receipts.length !== batch.length) {
+        const check = `${receipts.length} receipts for ${batch.length} messages`;
+        throw new IntegrityError(this.#context, check);
+      }
+      this.#messages.succeed(batch, receipts);
+    } catch (error) {
+      // Nothing was signed and nothing is wrong with the messages: they stay at the head of the queue.
+      if (error instanceof ResourceExhaustedError) {
+        this.#pace.refused(slot, error.retryAfterMs);
+        this.#messages.postpone(batch, error);
+      } else {
+        this.#messages.fail(batch, error);
+      }
+    } finally {
+      work.end();
+    }
+  }
+
+  /** Until the time has passed, or something changes that the time depends on. */
+  #sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        cancel();
+        this.#wake = undefined;
+        resolve();
+      };
+      const cancel = this.#options.clock.setTimer(delayMs, wake);
+      this.#wake = wake;
+    });
+  }
+}

@@ -1,0 +1,82 @@
+/** What the facade signs many messages with. It holds the one pace, and the one line, that all calls of `signMany` share. */
+
+import type { Clock } from '../clock.js';
+import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { BlindedMessage } from './blinded-message.js';
+import { Pace } from './pace.js';
+import { QuotaLine } from './quota-line.js';
+import { type BatchKey, blindAll, signBlinded } from './sign-batch.js';
+import {
+  parseSignManyOptions,
+  type ResolvedSignManyOptions,
+  type SignManyOptions,
+  type SignManyOutcome,
+  signEach,
+} from './sign-many.js';
+
+export interface BatchSigningOptions {
+  readonly versionKeys: BatchKey['versionKeys'];
+  readonly clock: Clock;
+}
+
+/** What `signMany` was called with, checked. */
+export interface ManyMessages {
+  readonly messages: readonly Uint8Array[];
+  readonly options: ResolvedSignManyOptions;
+}
+
+export class BatchSigning {
+  readonly #provider: Pick<KeyProvider, 'signDetailed'>;
+  readonly #versionKeys: BatchKey['versionKeys'];
+  readonly #clock: Clock;
+  readonly #pace: Pace;
+  readonly #line: QuotaLine;
+
+  constructor(provider: Pick<KeyProvider, 'signDetailed'>, { versionKeys, clock }: BatchSigningOptions) {
+    this.#provider = provider;
+    this.#versionKeys = versionKeys;
+    this.#clock = clock;
+    this.#pace = new Pace(clock);
+    this.#line = new QuotaLine(clock, this.#pace);
+  }
+
+  /** @throws InvalidArgumentError for what cannot be a batch. */
+  blind(agentId: string, messages: readonly (Uint8Array | BlindedMessage)[]): readonly BlindedMessage[] {
+    return blindAll(contextOf('signBatch', `agent ${JSON.stringify(agentId)}`), messages);
+  }
+
+  /** The receipts of the messages, in their order, by one signature of the key. */
+  signBatch(
+    keyId: string,
+    messages: readonly BlindedMessage[],
+    options: CallOptions,
+  ): Promise<readonly Buffer[]> {
+    const batchKey = { provider: this.#provider, versionKeys: this.#versionKeys, keyId };
+    return signBlinded(contextOf('signBatch', keyId), batchKey, messages, options);
+  }
+
+  /** @throws InvalidArgumentError for what is not a list of bytes, and for every option that is wrong. */
+  prepareMany(agentId: string, messages: readonly Uint8Array[], options: SignManyOptions): ManyMessages {
+    const context = contextOf('signMany', `agent ${JSON.stringify(agentId)}`);
+    const list: unknown = messages;
+    if (!Array.isArray(list)) throw new InvalidArgumentError(context, 'messages must be a list.');
+    const problem = list.findIndex((message) => !(message instanceof Uint8Array));
+    if (problem === -1) return { messages, options: parseSignManyOptions(context, options) };
+    throw new InvalidArgumentError(context, `messages[${problem}] must be bytes (Buffer or Uint8Array).`);
+  }
+
+  /** One signature of the key for each message, in their order. */
+  signMany(keyId: string, { messages, options }: ManyMessages): Promise<readonly SignManyOutcome[]> {
+    const signer = {
+      clock: this.#clock,
+      pace: this.#pace,
+      line: this.#line,
+      sign: (message: Uint8Array, callOptions: CallOptions) =>
+        this.#provider.signDetailed(keyId, message, callOptions),
+    };
+    return signEach(contextOf('signMany', keyId), signer, messages, options);
+  }
+}
+
+const contextOf = (operation: string, resource: string): ErrorContext => ({ operation, resource });

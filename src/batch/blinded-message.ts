@@ -1,0 +1,61 @@
+/**
+ * A message as it goes into a batch: blinded and hashed. The blinding makes the leaf hash unguessable, so that the nodes
+ * in one message's receipt tell nothing about its neighbours, not even to somebody who can guess what they say.
+ */
+
+import { randomFillSync } from 'node:crypto';
+import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import { hashLeaf } from './merkle.js';
+
+/** As long as the hash: guessing a blinding is no easier than guessing the leaf hash. */
+export const BLINDING_BYTES = 32;
+
+/** Random bytes are drawn for this many messages at once; a call for each would cost more than the hash. */
+const POOL_MESSAGES = 256;
+let pool = Buffer.alloc(0);
+
+/**
+ * A message that was blinded and hashed. It holds no reference to the message, which may be changed or dropped.
+ *
+ * @example
+ * ```ts
+ * const blinded = new BlindedMessage(Buffer.from('pay 10 EUR to alice'));
+ * const [receipt] = await exchange.signBatch('invoice-bot', [blinded]);
+ * ```
+ */
+export class BlindedMessage {
+  /** 32 random bytes, which travel in the receipt. */
+  readonly blinding: Uint8Array;
+  /** SHA-256(00 ‖ blinding ‖ message): the leaf of RFC 9162 section 2.1.1 whose entry is blinding ‖ message. */
+  readonly leafHash: Uint8Array;
+
+  /** @throws InvalidArgumentError for what is not bytes. Strings are not taken: their encoding would be a guess. */
+  constructor(message: Uint8Array) {
+    if (!(message instanceof Uint8Array)) {
+      throw new InvalidArgumentError(
+        { operation: 'BlindedMessage', resource: 'message' },
+        notBytes('it', message),
+      );
+    }
+    this.blinding = nextBlinding();
+    this.leafHash = hashLeaf(this.blinding, message);
+  }
+}
+
+/** @throws InvalidArgumentError for what is neither bytes nor blinded before. */
+export function blind(context: ErrorContext, name: string, message: unknown): BlindedMessage {
+  if (message instanceof BlindedMessage) return message;
+  if (message instanceof Uint8Array) return new BlindedMessage(message);
+  throw new InvalidArgumentError(context, notBytes(name, message));
+}
+
+/** Random bytes that no other message has. */
+export function nextBlinding(): Uint8Array {
+  if (pool.length === 0) pool = randomFillSync(Buffer.allocUnsafeSlow(POOL_MESSAGES * BLINDING_BYTES));
+  const blinding = pool.subarray(0, BLINDING_BYTES);
+  pool = pool.subarray(BLINDING_BYTES);
+  return blinding;
+}
+
+const notBytes = (name: string, value: unknown): string =>
+  `${name} must be bytes (Buffer or Uint8Array), got ${value === null ? 'null' : typeof value}.`;

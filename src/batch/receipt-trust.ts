@@ -1,0 +1,164 @@
+/**
+ * The keys whose receipts are believed, by thumbprint, and which roots they are known to have signed. The algorithm is
+ * that of the trusted key; what a receipt names is only compared with it.
+ */
+
+import { LRUCache } from 'lru-cache';
+import { type ErrorContext, InvalidArgumentError, InvalidJwkError } from '../errors.js';
+import { p1363ToDer } from '../identity/der.js';
+import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
+import type { SigningAlgorithmEntry } from '../keys/algorithms.js';
+import { verifySignature } from '../provider/signature-check.js';
+import type { Cbor } from './cbor.js';
+import { type ReceiptContent, sigStructure } from './receipt-format.js';
+
+/**
+ * Keys whose receipts are believed: one, several, or a JWK Set (RFC 7517 section 5). In a JWK Set, keys that do not sign
+ * or are of unknown kinds are passed over; anywhere else they are refused.
+ */
+export type TrustedKeys = PublicKeyInput | readonly PublicKeyInput[] | { readonly keys: readonly JwkLike[] };
+
+export interface ReceiptTrustOptions {
+  /** Signed roots that are remembered, so that their further receipts cost hashes only. Default 1,000. */
+  readonly maxCachedRoots?: number | undefined;
+}
+
+/** A key that verifies receipts. */
+export interface TrustedKey {
+  readonly algorithm: SigningAlgorithmEntry;
+  readonly key: JosePublicKey;
+  readonly coseAlgorithm: number;
+}
+
+const DEFAULT_MAX_CACHED_ROOTS = 1_000;
+const MAX_CACHED_ROOTS = 1_000_000;
+
+/** The keys and roots behind a `ReceiptTrust`, or those of keys that are given as they are. */
+export let rootsOf: (trust: ReceiptTrust | TrustedKeys) => TrustedRoots;
+
+/** Facts that hold whoever asks: this key signed this root. For trust that is given anew with each call. */
+const sharedRoots = new LRUCache<string, true>({ max: DEFAULT_MAX_CACHED_ROOTS });
+
+/**
+ * Keys whose receipts are believed, read once. Make one and pass it to `verifyReceipt` wherever many receipts come in.
+ *
+ * @example
+ * ```ts
+ * const trust = new ReceiptTrust({ keys: jwks });
+ * await verifyReceipt(message, receipt, trust); // true
+ * ```
+ */
+export class ReceiptTrust {
+  readonly #roots: TrustedRoots;
+
+  /** @throws InvalidJwkError when a key is not usable, or there is none. */
+  constructor(keys: TrustedKeys, options: ReceiptTrustOptions = {}) {
+    this.#roots = new TrustedRoots(keys, options);
+  }
+
+  static {
+    rootsOf = (trust) => (trust instanceof ReceiptTrust ? trust.#roots : new TrustedRoots(trust, {}));
+  }
+}
+
+/** What `verifyReceipt` works with. */
+export class TrustedRoots {
+  readonly #keys: ReadonlyMap<string, TrustedKey>;
+  readonly #roots: LRUCache<string, true>;
+  /** Signatures that are being verified: receipts of one batch that come in at once wait for one of them. */
+  readonly #running = new Map<string, Promise<boolean>>();
+
+  constructor(keys: TrustedKeys, options: ReceiptTrustOptions) {
+    const context = { operation: 'ReceiptTrust', resource: 'trusted keys' };
+    const { maxCachedRoots = DEFAULT_MAX_CACHED_ROOTS } = options;
+    if (!Number.isInteger(maxCachedRoots) || maxCachedRoots < 1 || maxCachedRoots > MAX_CACHED_ROOTS) {
+      throw new InvalidArgumentError(
+        context,
+        `maxCachedRoots is a whole number from 1 to ${MAX_CACHED_ROOTS}.`,
+      );
+    }
+    this.#keys = readKeys(context, keys);
+    this.#roots =
+      options.maxCachedRoots === undefined
+        ? sharedRoots
+        : new LRUCache<string, true>({ max: maxCachedRoots });
+  }
+
+  /** The key with that thumbprint. */
+  keyOf(keyId: Uint8Array): TrustedKey | undefined {
+    return this.#keys.get(latin1(keyId));
+  }
+
+  /** Whether the key signed the root; by arithmetic once, from memory afterwards. Only what is right is remembered. */
+  isSigned(
+    cbor: Cbor,
+    trusted: TrustedKey,
+    signed: { readonly content: ReceiptContent; readonly root: Uint8Array },
+  ): boolean | Promise<boolean> {
+    const { content, root } = signed;
+    const { algorithm } = trusted;
+    const { protectedHeader, signature } = content;
+    // All that the signature depends on, the root first: its length is fixed. The key's thumbprint is in the header.
+    const fact = `${algorithm.name} ${signature.length} ${latin1(root)}${latin1(signature)}${latin1(protectedHeader)}`;
+    if (this.#roots.get(fact) === true) return true;
+    const running = this.#running.get(fact);
+    if (running !== undefined) return running;
+    const started = this.#verify(cbor, trusted, signed).finally(() => this.#running.delete(fact));
+    this.#running.set(fact, started);
+    return started.then((valid) => {
+      if (valid) this.#roots.set(fact, true);
+      return valid;
+    });
+  }
+
+  async #verify(
+    cbor: Cbor,
+    { algorithm, key: { material } }: TrustedKey,
+    { content, root }: { readonly content: ReceiptContent; readonly root: Uint8Array },
+  ): Promise<boolean> {
+    const data = sigStructure(cbor, content.protectedHeader, root);
+    if (algorithm.key.kind !== 'ec') return verifySignature({ algorithm, material }, data, content.signature);
+    // RFC 9053 section 2.1: ECDSA is R ‖ S.
+    const der = p1363ToDer(content.signature, algorithm.key.coordinateBytes);
+    return der.ok && verifySignature({ algorithm, material }, data, der.value);
+  }
+}
+
+function readKeys(context: ErrorContext, trusted: TrustedKeys): ReadonlyMap<string, TrustedKey> {
+  const keys = isJwkSet(trusted)
+    ? trusted.keys.flatMap((key) => unlessForeign(() => readKey(context, key)))
+    : isList(trusted)
+      ? trusted.map((key) => readKey(context, key))
+      : [readKey(context, trusted)];
+  if (keys.length === 0) throw new InvalidJwkError(context, 'none is there that signs receipts.');
+  return new Map(
+    keys.map((trustedKey) => [latin1(Buffer.from(trustedKey.key.thumbprint, 'base64url')), trustedKey]),
+  );
+}
+
+function readKey(context: ErrorContext, input: PublicKeyInput): TrustedKey {
+  const key = parsePublicKey(context, input, { use: 'sig' });
+  const { algorithm } = key;
+  if (algorithm.purpose === 'ASYMMETRIC_SIGN' && algorithm.coseAlgorithm !== undefined) {
+    return { key, algorithm, coseAlgorithm: algorithm.coseAlgorithm };
+  }
+  throw new InvalidJwkError(context, `COSE has no number for ${algorithm.name}.`);
+}
+
+/** RFC 7517 section 5: a set may hold keys that its reader has no use for. */
+function unlessForeign(read: () => TrustedKey): readonly TrustedKey[] {
+  try {
+    return [read()];
+  } catch (error) {
+    if (error instanceof InvalidJwkError) return [];
+    throw error;
+  }
+}
+
+const isList = (trusted: TrustedKeys): trusted is readonly PublicKeyInput[] => Array.isArray(trusted);
+
+const isJwkSet = (trusted: TrustedKeys): trusted is { readonly keys: readonly JwkLike[] } =>
+  typeof trusted === 'object' && trusted !== null && 'keys' in trusted && Array.isArray(trusted.keys);
+
+const latin1 = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');

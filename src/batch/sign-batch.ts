@@ -1,0 +1,135 @@
+/**
+ * One signature for many messages: the root of their Merkle tree is signed in the HSM, and each message gets a receipt of
+ * its own.
+ */
+
+import {
+  type ErrorContext,
+  IntegrityError,
+  InvalidArgumentError,
+  UnsupportedAlgorithmError,
+} from '../errors.js';
+import { derToP1363 } from '../identity/der.js';
+import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { type BlindedMessage, blind, nextBlinding } from './blinded-message.js';
+import { type Cbor, loadCbor } from './cbor.js';
+import { buildMerkleTree } from './merkle.js';
+import { encodeProtectedHeader, type SignedRoot, sigStructure } from './receipt-format.js';
+import { ReceiptWriter } from './receipt-writer.js';
+
+/** A receipt then has 16 nodes. More messages at once would hold up the process for longer than the HSM takes. */
+export const MAX_BATCH_MESSAGES = 65_536;
+/** Receipts that are written before others in the process get their turn; a few milliseconds. */
+const RECEIPTS_PER_TURN = 512;
+/** Every round but the first means that the key was rotated within milliseconds. */
+const MAX_ROUNDS = 3;
+
+/** What a receipt says of the key. */
+export interface BatchPublicKey {
+  /** RFC 7638 SHA-256 thumbprint, base64url. */
+  readonly thumbprint: string;
+  readonly algorithm: { readonly name: string };
+}
+
+/** What a batch is signed with. */
+export interface BatchKey {
+  readonly provider: Pick<KeyProvider, 'signDetailed'>;
+  /** The public key of the version that a key means now. */
+  readonly versionKeys: {
+    current(
+      context: ErrorContext,
+      keyId: string,
+      options?: CallOptions,
+    ): Promise<{ readonly keyVersion: string; readonly key: BatchPublicKey }>;
+  };
+  readonly keyId: string;
+}
+
+/**
+ * Blinds messages for a batch. They may be changed or dropped as soon as it returns.
+ * @throws InvalidArgumentError for no messages, too many, or what is not bytes.
+ */
+export function blindAll(
+  context: ErrorContext,
+  messages: readonly (Uint8Array | BlindedMessage)[],
+): readonly BlindedMessage[] {
+  if (!Array.isArray(messages) || messages.length < 1 || messages.length > MAX_BATCH_MESSAGES) {
+    throw new InvalidArgumentError(
+      context,
+      `messages must be a list of 1 to ${MAX_BATCH_MESSAGES} messages.`,
+    );
+  }
+  return messages.map((message: unknown, index) => blind(context, `messages[${index}]`, message));
+}
+
+/** The receipts of the messages, in their order, from one signature. */
+export async function signBlinded(
+  context: ErrorContext,
+  batchKey: BatchKey,
+  messages: readonly BlindedMessage[],
+  options: CallOptions,
+): Promise<readonly Buffer[]> {
+  const cbor = await loadCbor();
+  const leafHashes = messages.map(({ leafHash }) => leafHash);
+  // A receipt has at least one node (RFC 9942), which a tree of one leaf has not.
+  if (leafHashes.length === 1) leafHashes.push(nextBlinding());
+  const tree = buildMerkleTree(leafHashes);
+  const signed = await signRoot(context, batchKey, { cbor, root: tree.root }, options);
+  const writer = new ReceiptWriter(cbor, signed);
+  const receipts: Buffer[] = [];
+  for (const [leafIndex, { blinding }] of messages.entries()) {
+    if (leafIndex > 0 && leafIndex % RECEIPTS_PER_TURN === 0) await nextTurn();
+    const path = tree.inclusionPath(leafIndex);
+    receipts.push(writer.write({ treeSize: tree.size, leafIndex, path, blinding }));
+  }
+  return receipts;
+}
+
+async function signRoot(
+  context: ErrorContext,
+  { provider, versionKeys, keyId }: BatchKey,
+  tree: { readonly cbor: Cbor; readonly root: Uint8Array },
+  options: CallOptions,
+): Promise<SignedRoot> {
+  const { cbor, root } = tree;
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const { keyVersion, key } = await versionKeys.current(context, keyId, options);
+    const { algorithm, coseAlgorithm } = requireCose(context, key.algorithm.name);
+    const thumbprint = Buffer.from(key.thumbprint, 'base64url');
+    const protectedHeader = encodeProtectedHeader(cbor, { algorithm: coseAlgorithm, keyId: thumbprint });
+    const signed = await provider.signDetailed(keyId, sigStructure(cbor, protectedHeader, root), options);
+    // Another version signed than the one the header names: the key was rotated in between.
+    if (signed.keyVersion !== keyVersion) continue;
+    return { protectedHeader, signature: toCoseSignature(context, algorithm, signed.signature) };
+  }
+  throw new IntegrityError(context, 'the version that signs is never the one that the provider names');
+}
+
+function requireCose(
+  context: ErrorContext,
+  name: string,
+): { readonly algorithm: SigningAlgorithmEntry; readonly coseAlgorithm: number } {
+  const algorithm = findAlgorithm(name);
+  if (algorithm?.purpose === 'ASYMMETRIC_SIGN' && algorithm.coseAlgorithm !== undefined) {
+    return { algorithm, coseAlgorithm: algorithm.coseAlgorithm };
+  }
+  throw new UnsupportedAlgorithmError(
+    context,
+    `COSE has no number for ${name}.`,
+    algorithmsOf('ASYMMETRIC_SIGN').filter((candidate) => {
+      const other = findAlgorithm(candidate);
+      return other?.purpose === 'ASYMMETRIC_SIGN' && other.coseAlgorithm !== undefined;
+    }),
+  );
+}
+
+/** RFC 9053 section 2.1: ECDSA signatures are R ‖ S; Cloud KMS gives DER. */
+function toCoseSignature(context: ErrorContext, algorithm: SigningAlgorithmEntry, signature: Buffer): Buffer {
+  if (algorithm.signatureEncoding !== 'der' || algorithm.key.kind !== 'ec') return signature;
+  const raw = derToP1363(signature, algorithm.key.coordinateBytes);
+  if (!raw.ok) throw new IntegrityError(context, `the signature is not strict DER: ${raw.problem}`);
+  return raw.value;
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -1,0 +1,205 @@
+/**
+ * Many ordinary signatures: so many at a time, in the order of the messages, each with its own outcome. A quota that is
+ * used up slows all of them down together.
+ */
+
+import { setMaxListeners } from 'node:events';
+import { z } from 'zod';
+import type { Clock } from '../clock.js';
+import {
+  A2AKmsError,
+  type ErrorContext,
+  InvalidArgumentError,
+  OperationAbortedError,
+  ResourceExhaustedError,
+} from '../errors.js';
+import type { CallOptions, SignatureDetails } from '../keys/key-provider.js';
+import type { Pace } from './pace.js';
+import type { QuotaLine } from './quota-line.js';
+
+export interface SignManyOptions {
+  /** Calls at the same time, 1 to 1,000. Default 64. */
+  readonly concurrency?: number | undefined;
+  /** Ends it: what is not signed by then is reported as failed with `OperationAbortedError`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Deadline of each call in milliseconds, in place of the configured one. Waiting for the quota does not count. */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * How long it goes on without a single signature because the quota is used up, in milliseconds; then what is left is
+   * reported as failed with `ResourceExhaustedError`. Default 120,000: quotas per minute return within one.
+   */
+  readonly maxQuotaWaitMs?: number | undefined;
+  /** Called after each message. What it throws ends it all. */
+  readonly onProgress?: ((progress: SignManyProgress) => void) | undefined;
+}
+
+export interface SignManyProgress {
+  readonly signed: number;
+  readonly failed: number;
+  readonly total: number;
+}
+
+/** What came of one message. */
+export type SignManyOutcome =
+  | ({ readonly status: 'signed' } & SignatureDetails)
+  | { readonly status: 'failed'; readonly error: A2AKmsError };
+
+/** What signs one message, and what it shares with others. */
+export interface MessageSigner {
+  readonly clock: Clock;
+  readonly pace: Pace;
+  readonly line: QuotaLine;
+  sign(message: Uint8Array, options: CallOptions): Promise<SignatureDetails>;
+}
+
+const schema = z.strictObject({
+  concurrency: z
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(1_000, 'must be at most 1,000')
+    .default(64),
+  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+  timeoutMs: z
+    .int('must be whole milliseconds')
+    .min(1, 'must be at least 1')
+    .max(3_600_000, 'must be at most 3,600,000')
+    .optional(),
+  maxQuotaWaitMs: z
+    .int('must be whole milliseconds')
+    .min(0, 'must not be negative')
+    .max(86_400_000, 'must be at most 86,400,000')
+    .default(120_000),
+  onProgress: z
+    .custom<(progress: SignManyProgress) => void>(
+      (value) => typeof value === 'function',
+      'must be a function',
+    )
+    .optional(),
+});
+
+export type ResolvedSignManyOptions = z.output<typeof schema>;
+
+/** @throws InvalidArgumentError naming every option that is wrong. */
+export function parseSignManyOptions(
+  context: ErrorContext,
+  options: SignManyOptions,
+): ResolvedSignManyOptions {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? `${issue.keys.join(', ')} is not an option`
+      : `${['options', ...issue.path.map(String)].join('.')} ${issue.message}`,
+  );
+  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+}
+
+/**
+ * Signs messages one by one. They must stay unchanged until it is done.
+ * @throws what `onProgress` throws.
+ */
+export async function signEach(
+  context: ErrorContext,
+  signer: MessageSigner,
+  messages: readonly Uint8Array[],
+  options: ResolvedSignManyOptions,
+): Promise<readonly SignManyOutcome[]> {
+  const run = new Run(context, signer, messages, options);
+  return run.finish();
+}
+
+/** One call of `signMany`. */
+class Run {
+  readonly #context: ErrorContext;
+  readonly #signer: MessageSigner;
+  readonly #messages: readonly Uint8Array[];
+  readonly #options: ResolvedSignManyOptions;
+  /** One for all calls: the caller's own signal would have a listener for each. */
+  readonly #stop = new AbortController();
+  readonly #outcomes: SignManyOutcome[];
+  #abortion: OperationAbortedError | undefined;
+  #next = 0;
+  #signed = 0;
+  #failed = 0;
+  /** When the quota last let a signature through. */
+  #lastSignedAt: number;
+
+  constructor(
+    context: ErrorContext,
+    signer: MessageSigner,
+    messages: readonly Uint8Array[],
+    options: ResolvedSignManyOptions,
+  ) {
+    this.#context = context;
+    this.#signer = signer;
+    this.#messages = messages;
+    this.#options = options;
+    this.#outcomes = new Array<SignManyOutcome>(messages.length);
+    this.#lastSignedAt = signer.clock.now();
+    setMaxListeners(0, this.#stop.signal);
+  }
+
+  async finish(): Promise<readonly SignManyOutcome[]> {
+    const { signal, concurrency } = this.#options;
+    const onAbort = (): void => this.#stop.abort(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      const workers = Array.from({ length: Math.min(concurrency, this.#messages.length) }, () =>
+        this.#work(),
+      );
+      await Promise.all(workers);
+    } catch (error) {
+      this.#stop.abort(error);
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+    return this.#outcomes;
+  }
+
+  async #work(): Promise<void> {
+    for (;;) {
+      const index = this.#next;
+      const message = this.#messages[index];
+      if (message === undefined) return;
+      this.#next += 1;
+      const outcome = await this.#sign(message);
+      this.#outcomes[index] = outcome;
+      if (outcome.status === 'signed') this.#signed += 1;
+      else this.#failed += 1;
+      this.#options.onProgress?.({
+        signed: this.#signed,
+        failed: this.#failed,
+        total: this.#messages.length,
+      });
+    }
+  }
+
+  async #sign(message: Uint8Array): Promise<SignManyOutcome> {
+    const { timeoutMs, maxQuotaWaitMs } = this.#options;
+    const { clock, line, pace } = this.#signer;
+    const { signal } = this.#stop;
+    for (;;) {
+      const slot = await line.turn(signal);
+      if (slot === undefined) return { status: 'failed', error: this.#aborted() };
+      try {
+        const signed = await this.#signer.sign(message, { signal, timeoutMs, onQuota: 'fail' });
+        pace.succeeded();
+        this.#lastSignedAt = clock.now();
+        return { status: 'signed', ...signed };
+      } catch (error) {
+        if (!(error instanceof A2AKmsError)) throw error;
+        if (!(error instanceof ResourceExhaustedError)) return { status: 'failed', error };
+        pace.refused(slot, error.retryAfterMs);
+        if (clock.now() - this.#lastSignedAt >= maxQuotaWaitMs) return { status: 'failed', error };
+      }
+    }
+  }
+
+  #aborted(): OperationAbortedError {
+    // One for all that is left: there may be very many.
+    this.#abortion ??= new OperationAbortedError({ ...this.#context, cause: this.#stop.signal.reason });
+    return this.#abortion;
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * Verifies receipts in this process, without any call. Whatever a stranger sends in place of a receipt is `false`, never
+ * an error; only what the caller itself gets wrong (the trusted keys, a message that is not bytes) throws.
+ */
+
+import { InvalidArgumentError } from '../errors.js';
+import type { SigningAlgorithm } from '../keys/algorithms.js';
+import { type Cbor, loadCbor } from './cbor.js';
+import { hashLeaf, rootOfInclusion } from './merkle.js';
+import { type ReceiptJson, readReceipt } from './receipt-json.js';
+import { type ReceiptTrust, rootsOf, type TrustedKeys, type TrustedRoots } from './receipt-trust.js';
+
+/**
+ * What came of looking at a receipt. Its tree size and leaf index are not part of it: the root does not say how many leaves
+ * it has, so a receipt can be changed to claim another size for which its path has the same form.
+ */
+export type ReceiptVerdict =
+  | {
+      readonly valid: true;
+      /** RFC 7638 thumbprint of the key that signed, base64url. */
+      readonly keyId: string;
+      readonly algorithm: SigningAlgorithm;
+    }
+  | {
+      readonly valid: false;
+      /**
+       * The check that failed: the form of the receipt, a key that is not trusted, an algorithm that is not that key's, a
+       * proof that is none, or the signature, which also fails for another message.
+       */
+      readonly check: 'format' | 'key' | 'algorithm' | 'inclusion' | 'signature';
+      readonly problem: string;
+    };
+
+/**
+ * Whether the receipt shows that a trusted key signed the message.
+ * @param receipt the bytes, or its JSON form.
+ * @param trust the keys that are believed. A `ReceiptTrust` is read once; anything else is read with each call.
+ * @throws InvalidJwkError for trusted keys that are none; InvalidArgumentError for a message that is not bytes.
+ *
+ * @example
+ * ```ts
+ * await verifyReceipt(message, receipt, jwk); // true
+ * ```
+ */
+export async function verifyReceipt(
+  message: Uint8Array,
+  receipt: Uint8Array | ReceiptJson,
+  trust: ReceiptTrust | TrustedKeys,
+): Promise<boolean> {
+  return (await examineReceipt(message, receipt, trust)).valid;
+}
+
+/** As `verifyReceipt`, and says by which key, or why not: for logs, not for deciding differently. */
+export async function examineReceipt(
+  message: Uint8Array,
+  receipt: Uint8Array | ReceiptJson,
+  trust: ReceiptTrust | TrustedKeys,
+): Promise<ReceiptVerdict> {
+  if (!(message instanceof Uint8Array)) {
+    throw new InvalidArgumentError(
+      { operation: 'verifyReceipt', resource: 'message' },
+      'the message must be bytes (Buffer or Uint8Array).',
+    );
+  }
+  const keys = rootsOf(trust);
+  const cbor = loadCbor();
+  return examine(cbor instanceof Promise ? await cbor : cbor, { message, receipt, keys });
+}
+
+async function examine(
+  cbor: Cbor,
+  claim: { readonly message: Uint8Array; readonly receipt: unknown; readonly keys: TrustedRoots },
+): Promise<ReceiptVerdict> {
+  const { message, receipt, keys } = claim;
+  const parsed = readReceipt(cbor, receipt);
+  if (!parsed.ok) return { valid: false, check: 'format', problem: parsed.problem };
+  const content = parsed.value;
+  const { treeSize, leafIndex, path } = content;
+  const trusted = keys.keyOf(content.keyId);
+  if (trusted === undefined) {
+    return { valid: false, check: 'key', problem: 'its key is not one of those that are trusted.' };
+  }
+  if (content.algorithm !== trusted.coseAlgorithm) {
+    return {
+      valid: false,
+      check: 'algorithm',
+      problem: `it names algorithm ${content.algorithm}, the trusted key has ${trusted.coseAlgorithm}.`,
+    };
+  }
+  const leafHash = hashLeaf(content.blinding, message);
+  const root = rootOfInclusion({ leafHash, leafIndex, treeSize, path });
+  if (root === undefined) {
+    return {
+      valid: false,
+      check: 'inclusion',
+      problem: 'its path is not one of that leaf in a tree of that size.',
+    };
+  }
+  const signed = keys.isSigned(cbor, trusted, { content, root });
+  if (!(signed === true || (await signed))) {
+    return { valid: false, check: 'signature', problem: 'the key did not sign this message in this batch.' };
+  }
+  return { valid: true, keyId: trusted.key.thumbprint, algorithm: trusted.algorithm.name };
+}

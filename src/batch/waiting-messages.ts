@@ -1,0 +1,185 @@
+/**
+ * The messages of a `BatchSigner` that have no receipt yet, first come first served. Each keeps its own deadline and its
+ * own signal; one that leaves takes no other along.
+ */
+
+import type { CancelTimer, Clock } from '../clock.js';
+import { AbortListeners } from '../envelope/abort-listeners.js';
+import { DeadlineExceededError, type ErrorContext, OperationAbortedError } from '../errors.js';
+import type { BlindedMessage } from './blinded-message.js';
+
+export interface WaitingMessage {
+  readonly blinded: BlindedMessage;
+  /** When it came, in milliseconds since the epoch. */
+  readonly since: number;
+}
+
+interface Entry extends WaitingMessage {
+  readonly timeoutMs: number;
+  readonly resolve: (receipt: Buffer) => void;
+  readonly reject: (error: unknown) => void;
+  stopListening: () => void;
+  /** The latest answer that held it up. */
+  cause: unknown;
+}
+
+/** A batch that is being signed. */
+export interface BatchWork {
+  /** Fires when no call of the batch waits any more. */
+  readonly signal: AbortSignal;
+  /** Until the last of their deadlines: no call fails before its own because the operation had a shorter one. */
+  readonly timeoutMs: number;
+  end(): void;
+}
+
+export class WaitingMessages {
+  readonly #context: ErrorContext;
+  readonly #clock: Clock;
+  readonly #onEmpty: () => void;
+  readonly #aborts = new AbortListeners();
+  readonly #entries = new Map<WaitingMessage, Entry>();
+  #work: { readonly controller: AbortController; readonly left: Set<WaitingMessage> } | undefined;
+  #timer: { readonly at: number; readonly cancel: CancelTimer } | undefined;
+
+  /** @param onEmpty called when the last message left without a receipt. */
+  constructor(context: ErrorContext, clock: Clock, onEmpty: () => void) {
+    this.#context = context;
+    this.#clock = clock;
+    this.#onEmpty = onEmpty;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get oldest(): WaitingMessage | undefined {
+    for (const message of this.#entries.keys()) return message;
+    return undefined;
+  }
+
+  /** The first ones, in the order they came. They stay where they are until they have their outcome. */
+  first(count: number): readonly WaitingMessage[] {
+    const first: WaitingMessage[] = [];
+    for (const message of this.#entries.keys()) {
+      if (first.length === count) break;
+      first.push(message);
+    }
+    return first;
+  }
+
+  /** Settles with the receipt, the deadline or the abort. */
+  add(
+    blinded: BlindedMessage,
+    options: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
+  ): Promise<Buffer> {
+    const { signal, timeoutMs } = options;
+    if (signal?.aborted) return Promise.reject(this.#aborted(signal));
+    return new Promise((resolve, reject) => {
+      const since = this.#clock.now();
+      const entry: Entry = {
+        blinded,
+        since,
+        timeoutMs,
+        resolve,
+        reject,
+        stopListening() {},
+        cause: undefined,
+      };
+      this.#entries.set(entry, entry);
+      if (signal !== undefined) {
+        entry.stopListening = this.#aborts.add(signal, () => this.#leave(entry, this.#aborted(signal)));
+      }
+      this.#arm(since + timeoutMs);
+    });
+  }
+
+  /** The batch is under way. */
+  begin(batch: readonly WaitingMessage[]): BatchWork {
+    const work = { controller: new AbortController(), left: new Set(batch) };
+    this.#work = work;
+    const now = this.#clock.now();
+    let timeoutMs = 1;
+    for (const message of batch) {
+      const entry = this.#entries.get(message);
+      if (entry !== undefined)
+        timeoutMs = Math.max(timeoutMs, Math.ceil(entry.since + entry.timeoutMs - now));
+    }
+    return {
+      signal: work.controller.signal,
+      timeoutMs,
+      end: () => {
+        this.#work = undefined;
+      },
+    };
+  }
+
+  /** Gives each its receipt; those who left meanwhile have theirs dropped. */
+  succeed(batch: readonly WaitingMessage[], receipts: readonly Buffer[]): void {
+    for (const [index, message] of batch.entries()) {
+      const receipt = receipts[index];
+      const entry = this.#take(message);
+      if (entry !== undefined && receipt !== undefined) entry.resolve(receipt);
+    }
+  }
+
+  fail(batch: readonly WaitingMessage[], error: unknown): void {
+    for (const message of batch) this.#take(message)?.reject(error);
+  }
+
+  /** They stay, and remember why. */
+  postpone(batch: readonly WaitingMessage[], cause: unknown): void {
+    for (const message of batch) {
+      const entry = this.#entries.get(message);
+      if (entry !== undefined) entry.cause = cause;
+    }
+  }
+
+  #take(message: WaitingMessage): Entry | undefined {
+    const entry = this.#entries.get(message);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(message);
+    entry.stopListening();
+    if (this.#entries.size === 0) this.#disarm();
+    return entry;
+  }
+
+  #leave(message: WaitingMessage, error: unknown): void {
+    this.#take(message)?.reject(error);
+    this.#work?.left.delete(message);
+    if (this.#work?.left.size === 0) this.#work.controller.abort(error);
+    if (this.#entries.size === 0) this.#onEmpty();
+  }
+
+  #aborted(signal: AbortSignal): OperationAbortedError {
+    return new OperationAbortedError({ ...this.#context, cause: signal.reason });
+  }
+
+  /** One timer for all: with a timer for each, most of the work would be to set it and to take it back. */
+  #arm(at: number): void {
+    if (this.#timer !== undefined && this.#timer.at <= at) return;
+    this.#timer?.cancel();
+    const cancel = this.#clock.setTimer(Math.max(0, at - this.#clock.now()), () => this.#expire());
+    this.#timer = { at, cancel };
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    const now = this.#clock.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const entry of [...this.#entries.values()]) {
+      const { since, timeoutMs, cause } = entry;
+      if (since + timeoutMs > now) {
+        next = Math.min(next, since + timeoutMs);
+      } else {
+        const limit = 'the deadline of the message';
+        this.#leave(entry, new DeadlineExceededError({ ...this.#context, cause }, { limit, timeoutMs }));
+      }
+    }
+    if (Number.isFinite(next)) this.#arm(next);
+  }
+}

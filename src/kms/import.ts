@@ -1,0 +1,199 @@
+/**
+ * Brings a private key that was made elsewhere into Cloud KMS. Any step may be repeated, by any process: an existing key
+ * is adopted if it holds the same material, and is never taken for it otherwise. The material is in this process only as
+ * the caller's buffer, and leaves it only wrapped for the import job.
+ */
+
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import {
+  type ErrorContext,
+  IntegrityError,
+  InvalidArgumentError,
+  KeyImportFailedError,
+  KeySpecMismatchError,
+  NoUsableVersionError,
+} from '../errors.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
+import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
+import type { Operation } from '../provider/operation.js';
+import type { KmsCore } from './core.js';
+import { activeImportJob } from './import-job.js';
+import { wrapForImport } from './import-wrapping.js';
+import { algorithmInUse, awaitOutcome, createKey, findKey } from './key-creation.js';
+import { isOfType } from './public-keys.js';
+import { toVersionRecord, type VersionRecord } from './resources.js';
+import type { KeySnapshot } from './version-resolver.js';
+
+/** A private key, and what tells it from others. */
+export interface ImportMaterial {
+  /** The caller's buffer, PKCS#8 DER. */
+  readonly pkcs8: Uint8Array;
+  /** Its public key as PEM, in node's own rendering. */
+  readonly publicKeyPem: string;
+}
+
+/**
+ * Checks that the bytes are a private key for the algorithm.
+ * @throws InvalidArgumentError before any call.
+ */
+export function checkPrivateKey(
+  spec: CheckedKeySpec,
+  pkcs8: Uint8Array,
+  context: ErrorContext,
+): ImportMaterial {
+  const { algorithm } = spec;
+  if (!('key' in algorithm) || algorithm.key.kind === 'pqc') {
+    throw new InvalidArgumentError(context, `keys of ${algorithm.name} cannot be imported by this library.`);
+  }
+  const bytes = Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.byteLength);
+  const { key: type } = algorithm;
+  // What node says of a key that it cannot read may quote it, so it is not kept as the cause.
+  const publicKey = publicKeyOf(bytes);
+  if (publicKey === undefined || !isOfType(publicKey, type)) {
+    throw new InvalidArgumentError(
+      context,
+      `pkcs8 is not a private key for ${algorithm.name} in PKCS#8 DER without a passphrase.`,
+    );
+  }
+  return { pkcs8, publicKeyPem: publicKey.export({ type: 'spki', format: 'pem' }).toString() };
+}
+
+function publicKeyOf(pkcs8: Buffer): ReturnType<typeof createPublicKey> | undefined {
+  try {
+    return createPublicKey(createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Imports the key, or adopts the one that exists if it holds the same material. */
+export async function ensureImported(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+  material: ImportMaterial,
+): Promise<KeySnapshot> {
+  const existing = await findKey(core, operation, spec.key);
+  // Not an import-only key: it can be rotated to a key that is born in the HSM, which is the way out of an imported one.
+  const key = existing ?? (await createKey(core, operation, spec, 'none'));
+  requireSameSpec(
+    operation.context(),
+    { ...key, algorithm: await algorithmInUse(core, operation, key) },
+    spec,
+  );
+  const versions = await core.reader.listVersions(operation, key.name);
+  const known = await findImported(core, operation, spec, { material, versions });
+  if (known === undefined) {
+    const imported = await importVersion(core, operation, spec, { material, versions });
+    await requireSameMaterial(core, operation, spec, { material, version: imported });
+  }
+  return core.resolver.refresh(operation, key.name);
+}
+
+interface Versions {
+  readonly material: ImportMaterial;
+  readonly versions: readonly VersionRecord[];
+}
+
+/** The version that holds the material already; undefined where there is none and one may be imported. */
+async function findImported(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+  { material, versions }: Versions,
+): Promise<VersionRecord | undefined> {
+  const settled = await Promise.all(
+    versions.map((version) => awaitOutcome(core, operation, spec.key, version)),
+  );
+  const enabled = settled.filter(({ metadata }) => metadata.state === 'ENABLED');
+  for (const version of enabled.filter(({ metadata }) => metadata.algorithm === spec.algorithm.name)) {
+    if ((await publicKeyPem(core, operation, spec, version)) === material.publicKeyPem) return version;
+  }
+  if (enabled.length > 0) {
+    throw new KeySpecMismatchError(operation.context(), [
+      { field: 'key material', expected: 'the key to import', actual: 'another one' },
+    ]);
+  }
+  if (settled.some(({ metadata }) => metadata.state !== 'IMPORT_FAILED')) {
+    throw new NoUsableVersionError(
+      operation.context(),
+      'the key exists, and none of its versions is ENABLED.',
+    );
+  }
+  return undefined;
+}
+
+/**
+ * Imports into a new version, or once more into one whose import failed. The call is not repeated blindly: after a failure
+ * that leaves open whether it happened, the versions are looked at first.
+ */
+async function importVersion(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+  { material, versions }: Versions,
+): Promise<VersionRecord> {
+  const job = await activeImportJob(core, operation, spec.protectionLevel);
+  const wrappedKey = wrapForImport(job.wrappingKey, material.pkcs8);
+  const retried = versions.find(({ metadata }) => metadata.algorithm === spec.algorithm.name);
+  const newest = versions.reduce((max, version) => Math.max(max, version.number), 0);
+  for (;;) {
+    const outcome = await core.caller.callCarefully(operation, {
+      rpc: 'importCryptoKeyVersion',
+      request: {
+        parent: spec.key,
+        algorithm: spec.algorithm.name,
+        importJob: job.name,
+        wrappedKey,
+        ...(retried && { cryptoKeyVersion: retried.name }),
+      },
+      routeBy: ['parent', spec.key],
+    });
+    if (outcome.kind === 'done') {
+      const started = toVersionRecord(outcome.response, { key: spec.key }, operation.context());
+      return awaitImport(core, operation, spec.key, started);
+    }
+    const started = (await core.reader.listVersions(operation, spec.key)).find(
+      ({ name, number, metadata }) =>
+        retried === undefined ? number > newest : name === retried.name && metadata.state !== 'IMPORT_FAILED',
+    );
+    if (started !== undefined) return awaitImport(core, operation, spec.key, started);
+  }
+}
+
+async function awaitImport(
+  core: KmsCore,
+  operation: Operation,
+  key: CryptoKeyName,
+  started: VersionRecord,
+): Promise<VersionRecord> {
+  const version = await awaitOutcome(core, operation, key, started);
+  if (version.metadata.state === 'IMPORT_FAILED') {
+    throw new KeyImportFailedError(operation.context(), version.metadata.failureReason ?? '');
+  }
+  return version;
+}
+
+async function requireSameMaterial(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+  { material, version }: { readonly material: ImportMaterial; readonly version: VersionRecord },
+): Promise<void> {
+  if ((await publicKeyPem(core, operation, spec, version)) !== material.publicKeyPem) {
+    throw new IntegrityError(operation.context(), 'the public key of the imported version is another one');
+  }
+}
+
+/** The public key of a version of the algorithm asked for, in node's own rendering. */
+async function publicKeyPem(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+  version: VersionRecord,
+): Promise<string> {
+  const { key, algorithm, protectionLevel } = spec;
+  const { name, number } = version;
+  const { pem } = await core.publicKeys.get(operation, { name, number, key, algorithm, protectionLevel });
+  return createPublicKey(pem).export({ type: 'spki', format: 'pem' }).toString();
+}

@@ -1,0 +1,30 @@
+/** The versions of an agent's key in one list, also those of the software key that the HSM key took the place of. */
+
+import type { VersionKeys } from '../hierarchy/version-keys.js';
+import type { CallOptions } from '../keys/key-provider.js';
+import {
+  type AgentDescription,
+  type DescribedVersion,
+  describeAgentKey,
+} from '../lifecycle/describe-agent.js';
+import type { AgentMigration } from './agent-migration.js';
+
+export async function describeBothKinds(
+  services: { readonly migration: AgentMigration; readonly versionKeys: VersionKeys },
+  described: AgentDescription,
+  options?: CallOptions,
+): Promise<AgentDescription> {
+  const { migration, versionKeys } = services;
+  const { agentId, keyName, versions } = described;
+  const retained = await migration.retained(keyName, options);
+  if (retained === undefined) return described;
+  const { provider, key } = retained;
+  const software = await describeAgentKey({ provider, versionKeys }, { agentId, key }, options);
+  return { ...described, versions: [...software.versions.map(superseded), ...versions] };
+}
+
+/** In its own store the software key has a version in use; for the agent it only verifies. */
+const superseded = (version: DescribedVersion): DescribedVersion =>
+  version.lifecycle === 'active' || version.lifecycle === 'prepared'
+    ? { ...version, lifecycle: 'retiring' }
+    : version;

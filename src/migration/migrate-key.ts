@@ -1,0 +1,223 @@
+/**
+ * One key from the software store into the HSM. Every step may be repeated, by any process: public keys to the archive, the
+ * HSM key, its public key to the archive, the handover, and last the label that has the HSM key sign from then on. Up to
+ * that label the software key signs as before.
+ */
+
+import {
+  type ErrorContext,
+  MigrationPhaseError,
+  NotFoundError,
+  NoUsableVersionError,
+  UnsupportedAlgorithmError,
+} from '../errors.js';
+import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
+import { parsePublicKey } from '../identity/jwk.js';
+import type { AgentKeyRole } from '../keys/agent-key-name.js';
+import { algorithmsOf, findAlgorithm, type KeyAlgorithm, type SigningAlgorithm } from '../keys/algorithms.js';
+import type { CallOptions, KeyMetadata, KeyProvider, KeySpec } from '../keys/key-provider.js';
+import { isHistoryLabel } from '../keys/version-history.js';
+import type { ArchivedKeys } from './archived-keys.js';
+import { type HandoverParty, issueHandover } from './handover.js';
+import type { MigratedKey } from './migration-report.js';
+import type { SoftwareKeys } from './software-keys.js';
+import { MIGRATED_LABEL, type MigrationStrategy, migratedLabels, STANDBY_LABEL } from './standing.js';
+
+/** A provider that takes in private keys that were made elsewhere. */
+export interface KeyImporter {
+  importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata>;
+}
+
+export interface MigrationServices {
+  readonly hsm: KeyProvider;
+  /** Absent where the HSM keys are in a place that cannot import. */
+  readonly importer: KeyImporter | undefined;
+  readonly software: SoftwareKeys;
+  readonly archived: ArchivedKeys;
+  /** Of a new signing key where the HSM has no key of the old one's algorithm. */
+  readonly defaultAlgorithm: SigningAlgorithm;
+  readonly now: () => number;
+}
+
+/** A key to migrate. */
+export interface KeyToMigrate {
+  readonly agentId: string;
+  readonly role: AgentKeyRole;
+  /** The software key as it was just read. */
+  readonly key: KeyMetadata;
+}
+
+/** What would be done with a key, found out without changing anything. */
+interface Plan {
+  readonly strategy: MigrationStrategy;
+  readonly algorithm: KeyAlgorithm;
+  /** The version of the software key in use. */
+  readonly from: string;
+}
+
+/** @throws UnsupportedAlgorithmError, NoUsableVersionError or MigrationPhaseError when it cannot be done. */
+export async function planKey(
+  services: MigrationServices,
+  context: ErrorContext,
+  wish: KeyToMigrate & { readonly strategy: MigrationStrategy },
+  options: CallOptions,
+): Promise<Plan> {
+  const { role, key } = wish;
+  const strategy = role === 'encryption' ? 'import' : wish.strategy;
+  if (key.primary === undefined) {
+    throw new NoUsableVersionError(context, 'the software key has no version that could be migrated.');
+  }
+  if (strategy === 'import' && services.importer === undefined) {
+    throw new MigrationPhaseError(
+      context,
+      'keys cannot be imported where HSM keys are kept in more than one key ring.',
+      'Use the strategy "regenerate".',
+    );
+  }
+  const existing = strategy === 'regenerate' ? await findKey(services.hsm, key.name, options) : undefined;
+  const old = findAlgorithm(key.algorithm);
+  const inHsm = old?.protectionLevels.includes('HSM') ? old.name : undefined;
+  const algorithm =
+    findAlgorithm(existing?.algorithm ?? '')?.name ??
+    (strategy === 'import' ? inHsm : (inHsm ?? services.defaultAlgorithm));
+  if (algorithm === undefined) {
+    throw new UnsupportedAlgorithmError(
+      context,
+      `there are no HSM keys of ${key.algorithm}, so the key cannot be imported; the strategy "regenerate" makes a new one.`,
+      algorithmsOf('ASYMMETRIC_SIGN', 'HSM'),
+    );
+  }
+  const withoutName = [key.algorithm, algorithm].find((name) => findJoseAlgorithm(name) === undefined);
+  if (strategy === 'regenerate' && withoutName !== undefined) {
+    throw new UnsupportedAlgorithmError(
+      context,
+      `JOSE has no name for ${withoutName}, so no handover could be signed; the strategy "import" moves the same key.`,
+      algorithmsOf('ASYMMETRIC_SIGN', 'HSM'),
+    );
+  }
+  return { strategy, algorithm, from: key.primary };
+}
+
+/** Migrates a key, from wherever an earlier run has left it. */
+export async function migrateKey(
+  services: MigrationServices,
+  context: ErrorContext,
+  wish: KeyToMigrate & { readonly strategy: MigrationStrategy },
+  options: CallOptions,
+): Promise<MigratedKey> {
+  const { hsm, software, archived, now } = services;
+  const { role, key } = wish;
+  const { name } = key;
+  const plan = await planKey(services, context, wish, options);
+  await archived.exportKey(software, name, options);
+  const hsmKey = await ensureHsmKey(services, plan, key, options);
+  await archived.exportKey(hsm, name, options);
+  const timeMs = Math.floor(now() / 1_000) * 1_000;
+  const migratedTime = new Date(timeMs);
+  const handover =
+    plan.strategy === 'regenerate'
+      ? await handOver(services, context, { ...wish, hsmKey, migratedTime }, options)
+      : undefined;
+  // A run that was to make a new key may find the old one imported by an earlier run: what counts is what is there.
+  const strategy = handover === undefined ? 'import' : plan.strategy;
+  await software.updateLabels(name, migratedLabels(timeMs, strategy), options);
+  const { algorithm, primary: to } = hsmKey;
+  return {
+    ...{ keyName: name, role, strategy, algorithm, from: plan.from, to, migratedTime },
+    ...(handover !== undefined && { handover }),
+  };
+}
+
+/** A key that was migrated before; with its handover signed once more if asked to, as long as the old key is there. */
+export async function describeMigrated(
+  services: MigrationServices,
+  context: ErrorContext,
+  migrated: KeyToMigrate & {
+    readonly migratedTime: Date;
+    readonly strategy: MigrationStrategy;
+    readonly handover: 'again' | 'left-out';
+  },
+  options: CallOptions,
+): Promise<MigratedKey> {
+  const { agentId, role, key, migratedTime, strategy } = migrated;
+  const hsmKey = await services.hsm.getKey(key.name, options);
+  const handover =
+    migrated.handover === 'again' && strategy === 'regenerate' && key.primary !== undefined
+      ? await handOver(services, context, { agentId, role, key, hsmKey, migratedTime }, options)
+      : undefined;
+  const { algorithm, primary: to } = hsmKey;
+  return {
+    ...{ keyName: key.name, role, strategy, algorithm, from: key.primary, to, migratedTime },
+    ...(handover !== undefined && { handover }),
+  };
+}
+
+async function ensureHsmKey(
+  { hsm, importer, software }: MigrationServices,
+  plan: Plan,
+  key: KeyMetadata,
+  options: CallOptions,
+): Promise<KeyMetadata> {
+  const purpose = findAlgorithm(plan.algorithm)?.purpose;
+  const spec: KeySpec = {
+    name: key.name,
+    purpose: purpose === 'ASYMMETRIC_DECRYPT' ? 'ASYMMETRIC_DECRYPT' : 'ASYMMETRIC_SIGN',
+    algorithm: plan.algorithm,
+    protectionLevel: 'HSM',
+    labels: carriedLabels(key),
+    destroyScheduledDurationSeconds: key.destroyScheduledDurationSeconds,
+  };
+  if (plan.strategy === 'regenerate' || importer === undefined) return hsm.generateKey(spec, options);
+  return software.withPrivateKey(plan.from, (pkcs8) => importer.importKey(spec, pkcs8, options));
+}
+
+/** Whose key it is, its rotation policy, when it was last used, and the owner's own labels; not the history of versions. */
+function carriedLabels({ labels }: KeyMetadata): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(labels).filter(
+      ([label]) => !isHistoryLabel(label) && label !== MIGRATED_LABEL && label !== STANDBY_LABEL,
+    ),
+  );
+}
+
+/** Undefined where both keys are one. */
+async function handOver(
+  services: MigrationServices,
+  context: ErrorContext,
+  move: KeyToMigrate & { readonly hsmKey: KeyMetadata; readonly migratedTime: Date },
+  options: CallOptions,
+): Promise<string | undefined> {
+  const { agentId, key, hsmKey, migratedTime: issuedAt } = move;
+  const from = await partyOf(services.software, context, key, options);
+  const to = await partyOf(services.hsm, context, hsmKey, options);
+  if (from.key.thumbprint === to.key.thumbprint) return undefined;
+  return issueHandover({ agentId, from, to, issuedAt, ...options });
+}
+
+async function partyOf(
+  signer: KeyProvider,
+  context: ErrorContext,
+  { primary: keyVersion, algorithm }: KeyMetadata,
+  options: CallOptions,
+): Promise<HandoverParty> {
+  const keyAlgorithm = findAlgorithm(algorithm)?.name;
+  if (keyVersion === undefined || keyAlgorithm === undefined) {
+    throw new NoUsableVersionError(context, 'the key has no version in use that could sign the handover.');
+  }
+  const pem = await signer.getPublicKey(keyVersion, options);
+  return { signer, keyVersion, key: parsePublicKey(context, pem, { keyAlgorithm }) };
+}
+
+/** The key, if it exists. */
+export async function findKey(
+  provider: KeyProvider,
+  name: string,
+  options?: CallOptions,
+): Promise<KeyMetadata | undefined> {
+  try {
+    return await provider.getKey(name, options);
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}

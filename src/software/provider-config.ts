@@ -1,0 +1,76 @@
+/** The configuration of a `SoftwareKeyProvider`, parsed once, with every problem listed. */
+
+import { z } from 'zod';
+import { type Clock, systemClock } from '../clock.js';
+import { type Environment, keyRingShape, runtimeShape, toProblems } from '../config.js';
+import { InvalidConfigError } from '../errors.js';
+import type { PublicKeyArchive } from '../keys/public-key-archive.js';
+import { createDefaultLogger, type Logger } from '../logger.js';
+import {
+  type ResolvedStoreConfig,
+  resolveStoreConfig,
+  type SoftwareKeyStoreConfig,
+  type SoftwareKeysPolicy,
+  softwareKeyStoreSchema,
+  softwareKeysPolicySchema,
+} from '../software-config.js';
+
+export interface SoftwareKeyProviderConfig {
+  /** These three make the names of the keys, which are the same as in Cloud KMS. */
+  readonly projectId: string;
+  readonly locationId: string;
+  readonly keyRingId: string;
+  readonly softwareKeyStore: SoftwareKeyStoreConfig;
+  /** Where public keys go too before their versions are disabled or destroyed. The store itself keeps them as well. */
+  readonly publicKeyArchive?: PublicKeyArchive | undefined;
+  /** A pino logger or one with the same four methods. Default: pino to standard error, level `warn`. */
+  readonly logger?: Logger | undefined;
+  /** Default: the real one. For tests. */
+  readonly clock?: Clock | undefined;
+  /** `forbidden` has the constructor throw. Default `allowed`. */
+  readonly softwareKeys?: SoftwareKeysPolicy | undefined;
+}
+
+export interface ResolvedProviderConfig {
+  readonly projectId: string;
+  readonly locationId: string;
+  readonly keyRingId: string;
+  readonly store: ResolvedStoreConfig;
+  readonly publicKeyArchive: PublicKeyArchive | undefined;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+const schema = z.strictObject(
+  {
+    ...keyRingShape,
+    ...runtimeShape,
+    softwareKeyStore: softwareKeyStoreSchema,
+    softwareKeys: softwareKeysPolicySchema,
+  },
+  'must be an object with projectId, locationId, keyRingId and softwareKeyStore',
+);
+
+/** @throws InvalidConfigError with every problem; also when software keys are forbidden. */
+export function parseProviderConfig(
+  config: unknown,
+  environment: Environment = process.env,
+): ResolvedProviderConfig {
+  const parsed = schema.safeParse(config);
+  if (!parsed.success) throw new InvalidConfigError(toProblems(parsed.error));
+  const { softwareKeyStore, softwareKeys, publicKeyArchive, ...rest } = parsed.data;
+  if (softwareKeys === 'forbidden') {
+    throw new InvalidConfigError([
+      { field: 'softwareKeys', problem: 'forbids software keys; use a KMSClient, or say allowed' },
+    ]);
+  }
+  const store = resolveStoreConfig(softwareKeyStore, environment);
+  if (!store.ok) throw new InvalidConfigError([store.problem]);
+  return {
+    ...rest,
+    store: store.value,
+    publicKeyArchive,
+    logger: rest.logger ?? createDefaultLogger(),
+    clock: rest.clock ?? systemClock,
+  };
+}

@@ -1,0 +1,110 @@
+/** What every method of a `SoftwareKeyProvider` begins with: the key id parsed, the store open, an operation running. */
+
+import type { Clock } from '../clock.js';
+import { ClientClosedError, type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { CallOptions } from '../keys/key-provider.js';
+import type { PublicKeyArchive } from '../keys/public-key-archive.js';
+import {
+  type CryptoKeyName,
+  type KeyReference,
+  type KeyRingName,
+  type KeyVersion,
+  parseKeyReference,
+} from '../keys/resource-name.js';
+import type { Logger } from '../logger.js';
+import { callOptions, parseOptions } from '../provider/call-input.js';
+import { Operation } from '../provider/operation.js';
+import type { KeyObjects } from './key-objects.js';
+import type { KeyStore } from './store/key-store.js';
+
+/** What the operations on keys work with: one set per provider. */
+export interface SoftwareCore {
+  readonly keyRing: KeyRingName;
+  readonly store: KeyStore;
+  readonly keyObjects: KeyObjects;
+  readonly publicKeyArchive: PublicKeyArchive | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The same defaults as a `KMSClient` has. */
+const OPERATION_MS = 10_000;
+/** RSA keys of 4096 bits take seconds. */
+const GENERATION_MS = 60_000;
+
+export class SoftwareCalls {
+  readonly core: SoftwareCore;
+  #closing: Promise<void> | undefined;
+
+  constructor(core: SoftwareCore) {
+    this.core = core;
+  }
+
+  /** @throws InvalidArgumentError for what is no key of the configured key ring. */
+  reference(operation: string, keyId: string): KeyReference {
+    const parsed = parseKeyReference(keyId, this.core.keyRing);
+    if (!parsed.ok) throw new InvalidArgumentError(contextOf(operation, keyId), parsed.problem);
+    return parsed.value;
+  }
+
+  /** As `reference`, and refuses the name of a version. */
+  wholeKey(operation: string, keyId: string): CryptoKeyName {
+    const reference = this.reference(operation, keyId);
+    if (reference.kind === 'key') return reference.key;
+    throw new InvalidArgumentError(
+      contextOf(operation, keyId),
+      'this is done to a key, not to one of its versions; pass the name of the key.',
+    );
+  }
+
+  /** As `reference`, and refuses anything but the name of a version. */
+  oneVersion(operation: string, name: string): { readonly key: CryptoKeyName; readonly version: KeyVersion } {
+    const reference = this.reference(operation, name);
+    if (reference.kind === 'version') return reference;
+    throw new InvalidArgumentError(
+      contextOf(operation, name),
+      'this is done to one version of a key; pass its full name.',
+    );
+  }
+
+  /** Opens the store where need be and does the work, within a deadline that is longer where keys are generated. */
+  run<T>(
+    call: {
+      readonly name: string;
+      readonly resource: string;
+      readonly options: CallOptions | undefined;
+      readonly takes?: 'generation';
+    },
+    work: (operation: Operation) => Promise<T>,
+  ): Promise<T> {
+    const { name, resource, options, takes } = call;
+    const context = { operation: name, resource };
+    const defaultTimeoutMs = takes === 'generation' ? GENERATION_MS : OPERATION_MS;
+    const { signal, timeoutMs = defaultTimeoutMs } = parseOptions(context, callOptions, options);
+    const operation = new Operation({ name, resource, timeoutMs, clock: this.core.clock, signal });
+    return operation.run(async () => {
+      if (this.#closing !== undefined) throw new ClientClosedError(operation.context());
+      await this.core.store.open(operation.context());
+      operation.throwIfEnded();
+      return work(operation);
+    });
+  }
+
+  /** Calls after it are refused; those that run may fail. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      this.core.keyObjects.clear();
+      await this.core.store.close();
+    })();
+    return this.#closing;
+  }
+}
+
+export const contextOf = (operation: string, keyId: string): ErrorContext => ({
+  operation,
+  resource: String(keyId),
+});
+
+/** The full name that a reference stands for. */
+export const nameOf = (reference: KeyReference): string =>
+  reference.kind === 'version' ? reference.version.name : reference.key;

@@ -1,0 +1,541 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { decode, encode, rfc8949EncodeOptions, Tagged } from 'cborg';
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { LABEL, RECEIPT_LIMIT_BYTES } from '../../src/batch/receipt-format.js';
+import {
+  BlindedMessage,
+  examineReceipt,
+  IntegrityError,
+  InvalidArgumentError,
+  InvalidJwkError,
+  InvalidReceiptError,
+  type ReceiptJson,
+  ReceiptTrust,
+  receiptFromJson,
+  receiptToJson,
+  UnsupportedAlgorithmError,
+  verifyReceipt,
+} from '../../src/index.js';
+import type { SigningAlgorithm } from '../../src/keys/algorithms.js';
+import { LocalBatchKey } from '../support/batch.js';
+
+const message = Buffer.from('pay 10 EUR to Käthe');
+const other = Buffer.from('pay 99 EUR to mallory');
+const ALGORITHMS: readonly (readonly [SigningAlgorithm, number])[] = [
+  ['EC_SIGN_P256_SHA256', -7],
+  ['EC_SIGN_P384_SHA384', -35],
+  ['EC_SIGN_SECP256K1_SHA256', -47],
+  ['EC_SIGN_ED25519', -8],
+  ['RSA_SIGN_PKCS1_2048_SHA256', -257],
+];
+
+/** A receipt taken apart, to be put together otherwise. */
+interface Parts {
+  protected: Map<unknown, unknown>;
+  unprotected: Map<unknown, unknown>;
+  payload: unknown;
+  signature: unknown;
+  tag: number;
+}
+
+const map = (value: unknown): Map<unknown, unknown> => {
+  if (value instanceof Map) return value;
+  throw new Error('not a map');
+};
+const bytes = (value: unknown): Uint8Array => {
+  if (value instanceof Uint8Array) return value;
+  throw new Error('not bytes');
+};
+const list = (value: unknown): unknown[] => {
+  if (Array.isArray(value)) return value;
+  throw new Error('not a list');
+};
+/** What a caller without types could pass. */
+const untyped = (value: unknown) => JSON.parse(JSON.stringify(value));
+const options = { useMaps: true, tags: Tagged.preserve(18) };
+
+function takeApart(receipt: Uint8Array): Parts {
+  const tagged: unknown = decode(receipt, options);
+  const value = list(tagged instanceof Tagged ? tagged.value : undefined);
+  return {
+    protected: map(decode(bytes(value[0]), options)),
+    unprotected: map(value[1]),
+    payload: value[2],
+    signature: value[3],
+    tag: 18,
+  };
+}
+
+function putTogether(parts: Parts): Uint8Array {
+  const body = [
+    encode(parts.protected, rfc8949EncodeOptions),
+    parts.unprotected,
+    parts.payload,
+    parts.signature,
+  ];
+  return encode(new Tagged(parts.tag, body), rfc8949EncodeOptions);
+}
+
+const proofOf = (parts: Parts): unknown[] => {
+  const [proof] = list(map(parts.unprotected.get(396)).get(-1));
+  return list(decode(bytes(proof)));
+};
+const setProof = (parts: Parts, proof: unknown): void => {
+  parts.unprotected.set(396, new Map([[-1, [encode(proof)]]]));
+};
+
+describe('a receipt', () => {
+  let key: LocalBatchKey;
+  let receipt: Buffer;
+  let trust: ReceiptTrust;
+  beforeAll(async () => {
+    key = new LocalBatchKey();
+    receipt = await key.receiptOf(message);
+    trust = new ReceiptTrust(key.jwk);
+  });
+
+  const changed = (change: (parts: Parts) => void): Uint8Array => {
+    const parts = takeApart(receipt);
+    change(parts);
+    return putTogether(parts);
+  };
+
+  describe.each(ALGORITHMS)('by %s', (algorithm, coseAlgorithm) => {
+    it('verifies for its message only, in both forms', async () => {
+      const signer = new LocalBatchKey(algorithm);
+      const signed = await signer.receiptOf(message);
+      const json = await receiptToJson(signed);
+      for (const form of [signed, json]) {
+        expect(await verifyReceipt(message, form, signer.jwk)).toBe(true);
+        expect(await verifyReceipt(other, form, signer.jwk)).toBe(false);
+      }
+      expect(takeApart(signed).protected.get(1)).toBe(coseAlgorithm);
+      expect(await receiptFromJson(json)).toEqual(signed);
+    });
+  });
+
+  it('says by which key it is', async () => {
+    expect(await examineReceipt(message, receipt, trust)).toEqual({
+      valid: true,
+      keyId: key.jwk.kid,
+      algorithm: 'EC_SIGN_P256_SHA256',
+    });
+  });
+
+  it('is what RFC 9942 and RFC 9052 say: tag, labels, detached payload, one proof', () => {
+    const parts = takeApart(receipt);
+    expect([...parts.protected.keys()]).toEqual([1, 4, 395]);
+    expect(parts.protected.get(395)).toBe(1);
+    expect(bytes(parts.protected.get(4))).toEqual(Uint8Array.from(Buffer.from(key.jwk.kid, 'base64url')));
+    expect([...parts.unprotected.keys()]).toEqual([396, LABEL.blinding]);
+    expect(LABEL.blinding).toBeLessThan(-65_536);
+    expect(parts.payload).toBeNull();
+    expect(proofOf(parts).slice(0, 2)).toEqual([7, 0]);
+    expect(receipt[0]).toBe(0xd2);
+  });
+
+  it('is deterministic CBOR', () => {
+    expect(Buffer.from(putTogether(takeApart(receipt)))).toEqual(receipt);
+  });
+
+  it('of a batch of 4,096 with P-384 has a few hundred bytes', async () => {
+    const signer = new LocalBatchKey('EC_SIGN_P384_SHA384');
+    const [first, ...rest] = await signer.signBatch(Array.from({ length: 4_096 }, () => message));
+    expect(first?.length).toBeLessThan(700);
+    expect(rest).toHaveLength(4_095);
+    expect(signer.signatures).toBe(1);
+  });
+
+  it('of every message of batches of many sizes verifies', async () => {
+    for (const size of [1, 2, 3, 4, 5, 7, 8, 9, 31, 33, 513]) {
+      const messages = Array.from({ length: size }, (_, index) => Buffer.from(`message ${index}`));
+      const receipts = await key.signBatch(messages);
+      const verdicts = await Promise.all(
+        receipts.map((each, index) => verifyReceipt(messages[index] ?? message, each, trust)),
+      );
+      expect(verdicts).toEqual(messages.map(() => true));
+    }
+  });
+
+  it('of a single message has a path all the same, as the format demands', async () => {
+    const [single] = await key.signBatch([message]);
+    expect(single).toBeDefined();
+    const [treeSize, leafIndex, path] = proofOf(takeApart(single ?? receipt));
+    expect([treeSize, leafIndex]).toEqual([2, 0]);
+    expect(path).toHaveLength(1);
+    expect(await verifyReceipt(message, single ?? receipt, trust)).toBe(true);
+  });
+
+  it('of an empty message verifies', async () => {
+    expect(await verifyReceipt(Buffer.alloc(0), await key.receiptOf(Buffer.alloc(0)), trust)).toBe(true);
+  });
+
+  it('covers the message as it was when it was passed', async () => {
+    const buffer = Buffer.from(message);
+    const signing = key.signBatch([buffer]);
+    buffer.fill(0);
+    const [signed] = await signing;
+    expect(await verifyReceipt(message, signed ?? receipt, trust)).toBe(true);
+  });
+
+  it('reveals nothing of equal neighbours: equal messages have unequal leaves', async () => {
+    const [first, second] = await key.signBatch([message, message]);
+    const blindings = [first, second].map((each) =>
+      takeApart(each ?? receipt).unprotected.get(LABEL.blinding),
+    );
+    expect(blindings[0]).not.toEqual(blindings[1]);
+    const [sibling] = list(proofOf(takeApart(first ?? receipt))[2]);
+    const guess = new BlindedMessage(message).leafHash;
+    expect(Buffer.from(bytes(sibling))).not.toEqual(guess);
+    expect(await verifyReceipt(message, second ?? receipt, trust)).toBe(true);
+  });
+
+  it('with any single bit changed is refused, but for the tree size, which no root says', async () => {
+    // [7, 0, [h, h, h]]: the byte behind the head of the list.
+    const treeSizeAt = receipt.indexOf(Buffer.from([0x83, 7, 0, 0x83])) + 1;
+    await fc.assert(
+      fc.asyncProperty(fc.nat(receipt.length * 8 - 1), async (bit) => {
+        fc.pre(bit >> 3 !== treeSizeAt);
+        const damaged = Buffer.from(receipt);
+        damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        expect(await verifyReceipt(message, damaged, trust)).toBe(false);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('of random bytes is refused and never throws', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (noise) => {
+        expect(await verifyReceipt(message, noise, trust)).toBe(false);
+      }),
+    );
+  });
+
+  const refusals: readonly (readonly [string, string, (parts: Parts) => void])[] = [
+    ['another algorithm than the trusted key has', 'algorithm', (parts) => parts.protected.set(1, -35)],
+    ['an algorithm that is a text', 'format', (parts) => parts.protected.set(1, 'ES256')],
+    ['an unknown key', 'key', (parts) => parts.protected.set(4, Buffer.alloc(32))],
+    ['a key id of another length', 'format', (parts) => parts.protected.set(4, Buffer.alloc(31))],
+    ['no key id', 'format', (parts) => parts.protected.delete(4)],
+    ['another data structure', 'format', (parts) => parts.protected.set(395, 2)],
+    ['a critical header that is unknown', 'format', (parts) => parts.protected.set(2, [99]).set(99, 1)],
+    ['a critical header that is not there', 'format', (parts) => parts.protected.set(2, [16])],
+    ['an empty list of critical headers', 'format', (parts) => parts.protected.set(2, [])],
+    ['a critical header that is no list', 'format', (parts) => parts.protected.set(2, 395)],
+    ['critical headers outside of the signature', 'format', (parts) => parts.unprotected.set(2, [395])],
+    ['a label in both headers', 'format', (parts) => parts.unprotected.set(4, Buffer.alloc(32))],
+    ['a header added to what was signed', 'signature', (parts) => parts.protected.set(3, 'text/plain')],
+    [
+      'a header that is known and critical, but not signed',
+      'signature',
+      (parts) => parts.protected.set(2, [395]),
+    ],
+    ['another blinding', 'signature', (parts) => parts.unprotected.set(LABEL.blinding, Buffer.alloc(32))],
+    ['no blinding', 'format', (parts) => parts.unprotected.delete(LABEL.blinding)],
+    [
+      'a blinding that is too short',
+      'format',
+      (parts) => parts.unprotected.set(LABEL.blinding, Buffer.alloc(31)),
+    ],
+    ['an attached payload', 'format', (parts) => (parts.payload = Buffer.alloc(32))],
+    ['a signature of zeros', 'signature', (parts) => (parts.signature = Buffer.alloc(64))],
+    ['a signature of another length', 'signature', (parts) => (parts.signature = Buffer.alloc(65, 1))],
+    ['a signature that is no byte string', 'format', (parts) => (parts.signature = 'signature')],
+    ['another tag', 'format', (parts) => (parts.tag = 17)],
+    ['no proofs', 'format', (parts) => parts.unprotected.delete(396)],
+    ['proofs that are no map', 'format', (parts) => parts.unprotected.set(396, [])],
+    ['no inclusion proof', 'format', (parts) => parts.unprotected.set(396, new Map([[-2, []]]))],
+    [
+      'two inclusion proofs',
+      'format',
+      (parts) => parts.unprotected.set(396, new Map([[-1, Array(2).fill(encode(proofOf(parts)))]])),
+    ],
+    [
+      'a proof that is no byte string',
+      'format',
+      (parts) => parts.unprotected.set(396, new Map([[-1, [[7, 0, []]]]])),
+    ],
+    ['a proof of two parts', 'format', (parts) => setProof(parts, [7, 0])],
+    ['an index outside of the tree', 'format', (parts) => setProof(parts, [7, 7, proofOf(parts)[2]])],
+    ['a tree of one leaf', 'format', (parts) => setProof(parts, [1, 0, proofOf(parts)[2]])],
+    ['a tree size that is no number', 'format', (parts) => setProof(parts, ['7', 0, proofOf(parts)[2]])],
+    ['a tree that is too large', 'format', (parts) => setProof(parts, [2 ** 33, 0, proofOf(parts)[2]])],
+    ['no path', 'format', (parts) => setProof(parts, [7, 0, []])],
+    ['a path that is no list', 'format', (parts) => setProof(parts, [7, 0, 'path'])],
+    ['a node of another size', 'format', (parts) => setProof(parts, [7, 0, [Buffer.alloc(31)]])],
+    [
+      'a path that is too long for the tree',
+      'inclusion',
+      (parts) => setProof(parts, [2, 0, proofOf(parts)[2]]),
+    ],
+    ['another index', 'signature', (parts) => setProof(parts, [7, 1, proofOf(parts)[2]])],
+  ];
+
+  it.each(refusals)('with %s is refused (%s)', async (_, check, change) => {
+    // The true one first, so that what is remembered of it is there to be misused.
+    expect(await verifyReceipt(message, receipt, trust)).toBe(true);
+    expect(await examineReceipt(message, changed(change), trust)).toMatchObject({ valid: false, check });
+  });
+
+  it('with an unknown header that is neither signed nor critical is read', async () => {
+    expect(
+      await verifyReceipt(
+        message,
+        changed((parts) => parts.unprotected.set(99, 'note')),
+        trust,
+      ),
+    ).toBe(true);
+  });
+
+  it('whose signer called a known header critical is read', async () => {
+    const pair = generateKeyPairSync('ed25519');
+    const ours = new LocalBatchKey(
+      'EC_SIGN_ED25519',
+      pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    );
+    const parts = takeApart(await ours.receiptOf(message));
+    parts.protected.set(2, [395]);
+    const header = encode(parts.protected, rfc8949EncodeOptions);
+    const { rootOfInclusion, hashLeaf } = await import('../../src/batch/merkle.js');
+    const [treeSize, leafIndex, path] = proofOf(parts);
+    const leafHash = hashLeaf(bytes(parts.unprotected.get(LABEL.blinding)), message);
+    const root = rootOfInclusion({
+      leafHash,
+      leafIndex: Number(leafIndex),
+      treeSize: Number(treeSize),
+      path: list(path).map(bytes),
+    });
+    if (root === undefined) throw new Error('no root');
+    parts.signature = sign(null, encode(['Signature1', header, new Uint8Array(0), root]), pair.privateKey);
+    expect(await verifyReceipt(message, putTogether(parts), ours.jwk)).toBe(true);
+  });
+
+  const raw: readonly (readonly [string, (receipt: Buffer) => Uint8Array])[] = [
+    ['nothing', () => Buffer.alloc(0)],
+    ['something behind it', (it) => Buffer.concat([it, Buffer.from([0])])],
+    ['its end cut off', (it) => it.subarray(0, -1)],
+    ['no tag', (it) => it.subarray(1)],
+    [
+      'a list of indefinite length',
+      (it) => Buffer.concat([Buffer.from([0xd2, 0x9f]), it.subarray(2), Buffer.from([0xff])]),
+    ],
+    ['a tag in more bytes than it needs', (it) => Buffer.concat([Buffer.from([0xd8, 18]), it.subarray(1)])],
+    ['five parts', (it) => Buffer.concat([Buffer.from([0xd2, 0x85]), it.subarray(2), Buffer.from([0xf6])])],
+    ['a header twice', (it) => duplicateHeader(it)],
+    ['deep nesting', () => Buffer.concat([Buffer.from([0xd2]), Buffer.alloc(8_000, 0x81)])],
+    ['more bytes than a receipt has', (it) => padded(it)],
+  ];
+
+  it.each(raw)('that is %s is refused', async (_, change) => {
+    expect(await examineReceipt(message, change(receipt), trust)).toMatchObject({
+      valid: false,
+      check: 'format',
+    });
+  });
+
+  /** Good but for its size. */
+  function padded(it: Buffer): Uint8Array {
+    const parts = takeApart(it);
+    parts.unprotected.set('note', Buffer.alloc(RECEIPT_LIMIT_BYTES - it.length));
+    return putTogether(parts);
+  }
+
+  /** The map of unprotected headers with three entries, the last one a repetition of the blinding. */
+  function duplicateHeader(it: Buffer): Buffer {
+    const label = Buffer.from(encode(LABEL.blinding));
+    const at = it.indexOf(label);
+    const entry = it.subarray(at, at + label.length + 2 + 32);
+    const start = it.indexOf(Buffer.from([0xa2, 0x19, 0x01, 0x8c]));
+    const before = Buffer.from(it.subarray(0, at + entry.length));
+    before[start] = 0xa3;
+    return Buffer.concat([before, entry, it.subarray(at + entry.length)]);
+  }
+
+  describe('as JSON', () => {
+    let json: ReceiptJson;
+    beforeAll(async () => {
+      json = await receiptToJson(receipt);
+    });
+
+    it('with any size and index gives the bytes of a general encoder', async () => {
+      const nodes = Array.from({ length: 32 }, (_, index) => Buffer.alloc(32, index));
+      for (const treeSize of [2, 23, 24, 25, 255, 256, 257, 65_535, 65_536, 65_537, 2 ** 32 - 1]) {
+        for (const length of [1, 23, 24, 32]) {
+          const path = nodes.slice(0, length);
+          const leafIndex = treeSize - 2;
+          const written = await receiptFromJson({
+            ...json,
+            treeSize,
+            leafIndex,
+            path: path.map((node) => node.toString('base64url')),
+          });
+          expect(written).toEqual(
+            Buffer.from(changed((parts) => setProof(parts, [treeSize, leafIndex, path]))),
+          );
+        }
+      }
+    });
+
+    it('survives JSON', async () => {
+      expect(await verifyReceipt(message, JSON.parse(JSON.stringify(json)), trust)).toBe(true);
+    });
+
+    const changes: readonly (readonly [string, Record<string, unknown>])[] = [
+      ['padding', { blinding: `${'A'.repeat(43)}=` }],
+      ['a blinding that is too short', { blinding: 'AA' }],
+      ['a blinding that is no text', { blinding: 1 }],
+      ['a header that is no CBOR', { protected: 'AAAA' }],
+      ['a header that is not base64url', { protected: '*' }],
+      ['a signature that is missing', { signature: undefined }],
+      ['a text longer than any receipt', { signature: 'A'.repeat(20_000) }],
+      ['a path that is no list', { path: 'AAAA' }],
+      ['a node that is too short', { path: ['AAAA'] }],
+      ['an index outside of the tree', { leafIndex: 7 }],
+      ['a size that is a text', { treeSize: '7' }],
+      ['a member that is unknown', { payload: '' }],
+    ];
+
+    it.each(changes)('with %s is refused in either direction', async (_, change) => {
+      const damaged = { ...json, ...change };
+      expect(await examineReceipt(message, damaged, trust)).toMatchObject({ valid: false, check: 'format' });
+      await expect(receiptFromJson(damaged)).rejects.toThrow(InvalidReceiptError);
+    });
+
+    it.each([null, 'receipt', 7])('that is %j is refused', async (value) => {
+      expect(await verifyReceipt(message, untyped(value), trust)).toBe(false);
+    });
+
+    it('is not made of what is no receipt', async () => {
+      await expect(receiptToJson(Buffer.from('d2', 'hex'))).rejects.toThrow(InvalidReceiptError);
+      await expect(receiptToJson(untyped('AA'))).rejects.toThrow(/not bytes/);
+    });
+  });
+});
+
+describe('trust', () => {
+  it('is a key in any form, several keys, or a JWK Set, by thumbprint', async () => {
+    const [key, stranger] = [new LocalBatchKey(), new LocalBatchKey()];
+    const receipt = await key.receiptOf(message);
+    const jwk = { ...key.jwk, kid: 'a name that its owner chose' };
+    for (const trusted of [
+      jwk,
+      key.pem,
+      Buffer.from(key.pem),
+      [stranger.jwk, key.pem],
+      { keys: [stranger.jwk, jwk] },
+    ]) {
+      expect(await verifyReceipt(message, receipt, trusted)).toBe(true);
+    }
+    expect(await verifyReceipt(message, receipt, stranger.jwk)).toBe(false);
+  });
+
+  it('passes over what does not sign in a JWK Set, and refuses it elsewhere', async () => {
+    const key = new LocalBatchKey();
+    const encryption = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({
+      format: 'jwk',
+    });
+    const foreign = [{ ...encryption, alg: 'RSA-OAEP-256' }, { kty: 'OKP', crv: 'X448' }, { kty: 'oct' }];
+    const receipt = await key.receiptOf(message);
+    expect(await verifyReceipt(message, receipt, { keys: [...foreign, key.jwk] })).toBe(true);
+    for (const each of foreign) expect(() => new ReceiptTrust(each)).toThrow(InvalidJwkError);
+    expect(() => new ReceiptTrust({ keys: foreign })).toThrow(InvalidJwkError);
+    expect(() => new ReceiptTrust([])).toThrow(InvalidJwkError);
+  });
+
+  it('takes the algorithm from the trusted key: an RSA key is bound to one', async () => {
+    const key = new LocalBatchKey('RSA_SIGN_PKCS1_2048_SHA256');
+    const receipt = await key.receiptOf(message);
+    const pss = { ...key.jwk, alg: 'PS256' };
+    expect(await examineReceipt(message, receipt, pss)).toMatchObject({ valid: false, check: 'algorithm' });
+  });
+
+  it.each([0, 1.5, 10_000_001])('refuses to remember %s roots', (maxCachedRoots) => {
+    expect(() => new ReceiptTrust(new LocalBatchKey().jwk, { maxCachedRoots })).toThrow(InvalidArgumentError);
+  });
+
+  it('verifies a root once for all receipts of its batch, also when they come in at once', async () => {
+    const key = new LocalBatchKey('EC_SIGN_P384_SHA384');
+    const receipts = await key.signBatch(Array.from({ length: 20 }, () => message));
+    const trust = new ReceiptTrust(key.jwk, { maxCachedRoots: 1 });
+    const verdicts = await Promise.all(receipts.map((receipt) => verifyReceipt(message, receipt, trust)));
+    expect(verdicts).toEqual(receipts.map(() => true));
+    // Another batch takes its place in the memory; it is verified again and nothing is lost but time.
+    expect(await verifyReceipt(message, await key.receiptOf(message), trust)).toBe(true);
+    expect(await verifyReceipt(message, receipts[0] ?? Buffer.alloc(0), trust)).toBe(true);
+  });
+
+  it('remembers no root that the key did not sign', async () => {
+    const key = new LocalBatchKey();
+    const parts = takeApart(await key.receiptOf(message));
+    parts.signature = Buffer.alloc(64, 1);
+    const forged = putTogether(parts);
+    const trust = new ReceiptTrust(key.jwk);
+    for (let round = 0; round < 3; round++) expect(await verifyReceipt(message, forged, trust)).toBe(false);
+  });
+
+  it('refuses a message that is not bytes', async () => {
+    const key = new LocalBatchKey();
+    const receipt = await key.receiptOf(message);
+    await expect(verifyReceipt(untyped('text'), receipt, key.jwk)).rejects.toThrow(InvalidArgumentError);
+  });
+});
+
+describe('signing a batch', () => {
+  it('starts over with the key of the version that signed when the key is rotated in between', async () => {
+    const key = new LocalBatchKey();
+    key.versions = ['key/0', 'key/1'];
+    expect(await verifyReceipt(message, await key.receiptOf(message), key.jwk)).toBe(true);
+    expect(key.signatures).toBe(2);
+  });
+
+  it('gives up when the versions never agree', async () => {
+    const key = new LocalBatchKey();
+    key.versions = ['key/2'];
+    await expect(key.receiptOf(message)).rejects.toThrow(IntegrityError);
+    expect(key.signatures).toBe(3);
+  });
+
+  it('refuses a signature that is not strict DER (P14)', async () => {
+    const key = new LocalBatchKey();
+    key.tamper = (signature) => Buffer.concat([signature, Buffer.from([0])]);
+    await expect(key.receiptOf(message)).rejects.toThrow(IntegrityError);
+  });
+
+  it.each([
+    ['no messages', []],
+    ['too many', Array.from({ length: 65_537 }, () => message)],
+    ['what is no list', 'messages'],
+    ['a text', [message, 'text']],
+    ['null', [null]],
+  ])('refuses %s without signing', async (_, messages) => {
+    const key = new LocalBatchKey();
+    expect(() => Reflect.apply(key.signBatch, key, [messages])).toThrow(InvalidArgumentError);
+    expect(key.signatures).toBe(0);
+  });
+
+  it('refuses to blind what is not bytes', () => {
+    expect(() => new BlindedMessage(untyped('text'))).toThrow(InvalidArgumentError);
+  });
+
+  it('refuses an algorithm that COSE has no number for', async () => {
+    const key = new LocalBatchKey();
+    const { key: current } = await key.versionKeys.current({ operation: 'test', resource: 'key' }, 'key');
+    const algorithm = { ...current.algorithm, name: 'RSA_SIGN_RAW_PKCS1_2048' as const };
+    const versionKeys = { current: async () => ({ keyVersion: 'key/1', key: { ...current, algorithm } }) };
+    const { signBlinded } = await import('../../src/batch/sign-batch.js');
+    const signing = signBlinded(
+      { operation: 'test', resource: 'key' },
+      {
+        provider: key.provider,
+        keyId: 'key',
+        versionKeys: versionKeys,
+      },
+      [new BlindedMessage(message)],
+      {},
+    );
+    await expect(signing).rejects.toThrow(UnsupportedAlgorithmError);
+    expect(key.signatures).toBe(0);
+  });
+});

@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import { DAY_SECONDS, startWorld } from '../support/lifecycle.js';
+
+const message = Buffer.from('pay 10 EUR to alice');
+const keyId = (version: string): string | undefined => version.split('/').at(-3);
+
+describe('destroyAgent', () => {
+  it('schedules every version of every key of the agent, and reports each with its time', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot', { purpose: 'both' });
+    await exchange.generateAgentKey('bystander');
+    const old = await exchange.signMessage('bot', message);
+    await exchange.rotateAgentKey('bot');
+    const { agentId, versions } = await exchange.destroyAgent('bot', { destroyAfter: 30 * DAY_SECONDS });
+    expect(agentId).toBe('bot');
+    expect(versions.map(({ role, keyVersion, outcome }) => [role, keyId(keyVersion), outcome])).toEqual([
+      ['signing', 'agent-bot-signing-key', 'scheduled'],
+      ['signing', 'agent-bot-signing-key', 'scheduled'],
+      ['encryption', 'agent-bot-encryption-key', 'scheduled'],
+    ]);
+    for (const version of versions) {
+      const leftMs = version.outcome === 'scheduled' ? version.destroyTime.getTime() - world.clock.now() : 0;
+      expect(Math.round(leftMs / 86_400_000)).toBe(30);
+    }
+    await expect(exchange.signMessage('bot', message)).rejects.toMatchObject({ code: 'NO_USABLE_VERSION' });
+    expect(await exchange.verifyMessage('bot', message, old)).toBe(true);
+    expect((await exchange.signMessage('bystander', message)).length).toBeGreaterThan(0);
+  });
+
+  it('touches nothing when one key destroys its versions sooner than was asked for', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot');
+    await exchange.generateAgentKey('bot', {
+      purpose: 'encryption',
+      destroyScheduledDurationSeconds: DAY_SECONDS,
+    });
+    await expect(exchange.destroyAgent('bot', { destroyAfter: 7 * DAY_SECONDS })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('No key of the agent was touched'),
+    });
+    expect(world.emulator.requests.count('DestroyCryptoKeyVersion')).toBe(0);
+    await exchange.signMessage('bot', message);
+  });
+
+  it('reports versions that could not be scheduled with the reason, and does the other keys', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot', { purpose: 'both' });
+    using fault = world.emulator.faults.add({
+      rpc: 'DestroyCryptoKeyVersion',
+      status: { code: 'PERMISSION_DENIED' },
+      when: ({ name }) => String(name).includes('signing'),
+    });
+    const first = await exchange.destroyAgent('bot');
+    expect(first.versions).toMatchObject([
+      {
+        role: 'signing',
+        outcome: 'failed',
+        reason: expect.stringMatching(/permission cloudkms\..* is missing/),
+      },
+      { role: 'encryption', outcome: 'scheduled' },
+    ]);
+    fault.remove();
+    const second = await exchange.destroyAgent('bot');
+    expect(second.versions.map(({ outcome }) => outcome)).toEqual(['scheduled', 'scheduled']);
+  });
+
+  it('says that versions are gone once they are destroyed', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot');
+    await exchange.destroyAgent('bot');
+    world.clock.advanceDays(31);
+    expect((await exchange.destroyAgent('bot')).versions.map(({ outcome }) => outcome)).toEqual(['gone']);
+    expect(await exchange.restoreAgent('bot')).toEqual([]);
+  });
+
+  it('is refused for an agent that is not there, and with options it does not have', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await expect(exchange.destroyAgent('nobody')).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND' });
+    await exchange.generateAgentKey('bot');
+    await expect(exchange.destroyAgent('bot', { destroyAfter: -1 })).rejects.toThrow('destroyAfter');
+    await expect(exchange.destroyAgent('')).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    using _fault = world.emulator.faults.add({ rpc: 'GetCryptoKey', status: { code: 'PERMISSION_DENIED' } });
+    await expect(exchange.destroyAgent('bot')).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+  });
+});
+
+describe('restoreAgent', () => {
+  it('brings all keys back, ready to sign and decrypt', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    const name = await exchange.generateAgentKey('bot', { purpose: 'both' });
+    const jwe = await exchange.encryptForAgent('bot', message);
+    await exchange.destroyAgent('bot');
+    world.clock.advanceDays(29);
+    const restored = await exchange.restoreAgent('bot');
+    expect(restored.map((key) => key.name)).toEqual([name, name.replace('-signing-', '-encryption-')]);
+    const signature = await exchange.signMessage('bot', message);
+    expect(await exchange.verifyMessage('bot', message, signature)).toBe(true);
+    expect(await exchange.decryptAsAgent('bot', jwe)).toEqual(message);
+  });
+
+  it('leaves the versions disabled when asked to', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot');
+    await exchange.destroyAgent('bot');
+    await exchange.restoreAgent('bot', { state: 'DISABLED' });
+    expect((await exchange.describeAgent('bot')).versions.map(({ state }) => state)).toEqual(['DISABLED']);
+  });
+});

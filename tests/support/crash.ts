@@ -1,0 +1,41 @@
+/** A process that dies after its n-th RPC: that one takes effect, its answer is lost, and no further one is made. */
+
+import type { KmsEmulator } from '../../src/emulator/index.js';
+import { KMSClient, type KMSConfig } from '../../src/index.js';
+import { clientConfig } from './emulator.js';
+
+export interface Crash {
+  /** Number of the RPC, from 1. */
+  readonly afterRpc: number;
+  readonly config?: Partial<KMSConfig>;
+  readonly act: (client: KMSClient) => Promise<unknown>;
+}
+
+/** Runs the work in a client of its own. `completed` when it needed fewer RPCs than it was given. */
+export async function crashAfter(emulator: KmsEmulator, crash: Crash): Promise<'crashed' | 'completed'> {
+  const client = new KMSClient(clientConfig(emulator, crash.config));
+  const lost = emulator.faults.add({
+    rpc: '*',
+    after: crash.afterRpc - 1,
+    times: 1,
+    applyAfterExecution: true,
+    status: { code: 'UNAVAILABLE', message: 'the process died' },
+  });
+  // A dead process sends nothing: what comes after is refused before it has an effect. (The lost call is not counted here.)
+  const dead = emulator.faults.add({
+    rpc: '*',
+    after: crash.afterRpc - 1,
+    status: { code: 'UNAUTHENTICATED', message: 'the process is dead' },
+  });
+  try {
+    await crash.act(client);
+    return lost.hits === 0 ? 'completed' : 'crashed';
+  } catch (error) {
+    if (lost.hits === 0) throw error;
+    return 'crashed';
+  } finally {
+    lost.remove();
+    dead.remove();
+    await client.close();
+  }
+}
