@@ -41,6 +41,7 @@ const allowed = [
     from: 'batch/',
     to: ['clock.ts', 'errors.ts', 'keys/', 'identity/', 'kms/', 'provider/', 'envelope/abort-listeners.ts'],
   },
+  { from: 'attestation/', to: [] },
   { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
   {
     from: 'lifecycle/',

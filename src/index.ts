@@ -3,6 +3,16 @@
 export { A2AKeyExchange, type VerifyMessageOptions } from './a2a-key-exchange.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
+export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
+export {
+  type AttestationCertificateChains,
+  type AttestationCheck,
+  type AttestationCheckName,
+  type AttestationInput,
+  type AttestationVerdict,
+  attestedKeyOf,
+  verifyAttestation,
+} from './attestation/verify-attestation.js';
 export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
 export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
 export { BlindedMessage } from './batch/blinded-message.js';

@@ -52,8 +52,14 @@ export function isValidAt({ path, root }: CertificateChain, at: Date): boolean {
   );
 }
 
-export const hasSameKey = (one: X509Certificate, other: X509Certificate): boolean =>
-  one.publicKey.equals(other.publicKey);
+/** False too where a key is none that can be read. */
+export function hasSameKey(one: X509Certificate, other: X509Certificate): boolean {
+  try {
+    return one.publicKey.equals(other.publicKey);
+  } catch {
+    return false;
+  }
+}
 
 /** OpenSSL reads PEM leniently, around and within the Base64; only what it would write itself is accepted. */
 function parseCertificate(pem: string): X509Certificate | undefined {
@@ -76,7 +82,7 @@ function issued(issuer: X509Certificate, certificate: X509Certificate): boolean 
   try {
     return certificate.issuer === issuer.subject && certificate.verify(issuer.publicKey);
   } catch {
-    // An algorithm that does not go with the issuer's key.
+    // An algorithm that does not go with the issuer's key, or a key that cannot be read.
     return false;
   }
 }

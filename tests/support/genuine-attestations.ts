@@ -27,7 +27,8 @@ export function genuineAttestation(name: GenuineName): GenuineAttestation {
   const pems = readFileSync(new URL(`${name}.chains.pem`, folder), 'utf8').match(
     /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g,
   );
-  const [makerRoot = '', makerCard = '', makerPartition = '', root = '', card = '', partition = ''] = pems ?? [];
+  const [makerRoot = '', makerCard = '', makerPartition = '', root = '', card = '', partition = ''] =
+    pems ?? [];
   const { marker } = PUBLIC_VALUES[name];
   const statement = gunzipSync(content);
   const value = statement.subarray(statement.indexOf(marker) + marker.length);
