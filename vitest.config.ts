@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
     // RSA-4096 keys are generated in pure software; on a busy two-core machine that takes seconds.
+    // By default one core of two is left unused.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     reporters: ['default', 'json'],
