@@ -9,7 +9,7 @@ const allowed = [
   { from: 'errors.ts', to: [] },
   {
     from: 'config.ts',
-    to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts', 'flags.ts', 'software-config.ts'],
+    to: ['attestation/', 'clock.ts', 'errors.ts', 'keys/', 'logger.ts', 'flags.ts', 'software-config.ts'],
   },
   { from: 'software-config.ts', to: ['errors.ts'] },
   { from: 'flags.ts', to: ['errors.ts'] },
@@ -17,7 +17,17 @@ const allowed = [
   { from: 'audit/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'logger.ts'] },
   {
     from: 'kms/',
-    to: ['clock.ts', 'config.ts', 'crc32c.ts', 'errors.ts', 'keys/', 'logger.ts', 'audit/', 'provider/'],
+    to: [
+      'attestation/',
+      'clock.ts',
+      'config.ts',
+      'crc32c.ts',
+      'errors.ts',
+      'keys/',
+      'logger.ts',
+      'audit/',
+      'provider/',
+    ],
   },
   {
     from: 'software/',

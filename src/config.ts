@@ -3,7 +3,9 @@
  * misspelt option is never accepted and ignored. Defaults stand here with their units.
  */
 
+import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import type { AttestationRoots } from './attestation/roots.js';
 import { type Clock, systemClock } from './clock.js';
 import { type ConfigProblem, InvalidConfigError } from './errors.js';
 import { type KeySource, type MigrationPhase, RETENTION_DEFAULT_DAYS, resolveKeySource } from './flags.js';
@@ -68,6 +70,14 @@ const isArchive = (value: unknown): value is PublicKeyArchive =>
   value !== null &&
   (['put', 'get', 'list'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
 
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).toString() !== '';
+  } catch {
+    return false;
+  }
+}
+
 const pinnedVersion = z.strictObject({
   /** Full CryptoKeyVersion name, in the configured key ring. */
   name: z.string('the full name of a key version is required'),
@@ -95,6 +105,17 @@ export const runtimeShape = {
       isArchive,
       'must have the methods put, get and list, like a FilePublicKeyArchive',
     )
+    .optional(),
+  requireAttestation: z.boolean('must be true or false').default(false),
+  attestationRoots: z
+    .strictObject({
+      manufacturer: z
+        .array(z.string().refine(isCertificate, 'is not a certificate in PEM'))
+        .min(1, 'a root is required'),
+      google: z
+        .array(z.string().refine(isCertificate, 'is not a certificate in PEM'))
+        .min(1, 'a root is required'),
+    })
     .optional(),
   logger: z
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
@@ -286,6 +307,13 @@ export interface KMSConfig {
    * Without one, signing versions are not retired, and destroying them ends the verification of what they signed.
    */
   readonly publicKeyArchive?: PublicKeyArchive | undefined;
+  /**
+   * Use a key only after the HSM's statement about the version was found valid: made in the HSM and never outside of it.
+   * Default false. Refuses `SOFTWARE` and imported keys. Costs one call for each version.
+   */
+  readonly requireAttestation?: boolean | undefined;
+  /** Roots that statements must lead up to, in place of those of Cloud HSM. */
+  readonly attestationRoots?: AttestationRoots | undefined;
   /** A pino logger or one with the same four methods. Default: pino to standard error, level `warn`. */
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */

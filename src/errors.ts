@@ -370,6 +370,34 @@ export class DeadlineExceededError extends A2AKmsError {
   }
 }
 
+/** The HSM's statement about the version is missing or not valid, and the configuration requires a valid one. */
+export class AttestationFailedError extends A2AKmsError {
+  readonly code = 'ATTESTATION_FAILED';
+  /** Full name of the version. */
+  readonly keyVersion: string;
+  readonly verdict: 'imported' | 'invalid';
+  /** Names of the checks that failed. */
+  readonly failedChecks: readonly string[];
+
+  constructor(
+    context: ErrorContext,
+    keyVersion: string,
+    found: { readonly verdict: 'imported' | 'invalid'; readonly failedChecks: readonly string[] },
+  ) {
+    super(
+      sentence(
+        context,
+        `attestation of ${keyVersion} is required and ${found.verdict} (${found.failedChecks.join(', ')}). It was not used.`,
+        'Look at it with attestKey; use a key that was made in the HSM.',
+      ),
+      context,
+    );
+    this.keyVersion = keyVersion;
+    this.verdict = found.verdict;
+    this.failedChecks = found.failedChecks;
+  }
+}
+
 /** The caller's AbortSignal fired. `cause` is the signal's reason. */
 export class OperationAbortedError extends A2AKmsError {
   readonly code = 'ABORTED';
@@ -740,6 +768,7 @@ export type ErrorCode =
   | 'RESOURCE_EXHAUSTED'
   | 'UNAVAILABLE'
   | 'DEADLINE_EXCEEDED'
+  | 'ATTESTATION_FAILED'
   | 'ABORTED'
   | 'INTEGRITY'
   | 'DECRYPTION_FAILED'

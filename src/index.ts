@@ -109,6 +109,7 @@ export type {
 export type { ArchivedPublicKey, PublicKeyArchive } from './keys/public-key-archive.js';
 export type { RotationPolicy } from './keys/rotation-policy.js';
 export type { VersionLifecycle, VersionTimes } from './keys/version-history.js';
+export type { KeyAttestation } from './kms/attestation.js';
 export { KMSClient } from './kms/kms-client.js';
 export type { AgentRotationOptions, RoleOptions } from './lifecycle/agent-lifecycle.js';
 export type { AgentDescription, AgentSummary, DescribedVersion } from './lifecycle/describe-agent.js';

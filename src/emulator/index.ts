@@ -1,6 +1,7 @@
 /** `a2a-kms/emulator`: a local Cloud KMS for tests and development. No place for real keys. */
 
 export type { Clock } from '../clock.js';
+export { EMULATOR_ATTESTATION_ROOTS } from './attestation/authority.js';
 export type { ActiveFault, Corruption, FaultInjector, FaultRule } from './faults.js';
 export { ManualClock } from './manual-clock.js';
 export type { EmulatorLogger, KmsEmulatorOptions } from './options.js';

@@ -91,3 +91,8 @@ export function maskPaths(parent: RpcMessage, field: string): readonly string[] 
 }
 
 const toSnakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** CryptoKeyVersionView: only FULL includes the attestation (service.proto). */
+export function viewOf(message: RpcMessage, field: string): 'basic' | 'full' {
+  return text(message, field) === 'FULL' ? 'full' : 'basic';
+}

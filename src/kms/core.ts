@@ -2,6 +2,7 @@
 
 import type { ResolvedKMSConfig } from '../config.js';
 import type { KeyRingName } from '../keys/resource-name.js';
+import type { Attestations } from './attestation.js';
 import type { KeyReader } from './key-reader.js';
 import type { LateChecks } from './late-checks.js';
 import type { PublicKeys } from './public-keys.js';
@@ -9,6 +10,7 @@ import type { RpcCaller } from './rpc-caller.js';
 import type { VersionResolver } from './version-resolver.js';
 
 export interface KmsCore {
+  readonly attestations: Attestations;
   readonly config: ResolvedKMSConfig;
   readonly keyRing: KeyRingName;
   readonly caller: RpcCaller;

@@ -29,6 +29,7 @@ export function encryptWith(
 ): Promise<Buffer> {
   return withUsableVersion(core, operation, { reference, purposes: PURPOSES }, async (version) => {
     const { algorithm } = version;
+    await core.attestations.require(operation, version);
     if (algorithm.purpose === 'ASYMMETRIC_DECRYPT') {
       refuseAssociatedData(operation, input);
       return encryptLocally(core, operation, { version, algorithm, plaintext: input.bytes });
@@ -47,10 +48,12 @@ export function decryptWith(
   return withUsableVersion(core, operation, { reference, purposes: PURPOSES }, async (version) => {
     if (version.algorithm.purpose === 'ASYMMETRIC_DECRYPT') {
       refuseAssociatedData(operation, input);
+      await core.attestations.require(operation, version);
       return withIntegrityRetry(() =>
         decryptAsymmetric(core, operation, { version, ciphertext: input.bytes }),
       );
     }
+    await core.attestations.requireAll(operation, version.key);
     return withIntegrityRetry(() => decryptSymmetric(core, operation, { version, input }));
   });
 }
@@ -66,8 +69,10 @@ async function encryptSymmetric(
 ): Promise<Buffer> {
   const { reference, version, input } = target;
   const { bytes: plaintext, additionalAuthenticatedData } = input;
-  // Given the key, the service takes its primary at this moment, which is never older than what is cached here.
-  const name = reference.kind === 'version' ? reference.version.name : reference.key;
+  // Given the key, the service takes its primary at this moment, which is never older than what is cached here; but only
+  // the version that was looked at is attested.
+  const isFree = reference.kind === 'key' && !core.attestations.isRequired;
+  const name = isFree ? reference.key : version.name;
   const answer = await core.caller.call(operation, {
     rpc: 'encrypt',
     request: {
@@ -81,10 +86,7 @@ async function encryptSymmetric(
   });
   const encryptedBy =
     typeof answer.name === 'string' ? parseVersionOf(reference.key, answer.name) : undefined;
-  if (
-    encryptedBy === undefined ||
-    (reference.kind === 'version' && encryptedBy.name !== reference.version.name)
-  ) {
+  if (encryptedBy === undefined || (!isFree && encryptedBy.name !== version.name)) {
     throw new IntegrityError(
       operation.context(),
       `the version that encrypted is ${String(answer.name)}, expected ${name}`,

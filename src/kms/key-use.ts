@@ -10,6 +10,7 @@ import type {
 } from '../keys/key-provider.js';
 import { callOptions, encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
 import type { SigningPayload } from '../provider/signing-input.js';
+import type { KeyAttestation } from './attestation.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import { decryptWith, encryptWith } from './encryption.js';
 import { signWith } from './signing.js';
@@ -104,5 +105,18 @@ export async function getPublicKey(
     const { publicKeys, resolver } = calls.core;
     const version = await resolver.resolve(operation, reference, ['ASYMMETRIC_SIGN', 'ASYMMETRIC_DECRYPT']);
     return Buffer.from((await publicKeys.get(operation, version)).pem, 'utf8');
+  });
+}
+
+export async function attestKey(
+  calls: ClientCalls,
+  keyId: string,
+  options: CallOptions | undefined,
+): Promise<KeyAttestation> {
+  const reference = calls.reference('attestKey', keyId);
+  const operation = calls.open('attestKey', nameOf(reference), options);
+  return operation.run(async () => {
+    const { attestations, resolver } = calls.core;
+    return attestations.attest(operation, await resolver.resolve(operation, reference, ANY_PURPOSE));
   });
 }

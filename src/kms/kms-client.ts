@@ -24,6 +24,7 @@ import type {
   SignatureDetails,
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
+import { Attestations, type KeyAttestation } from './attestation.js';
 import { ClientCalls } from './client-calls.js';
 import { KmsConnection } from './connection.js';
 import * as administration from './key-administration.js';
@@ -68,7 +69,17 @@ export class KMSClient implements KeyProvider {
     const publicKeys = new PublicKeys(caller, reader, resolved);
     // A write that was sent before has been applied, or has failed, when its attempt is over.
     const lateChecks = new LateChecks({ clock, logger, delayMs: deadlines.attemptMs });
-    const core = { config: resolved, keyRing, caller, reader, resolver, publicKeys, lateChecks };
+    const attestations = new Attestations({ caller, reader, publicKeys, config: resolved });
+    const core = {
+      attestations,
+      config: resolved,
+      keyRing,
+      caller,
+      reader,
+      resolver,
+      publicKeys,
+      lateChecks,
+    };
     this.#calls = new ClientCalls(core);
     if (endpoint.kind === 'emulator') {
       logger.warn(
@@ -249,6 +260,15 @@ export class KMSClient implements KeyProvider {
   /** All versions of a key, destroyed ones too. */
   listKeyVersions(keyId: string, options?: CallOptions): Promise<readonly KeyVersionMetadata[]> {
     return administration.listKeyVersions(this.#calls, keyId, options);
+  }
+
+  /**
+   * What the HSM stated of a version when it made it, checked against the pinned roots and the version's own public key.
+   * @param keyId a key, for its version in use, or a version by its full name.
+   * @returns the verdict with each check, and the evidence to file. A key without a statement is `invalid`; nothing is thrown.
+   */
+  attestKey(keyId: string, options?: CallOptions): Promise<KeyAttestation> {
+    return keyUse.attestKey(this.#calls, keyId, options);
   }
 
   /**

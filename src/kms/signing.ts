@@ -29,7 +29,11 @@ export function signWith(
       );
     }
     const wire = toSigningInput(operation, algorithm, payload);
-    return withIntegrityRetry(() => signOnce(core, operation, { version, algorithm, wire }));
+    const signed = (): Promise<SignatureDetails> =>
+      withIntegrityRetry(() => signOnce(core, operation, { version, algorithm, wire }));
+    return core.attestations.isRequired
+      ? core.attestations.require(operation, version).then(signed)
+      : signed();
   });
 }
 

@@ -1,6 +1,7 @@
 /** What the emulator keeps of each resource, and how it looks on the wire. */
 
 import type { AlgorithmEntry, KeyPurpose, ProtectionLevel } from '../../keys/algorithms.js';
+import { attestationOf } from '../attestation/statement.js';
 import type { KeyMaterial } from '../crypto/key-material.js';
 import { toTime } from '../request-fields.js';
 import type { RpcMessage } from '../rpc.js';
@@ -89,8 +90,15 @@ export const keyRingMessage = (name: string, createMs: number): RpcMessage => ({
   createTime: toTime(createMs),
 });
 
-export function versionMessage(version: Version): RpcMessage {
+/** `CryptoKeyVersionView`: lists leave out the attestation unless asked for FULL. */
+export type VersionView = 'basic' | 'full';
+
+export function versionMessage(version: Version, view: VersionView = 'full'): RpcMessage {
   const { imported } = version;
+  const attestation =
+    view === 'full' && version.protectionLevel === 'HSM'
+      ? attestationOf({ ...version, isImported: imported !== undefined })
+      : undefined;
   return {
     name: version.name,
     state: version.state,
@@ -102,6 +110,7 @@ export function versionMessage(version: Version): RpcMessage {
     ...(version.state === 'DESTROY_SCHEDULED' &&
       version.destroyMs !== undefined && { destroyTime: toTime(version.destroyMs) }),
     ...(version.destroyEventMs !== undefined && { destroyEventTime: toTime(version.destroyEventMs) }),
+    ...(attestation !== undefined && { attestation }),
     ...(imported !== undefined && { importJob: imported.job }),
     ...(imported?.timeMs !== undefined && { importTime: toTime(imported.timeMs) }),
     ...(version.state === 'IMPORT_FAILED' && { importFailureReason: version.failureReason }),
@@ -111,7 +120,7 @@ export function versionMessage(version: Version): RpcMessage {
   };
 }
 
-export function cryptoKeyMessage(key: CryptoKey): RpcMessage {
+export function cryptoKeyMessage(key: CryptoKey, view: VersionView = 'full'): RpcMessage {
   const primary = key.primary === undefined ? undefined : key.versions.get(key.primary);
   return {
     name: key.name,
@@ -124,7 +133,7 @@ export function cryptoKeyMessage(key: CryptoKey): RpcMessage {
     ...(key.allowedAccessReasons !== undefined && {
       keyAccessJustificationsPolicy: { allowedAccessReasons: key.allowedAccessReasons },
     }),
-    ...(primary !== undefined && { primary: versionMessage(primary) }),
+    ...(primary !== undefined && { primary: versionMessage(primary, view) }),
     ...(key.rotationPeriodMs !== undefined && { rotationPeriod: toTime(key.rotationPeriodMs) }),
     ...(key.nextRotationMs !== undefined && { nextRotationTime: toTime(key.nextRotationMs) }),
   };

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { OperationStore } from '../operations.js';
 import { pageOf } from '../paging.js';
-import { invalidArgument, maskPaths, message, text } from '../request-fields.js';
+import { invalidArgument, maskPaths, message, text, viewOf } from '../request-fields.js';
 import { type CryptoKey, cryptoKeyMessage, retiredResourceMessage } from '../resources/entities.js';
 import { type KeyStore, wrongState } from '../resources/key-store.js';
 import {
@@ -37,7 +37,8 @@ export function cryptoKeyHandlers(store: KeyStore, operations: OperationStore): 
         .filter((name) => name.startsWith(`${parent}/cryptoKeys/`))
         .sort();
       const keys: RpcMessage[] = [];
-      for (const name of names) keys.push(cryptoKeyMessage(await store.cryptoKey(name)));
+      for (const name of names)
+        keys.push(cryptoKeyMessage(await store.cryptoKey(name), viewOf(request, 'versionView')));
       const page = pageOf(keys, request);
       return { cryptoKeys: page.items, nextPageToken: page.nextPageToken, totalSize: page.totalSize };
     },

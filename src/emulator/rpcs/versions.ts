@@ -3,7 +3,7 @@
 import { encodePublicKey, publicKeyPem } from '../crypto/public-key.js';
 import type { OperationStore } from '../operations.js';
 import { pageOf } from '../paging.js';
-import { checksumValue, invalidArgument, maskPaths, message, text } from '../request-fields.js';
+import { checksumValue, invalidArgument, maskPaths, message, text, viewOf } from '../request-fields.js';
 import { type Version, versionMessage } from '../resources/entities.js';
 import { type KeyStore, usableMaterial, wrongState } from '../resources/key-store.js';
 import { locationOf } from '../resources/names.js';
@@ -25,7 +25,7 @@ export function versionHandlers(store: KeyStore, operations: OperationStore): Se
       const versions: RpcMessage[] = [];
       for (const version of [...key.versions.values()].sort((a, b) => a.number - b.number)) {
         await store.settle(version);
-        versions.push(versionMessage(version));
+        versions.push(versionMessage(version, viewOf(request, 'view')));
       }
       const page = pageOf(versions, request);
       return { cryptoKeyVersions: page.items, nextPageToken: page.nextPageToken, totalSize: page.totalSize };
