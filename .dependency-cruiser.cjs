@@ -9,7 +9,16 @@ const allowed = [
   { from: 'errors.ts', to: [] },
   {
     from: 'config.ts',
-    to: ['attestation/', 'clock.ts', 'errors.ts', 'keys/', 'logger.ts', 'flags.ts', 'software-config.ts'],
+    to: [
+      'replication-config.ts',
+      'attestation/',
+      'clock.ts',
+      'errors.ts',
+      'keys/',
+      'logger.ts',
+      'flags.ts',
+      'software-config.ts',
+    ],
   },
   { from: 'software-config.ts', to: ['errors.ts'] },
   { from: 'flags.ts', to: ['errors.ts'] },
@@ -52,6 +61,8 @@ const allowed = [
     to: ['clock.ts', 'errors.ts', 'keys/', 'identity/', 'kms/', 'provider/', 'envelope/abort-listeners.ts'],
   },
   { from: 'attestation/', to: [] },
+  { from: 'replication-config.ts', to: [] },
+  { from: 'replication/', to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts'] },
   { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
   {
     from: 'lifecycle/',

@@ -40,6 +40,12 @@ import type {
   PurgeReport,
 } from './migration/migration-report.js';
 import { selectKeys } from './provider-selection.js';
+import type { LocationStatus } from './replication/location.js';
+import {
+  type LocatedPublicKey,
+  publicKeysOf,
+  ReplicatedKeyProvider,
+} from './replication/replicated-key-provider.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -74,7 +80,15 @@ export class A2AKeyExchange {
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
     const { kms, agents, source } = parseAgentConfig(config);
-    const { defaultAlgorithm, hierarchy, rotationPolicy, logger, ...rest } = agents;
+    const {
+      defaultAlgorithm,
+      hierarchy,
+      rotationPolicy,
+      logger,
+      replicas: _,
+      replication: __,
+      ...rest
+    } = agents;
     const { keys, migration } = selectKeys({ kms, source, agents });
     this.keys = keys;
     this.#migration = migration;
@@ -180,7 +194,9 @@ export class A2AKeyExchange {
     const { keyVersion, ...callOptions } = options;
     const context = { operation: 'verifyMessage', resource: `agent ${JSON.stringify(agentId)}` };
     const verify = (keyName: string): Promise<boolean> => {
-      if (keyVersion !== undefined && !keyVersion.startsWith(`${keyName}/cryptoKeyVersions/`)) {
+      const keyPath = keyName.slice(keyName.indexOf('/cryptoKeys/'));
+      // In any of the key rings: a replica's signature is the agent's too.
+      if (keyVersion !== undefined && !keyVersion.includes(`${keyPath}/cryptoKeyVersions/`)) {
         const context = { operation: 'verifyMessage', resource: keyVersion };
         throw new InvalidArgumentError(context, `it is not a version of ${keyName}.`);
       }
@@ -202,6 +218,21 @@ export class A2AKeyExchange {
     return this.#withKey('getPublicKey', agentId, options, (keyName) =>
       this.keys.getPublicKey(keyName, options),
     );
+  }
+
+  /**
+   * The agent's public keys in all key rings, to be published together: with `replicas` any of them may sign.
+   * @throws ReplicationIncompleteError when a location could not give its own.
+   */
+  getPublicKeys(agentId: string, options?: CallOptions): Promise<readonly LocatedPublicKey[]> {
+    return this.#withKey('getPublicKeys', agentId, options, (keyName) =>
+      publicKeysOf(this.keys, keyName, options),
+    );
+  }
+
+  /** With `replicas`: how well each location answers, in the order in which they are used. Without: nothing. */
+  replication(): readonly LocationStatus[] {
+    return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
   }
 
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */

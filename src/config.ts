@@ -23,6 +23,13 @@ import type { PublicKeyArchive } from './keys/public-key-archive.js';
 import { checkPolicy, type RotationPolicy } from './keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from './logger.js';
 import {
+  type ReplicaConfig,
+  type ReplicationConfig,
+  replicaProblems,
+  replicasSchema,
+  replicationSchema,
+} from './replication-config.js';
+import {
   type SoftwareKeyStoreConfig,
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
@@ -208,6 +215,8 @@ const agentShape = {
         .default(ENDORSEMENT_VALIDITY_DEFAULT_SECONDS),
     })
     .optional(),
+  replicas: replicasSchema,
+  replication: replicationSchema,
   enableHsmKeys: z.boolean('must be true or false').optional(),
   useSoftwareKeys: z.boolean('must be true or false').optional(),
   softwareKeys: softwareKeysPolicySchema,
@@ -330,6 +339,12 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
   readonly maxCachedAgents?: number | undefined;
   /** What `rotateDueKeys` does with the signing keys of new agents. Default: none, they are rotated by hand. */
   readonly rotationPolicy?: RotationPolicy | undefined;
+  /**
+   * Standby key rings in other locations. Agents' keys are made in all of them, and signing fails over when a location
+   * cannot be reached. Not with software keys.
+   */
+  readonly replicas?: readonly ReplicaConfig[] | undefined;
+  readonly replication?: ReplicationConfig | undefined;
   /** Whether agents have HSM keys. Default: the environment's `ENABLE_HSM_KEYS`, else true. */
   readonly enableHsmKeys?: boolean | undefined;
   /**
@@ -391,6 +406,8 @@ export interface ResolvedKMSConfig
 }
 
 export interface ResolvedAgentConfig {
+  readonly replicas: readonly ReplicaConfig[];
+  readonly replication: { readonly failureThreshold: number; readonly halfOpenAfterMs: number };
   readonly defaultAlgorithm: SigningAlgorithmEntry;
   readonly protectionLevel: ProtectionLevel;
   readonly maxCachedAgents: number;
@@ -439,7 +456,8 @@ export function parseAgentConfig(
   if (!parsed.success) {
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
   }
-  const { defaultAlgorithm, maxCachedAgents, rotationPolicy, hierarchy, ...others } = parsed.data;
+  const { defaultAlgorithm, maxCachedAgents, rotationPolicy, hierarchy, ...selection } = parsed.data;
+  const { replicas, replication, ...others } = selection;
   const { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration, ...rest } = others;
   const { protectionLevel: configuredLevel, ...kms } = rest;
   const problems = [...endpointProblems(kms, environment)];
@@ -461,6 +479,10 @@ export function parseAgentConfig(
       problem: `${entry.name} does not exist in protection level ${protectionLevel}; use one of ${algorithmsOf('ASYMMETRIC_SIGN', protectionLevel).join(', ')}`,
     });
   }
+  problems.push(...replicaProblems(kms, replicas));
+  if (replicas.length > 0 && source !== undefined && source.kind !== 'hsm') {
+    problems.push({ field: 'replicas', problem: 'cannot be combined with software keys or a migration' });
+  }
   const masters = hierarchy && source?.kind === 'software' ? { ...hierarchy, protectionLevel } : hierarchy;
   const resolvedHierarchy = resolveHierarchy(masters, problems);
   if (problems.length > 0 || source === undefined) throw new InvalidConfigError(problems);
@@ -469,7 +491,12 @@ export function parseAgentConfig(
   const agents = { defaultAlgorithm: entry, protectionLevel, maxCachedAgents, rotationPolicy, clock, logger };
   return {
     kms: { ...kms, logger },
-    agents: { ...agents, ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }) },
+    agents: {
+      ...agents,
+      replicas,
+      replication,
+      ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }),
+    },
     source,
   };
 }

@@ -352,6 +352,51 @@ export class UnavailableError extends A2AKmsError {
   }
 }
 
+/** What became of a call in one location of a replicated key. */
+export interface LocationFailure {
+  /** Full name of the key ring. */
+  readonly keyRing: string;
+  readonly problem: string;
+  readonly cause: unknown;
+}
+
+/** Every location of a replicated key failed. */
+export class AllLocationsFailedError extends A2AKmsError {
+  readonly code = 'ALL_LOCATIONS_FAILED';
+  readonly failures: readonly LocationFailure[];
+
+  constructor(context: ErrorContext, failures: readonly LocationFailure[]) {
+    const list = failures.map(({ keyRing, problem }) => `${keyRing}: ${problem}`).join('; ');
+    super(sentence(context, `no location answered (${list}).`, 'Check the network, then call again.'), {
+      ...context,
+      cause: failures.at(-1)?.cause,
+    });
+    this.failures = failures;
+  }
+}
+
+/** Something that is done in all locations of a replicated key was done in some of them only. */
+export class ReplicationIncompleteError extends A2AKmsError {
+  readonly code = 'REPLICATION_INCOMPLETE';
+  /** Full names of the key rings where it is done. */
+  readonly completed: readonly string[];
+  readonly failures: readonly LocationFailure[];
+
+  constructor(context: ErrorContext, completed: readonly string[], failures: readonly LocationFailure[]) {
+    const list = failures.map(({ keyRing, problem }) => `${keyRing}: ${problem}`).join('; ');
+    super(
+      sentence(
+        context,
+        `it is done in ${completed.join(', ')}, but not everywhere (${list}).`,
+        'Call again to complete it; until then the key is not protected by all locations.',
+      ),
+      { ...context, cause: failures[0]?.cause },
+    );
+    this.completed = completed;
+    this.failures = failures;
+  }
+}
+
 /** The deadline of the operation passed. What it had started may still take effect. */
 export class DeadlineExceededError extends A2AKmsError {
   readonly code = 'DEADLINE_EXCEEDED';
@@ -767,6 +812,8 @@ export type ErrorCode =
   | 'ALREADY_EXISTS'
   | 'RESOURCE_EXHAUSTED'
   | 'UNAVAILABLE'
+  | 'ALL_LOCATIONS_FAILED'
+  | 'REPLICATION_INCOMPLETE'
   | 'DEADLINE_EXCEEDED'
   | 'ATTESTATION_FAILED'
   | 'ABORTED'

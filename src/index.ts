@@ -142,6 +142,9 @@ export type {
   PurgeReport,
 } from './migration/migration-report.js';
 export type { MigrationStrategy } from './migration/standing.js';
+export type { LocationStatus } from './replication/location.js';
+export { type LocatedPublicKey, ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
+export type { ReplicaConfig, ReplicationConfig } from './replication-config.js';
 export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
 export { SoftwareKeyProvider } from './software/software-key-provider.js';
 export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './software-config.js';

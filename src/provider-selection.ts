@@ -17,12 +17,47 @@ import { MigratingKeyProvider } from './migration/migrating-key-provider.js';
 import { phaseCheck } from './migration/phase-check.js';
 import { SoftwareArchive } from './migration/software-archive.js';
 import { SoftwareKeys } from './migration/software-keys.js';
+import { Location } from './replication/location.js';
+import { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
+import type { ReplicaConfig } from './replication-config.js';
 import { SoftwareKeyProvider } from './software/software-key-provider.js';
 import type { SoftwareKeyStoreConfig } from './software-config.js';
 
 export function selectProvider(config: KMSConfig): KeyProvider {
   return new KMSClient(config);
 }
+
+/** One client for each key ring, or the client of the only one. */
+function replicated(
+  config: KMSConfig,
+  { replicas, replication, clock, logger }: KeySelection['agents'],
+): KeyProvider {
+  if (replicas.length === 0) return selectProvider(config);
+  const locate = (own: KMSConfig): Location => {
+    const keyRing = keyRingName(own);
+    const pinnedVersions = config.pinnedVersions?.filter(({ name }) => name.startsWith(`${keyRing}/`));
+    return new Location({
+      keyRing,
+      provider: selectProvider({ ...own, pinnedVersions }),
+      ...replication,
+      logger,
+    });
+  };
+  const { apiEndpoint: _, emulatorHost, ...common } = config;
+  return new ReplicatedKeyProvider({
+    locations: [
+      locate(config),
+      ...replicas.map((replica) =>
+        locate({ ...common, ...replica, emulatorHost: replica.emulatorHost ?? emulatorHost }),
+      ),
+    ],
+    clock,
+    operationMs: config.deadlines?.operationMs ?? DEFAULT_OPERATION_MS,
+  });
+}
+
+/** As `deadlines.operationMs` of a `KMSClient`. */
+const DEFAULT_OPERATION_MS = 10_000;
 
 export interface KeySelection {
   readonly kms: KMSConfig;
@@ -32,6 +67,8 @@ export interface KeySelection {
     readonly logger: Logger;
     readonly maxCachedAgents: number;
     readonly defaultAlgorithm: { readonly name: SigningAlgorithm };
+    readonly replicas: readonly ReplicaConfig[];
+    readonly replication: { readonly failureThreshold: number; readonly halfOpenAfterMs: number };
   };
 }
 
@@ -41,7 +78,7 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
   readonly migration: AgentMigration;
 } {
   if (source.kind === 'hsm') {
-    return { keys: selectProvider(kms), migration: new AgentMigration({ services: undefined, source }) };
+    return { keys: replicated(kms, agents), migration: new AgentMigration({ services: undefined, source }) };
   }
   const { clock, logger, maxCachedAgents, defaultAlgorithm } = agents;
   const { publicKeyArchive: archive } = kms;
