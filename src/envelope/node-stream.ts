@@ -33,8 +33,10 @@ export class EnvelopeTransform extends Transform {
   override _read(size: number): void {
     const resume = this.#resume;
     this.#resume = undefined;
-    if (resume === undefined) super._read(size);
-    else resume();
+    resume?.();
+    // Node asks before it takes what is buffered. The work may have ended just now and found the buffer still full: then
+    // its end waits for this call, and there is no other.
+    if (this.#resume === undefined) super._read(size);
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
