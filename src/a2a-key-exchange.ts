@@ -6,7 +6,11 @@
 import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
+import type { Clock } from './clock.js';
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
+import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
+import { OpenCiphers } from './envelope/open-ciphers.js';
+import type { EnvelopeCipherOptions } from './envelope/options.js';
 import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
@@ -53,6 +57,12 @@ export interface VerifyMessageOptions extends CallOptions {
   readonly keyVersion?: string | undefined;
 }
 
+/** Which key wraps, and the limits of the cipher. */
+export interface EnvelopeOptions extends EnvelopeCipherOptions {
+  /** Any ENCRYPT_DECRYPT key of the provider. Default `a2a-kek`, the key-encryption key of the hierarchy. */
+  readonly keyId?: string | undefined;
+}
+
 /**
  * Keys for agents: made in an HSM, used by agent id.
  *
@@ -75,6 +85,8 @@ export class A2AKeyExchange {
   readonly #lifecycle: AgentLifecycle;
   readonly #batches: BatchSigning;
   readonly #migration: AgentMigration;
+  readonly #ciphers: OpenCiphers;
+  readonly #clock: Clock;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
@@ -99,12 +111,15 @@ export class A2AKeyExchange {
         rootAlgorithm: hierarchy.rootAlgorithm,
         masterProtectionLevel: hierarchy.protectionLevel,
         endorsementValiditySeconds: hierarchy.endorsementValiditySeconds,
+        kekRotationPeriodSeconds: hierarchy.kekRotationPeriodSeconds,
       }),
     });
     this.#batches = new BatchSigning(this.keys, {
       versionKeys: this.hierarchy.versionKeys,
       clock: rest.clock,
     });
+    this.#ciphers = new OpenCiphers(this.keys);
+    this.#clock = rest.clock;
     this.#ensureMasters = hierarchy !== undefined;
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
     this.#rotationPolicy = rotationPolicy;
@@ -251,6 +266,16 @@ export class A2AKeyExchange {
     return plaintext;
   }
 
+  /**
+   * A cipher for data of any size, whose data keys the key-encryption key wraps. It shares nothing with others, so make one
+   * and keep it; closing this closes it too.
+   * @throws InvalidConfigError naming every option that is wrong; ClientClosedError.
+   */
+  envelope(options: EnvelopeOptions = {}): EnvelopeCipher {
+    const { keyId = this.hierarchy.kekKeyId, ...cipher } = options;
+    return this.#ciphers.create(keyId, { ...cipher, clock: cipher.clock ?? this.#clock });
+  }
+
   /** The tree of keys with their versions, states and what is due when. */
   describeHierarchy(options?: DescribeHierarchyOptions): Promise<HierarchyDescription> {
     return this.hierarchy.describeHierarchy(options);
@@ -353,8 +378,9 @@ export class A2AKeyExchange {
     return this.#lifecycle.idle();
   }
 
-  /** Stops what runs in the background and closes the connections. */
+  /** Stops what runs in the background, closes the ciphers it gave out and closes the connections. */
   async close(): Promise<void> {
+    await this.#ciphers.close();
     await this.#lifecycle.close();
     await this.keys.close();
   }

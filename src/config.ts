@@ -19,6 +19,7 @@ import {
   type SigningAlgorithm,
   type SigningAlgorithmEntry,
 } from './keys/algorithms.js';
+import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from './keys/key-provider.js';
 import type { PublicKeyArchive } from './keys/public-key-archive.js';
 import { checkPolicy, type RotationPolicy } from './keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from './logger.js';
@@ -41,6 +42,8 @@ const KEY_RING_ID = /^[a-zA-Z0-9_-]{1,63}$/;
 const HOST = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(?::[0-9]{1,5})?$/;
 const HOST_AND_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+):[0-9]{1,5}$/;
 
+/** 90 days: what Google recommends for keys that encrypt regularly. */
+export const KEK_ROTATION_PERIOD_DEFAULT_SECONDS = 7_776_000;
 /** 30 days. */
 export const ENDORSEMENT_VALIDITY_DEFAULT_SECONDS = 2_592_000;
 /** 397 days, about the longest that web browsers took a certificate for. */
@@ -213,6 +216,12 @@ const agentShape = {
         .min(1, 'at least 1 second is required')
         .max(ENDORSEMENT_VALIDITY_MAX_SECONDS, 'at most 34,300,800 seconds (397 days) are possible')
         .default(ENDORSEMENT_VALIDITY_DEFAULT_SECONDS),
+      kekRotationPeriodSeconds: z
+        .int('whole seconds are required')
+        .min(ROTATION_PERIOD_MIN_SECONDS, 'at least 86,400 seconds (24 hours) are required')
+        .max(ROTATION_PERIOD_MAX_SECONDS, 'at most 3,153,600,000 seconds (876,000 hours) are possible')
+        .nullable()
+        .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
     })
     .optional(),
   replicas: replicasSchema,
@@ -377,6 +386,11 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
         readonly protectionLevel?: ProtectionLevel | undefined;
         /** How long an endorsement is valid. Seconds, default 2,592,000 (30 days), at most 34,300,800 (397 days). */
         readonly endorsementValiditySeconds?: number | undefined;
+        /**
+         * How often Cloud KMS rotates the key-encryption key by itself. Seconds, 86,400 (a day) to 3,153,600,000, default
+         * 7,776,000 (90 days); null for none. A schedule that the key has already is kept.
+         */
+        readonly kekRotationPeriodSeconds?: number | null | undefined;
       }
     | undefined;
 }
@@ -417,6 +431,7 @@ export interface ResolvedAgentConfig {
         readonly rootAlgorithm: SigningAlgorithm;
         readonly protectionLevel: ProtectionLevel;
         readonly endorsementValiditySeconds: number;
+        readonly kekRotationPeriodSeconds: number | null;
       }
     | undefined;
   readonly rotationPolicy: RotationPolicy | undefined;

@@ -1,6 +1,6 @@
 /** The public API of a2a-kms. */
 
-export { A2AKeyExchange, type VerifyMessageOptions } from './a2a-key-exchange.js';
+export { A2AKeyExchange, type EnvelopeOptions, type VerifyMessageOptions } from './a2a-key-exchange.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';

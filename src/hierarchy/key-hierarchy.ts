@@ -5,7 +5,11 @@
 
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
-import { ENDORSEMENT_VALIDITY_DEFAULT_SECONDS, ENDORSEMENT_VALIDITY_MAX_SECONDS } from '../config.js';
+import {
+  ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
+  ENDORSEMENT_VALIDITY_MAX_SECONDS,
+  KEK_ROTATION_PERIOD_DEFAULT_SECONDS,
+} from '../config.js';
 import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
 import { issueEndorsement } from '../identity/endorsement.js';
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
@@ -13,7 +17,13 @@ import type { PublicJwk } from '../identity/jwk.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
 import { algorithmsOf, type ProtectionLevel, type SigningAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import {
+  type CallOptions,
+  type KeyMetadata,
+  type KeyProvider,
+  ROTATION_PERIOD_MAX_SECONDS,
+  ROTATION_PERIOD_MIN_SECONDS,
+} from '../keys/key-provider.js';
 import { MASTER_KEY_IDS, masterKeyLabels } from '../keys/master-key-name.js';
 import {
   type AgentEncryptionContext,
@@ -35,6 +45,8 @@ export interface KeyHierarchyOptions {
   readonly masterProtectionLevel?: ProtectionLevel | undefined;
   /** How long an endorsement is valid, in seconds. Default 2,592,000 (30 days), at most 34,300,800 (397 days). */
   readonly endorsementValiditySeconds?: number | undefined;
+  /** How often Cloud KMS rotates the key-encryption key. Seconds, default 7,776,000 (90 days); null for none. */
+  readonly kekRotationPeriodSeconds?: number | null | undefined;
   /** What agents' signing keys are, unless asked for otherwise. Default `ecdsa-p384`. */
   readonly defaultAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
   /** Of the agents' keys. Default `HSM`. */
@@ -77,6 +89,12 @@ const schema = z.strictObject({
     .min(1)
     .max(ENDORSEMENT_VALIDITY_MAX_SECONDS)
     .default(ENDORSEMENT_VALIDITY_DEFAULT_SECONDS),
+  kekRotationPeriodSeconds: z
+    .int()
+    .min(ROTATION_PERIOD_MIN_SECONDS)
+    .max(ROTATION_PERIOD_MAX_SECONDS)
+    .nullable()
+    .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
   defaultAlgorithm: z.string().default('EC_SIGN_P384_SHA384'),
   protectionLevel: level,
   maxCachedAgents: z.int().min(1).max(10_000_000).default(10_000),
@@ -143,7 +161,7 @@ export class KeyHierarchy {
     await this.#provider.initialize(options);
     const context = { operation: 'initialize', resource: MASTER_KEY_IDS.root };
     const protectionLevel = this.#options.masterProtectionLevel;
-    const [root, kek] = await Promise.all([
+    const [root, foundKek] = await Promise.all([
       this.#provider.generateKey(
         {
           name: MASTER_KEY_IDS.root,
@@ -165,6 +183,14 @@ export class KeyHierarchy {
         options,
       ),
     ]);
+    // Also after a crash between the two calls; a schedule that somebody chose stays.
+    const { kekRotationPeriodSeconds: rotationPeriodSeconds } = this.#options;
+    const unscheduled =
+      foundKek.rotationPeriodSeconds === undefined && foundKek.nextRotationTime === undefined;
+    const kek =
+      rotationPeriodSeconds !== null && unscheduled
+        ? await this.#provider.setRotationSchedule(foundKek.name, { rotationPeriodSeconds }, options)
+        : foundKek;
     return { root, kek };
   }
 
