@@ -140,7 +140,9 @@ export class A2AKeyExchange {
    */
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
     const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
-    return (await this.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options })).name;
+    const keys = await this.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
+    this.#migration.requireLevel(agentId, keys, options?.protectionLevel);
+    return keys.name;
   }
 
   /** Signs a message as the agent. ECDSA signatures are DER. */

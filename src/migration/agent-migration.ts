@@ -3,10 +3,18 @@
  * run that ended half-way, in this process or another, is taken up by calling again.
  */
 
-import { A2AKmsError, AgentKeyNotFoundError, type ErrorContext, MigrationPhaseError } from '../errors.js';
+import {
+  A2AKmsError,
+  AgentKeyNotFoundError,
+  type ErrorContext,
+  KeySpecMismatchError,
+  MigrationPhaseError,
+} from '../errors.js';
 import type { KeySource } from '../flags.js';
 import { ownerOf, requireAgentId } from '../hierarchy/agent-keys.js';
+import type { AgentKeySet } from '../hierarchy/key-hierarchy.js';
 import { type AgentId, type AgentKeyRole, agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
+import type { ProtectionLevel } from '../keys/algorithms.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { mapBounded } from '../lifecycle/bounded.js';
 import {
@@ -121,6 +129,20 @@ export class AgentMigration {
     if (key === undefined || provider === undefined || standingOf(key).kind === 'unmigrated')
       return undefined;
     return { key, provider };
+  }
+
+  /**
+   * An agent that was not migrated keeps its software key when `generateAgentKey` asks for one; unless the caller says by
+   * name that it has to be an HSM key.
+   * @throws KeySpecMismatchError
+   */
+  requireLevel(agentId: string, keys: AgentKeySet, askedFor: ProtectionLevel | undefined): void {
+    if (this.#source.kind !== 'migration' || askedFor !== 'HSM') return;
+    const other = [keys.signing, keys.encryption].find((key) => key && key.protectionLevel !== askedFor);
+    if (other === undefined) return;
+    throw new KeySpecMismatchError(contextOf('generateAgentKey', agentId), [
+      { field: 'protectionLevel', expected: askedFor, actual: other.protectionLevel },
+    ]);
   }
 
   /** Full name of an agent's signing key that is known by its archived public keys, while HSM keys are switched off. */

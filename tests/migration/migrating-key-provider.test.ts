@@ -61,6 +61,17 @@ describe('generateAgentKey', () => {
     expect(await levelOf(exchange.keys, keyName)).toBe('HSM');
   });
 
+  it('gives no software key to a caller who asks for an HSM key by name', async () => {
+    const agentId = await softwareAgent();
+    const protectionLevel = 'HSM';
+    await expect(exchange.generateAgentKey(agentId, { protectionLevel })).rejects.toMatchObject({
+      code: 'KEY_SPEC_MISMATCH',
+      differences: [{ field: 'protectionLevel', expected: 'HSM', actual: 'SOFTWARE' }],
+    });
+    await exchange.migrateAgent(agentId, { strategy: 'regenerate' });
+    expect(await exchange.generateAgentKey(agentId, { protectionLevel })).toBe(await keyOf(agentId));
+  });
+
   it('gives an HSM agent a software key in a rollback, which stands back when HSM keys are there again', async () => {
     const agentId = newId();
     await exchange.generateAgentKey(agentId);
