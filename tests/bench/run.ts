@@ -11,6 +11,7 @@ import { writeFileSync } from 'node:fs';
 import { benchBatch } from './batch.js';
 import { benchColdImport } from './cold-import.js';
 import { startEmulatorProcess } from './emulator-process.js';
+import { benchEnvelope } from './envelope.js';
 import type { Bench, BenchGroup } from './measure.js';
 import { benchReceipts } from './receipts.js';
 import { inRepository } from './repository.js';
@@ -21,6 +22,7 @@ const groups: Readonly<Record<string, BenchGroup>> = {
   cold: benchColdImport,
   sign: benchSigning,
   verify: benchVerification,
+  envelope: benchEnvelope,
   receipts: benchReceipts,
   batch: benchBatch,
 };
