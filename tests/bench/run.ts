@@ -11,6 +11,7 @@ import { writeFileSync } from 'node:fs';
 import { benchBatch } from './batch.js';
 import { benchColdImport } from './cold-import.js';
 import { startEmulatorProcess } from './emulator-process.js';
+import { benchEnvelope } from './envelope.js';
 import type { Bench, BenchGroup } from './measure.js';
 import { benchReceipts } from './receipts.js';
 import { inRepository } from './repository.js';
@@ -23,6 +24,7 @@ const groups: Readonly<Record<string, BenchGroup>> = {
   verify: benchVerification,
   receipts: benchReceipts,
   batch: benchBatch,
+  envelope: benchEnvelope,
 };
 const wanted = process.argv.slice(2);
 const chosen = Object.entries(groups).filter(
