@@ -25,7 +25,6 @@ const groups: Readonly<Record<string, BenchGroup>> = {
   envelope: benchEnvelope,
   receipts: benchReceipts,
   batch: benchBatch,
-  envelope: benchEnvelope,
 };
 const wanted = process.argv.slice(2);
 const chosen = Object.entries(groups).filter(
