@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import type { Clock } from './clock.js';
 import type { KMSConfig } from './config.js';
+import { InvalidConfigError } from './errors.js';
 import type { KeySource } from './flags.js';
 import type { SigningAlgorithm } from './keys/algorithms.js';
 import type { KeyMetadata, KeyProvider } from './keys/key-provider.js';
@@ -33,6 +34,7 @@ function replicated(
   { replicas, replication, clock, logger }: KeySelection['agents'],
 ): KeyProvider {
   if (replicas.length === 0) return selectProvider(config);
+  requirePinnedInRings(config, replicas);
   const locate = (own: KMSConfig): Location => {
     const keyRing = keyRingName(own);
     const pinnedVersions = config.pinnedVersions?.filter(({ name }) => name.startsWith(`${keyRing}/`));
@@ -54,6 +56,23 @@ function replicated(
     clock,
     operationMs: config.deadlines?.operationMs ?? DEFAULT_OPERATION_MS,
   });
+}
+
+/** Each client gets the pinned versions of its own key ring, so one of none of them would go unnoticed. */
+function requirePinnedInRings(config: KMSConfig, replicas: readonly ReplicaConfig[]): void {
+  const { projectId } = config;
+  const rings = [config, ...replicas.map((replica) => ({ projectId, ...replica }))].map(keyRingName);
+  const strays = (config.pinnedVersions ?? []).flatMap(({ name }, index) =>
+    rings.some((ring) => name.startsWith(`${ring}/`))
+      ? []
+      : [
+          {
+            field: `pinnedVersions.${index}.name`,
+            problem: 'is not the full name of a version in a key ring named here',
+          },
+        ],
+  );
+  if (strays.length > 0) throw new InvalidConfigError(strays);
 }
 
 /** As `deadlines.operationMs` of a `KMSClient`. */
