@@ -194,6 +194,30 @@ describe('migrateAgent', () => {
     expect(archived).toEqual([1, 2, 3].map((number) => `${keyName}/cryptoKeyVersions/${number}@software`));
   });
 
+  it('has what versions signed that were retired or destroyed before there was an archive verify in phase 4', async () => {
+    await using elsewhere = await startMigrationWorld();
+    const signatures: Buffer[] = [];
+    const before = await elsewhere.start('software-only', { publicKeyArchive: undefined });
+    await before.generateAgentKey('old-bot', { destroyScheduledDurationSeconds: 86_400 });
+    for (const retireAfterSeconds of [86_400, undefined]) {
+      signatures.push(await before.signMessage('old-bot', message));
+      await before.rotateAgentKey('old-bot');
+      const { keyName } = await before.describeAgent('old-bot');
+      await before.keys.retire(keyName, { graceSeconds: 0, retireAfterSeconds });
+      elsewhere.clock.advanceDays(2);
+      await before.keys.retire(keyName, { graceSeconds: 0, retireAfterSeconds });
+      elsewhere.clock.advanceDays(2);
+    }
+    expect((await before.describeAgent('old-bot')).versions.map(({ state }) => state)).toEqual([
+      ...['DESTROYED', 'DISABLED', 'ENABLED'],
+    ]);
+    await elsewhere.within(2, (each) => each.migrateAgent('old-bot', { strategy: 'regenerate' }));
+    const after = await elsewhere.start(4);
+    for (const signature of signatures) {
+      expect(await after.verifyMessage('old-bot', message, signature)).toBe(true);
+    }
+  });
+
   it('changes nothing when the archive does not take the public keys', async () => {
     const { agentId } = await softwareAgent();
     const publicKeyArchive = new FailingArchive(world.archive, 0);
@@ -320,6 +344,15 @@ describe('the time for migrateAgent', () => {
       message: expect.stringContaining('forbidden'),
     });
     expect((await other.migrateAgent(agentId, { strategy: 'import' })).outcome).toBe('migrated');
+  });
+
+  it('does not have a software key that is forbidden to sign hand over again', async () => {
+    const { agentId } = await softwareAgent();
+    await exchange.migrateAgent(agentId, { strategy: 'regenerate' });
+    const other = await world.start(3, { softwareKeys: 'forbidden' });
+    const { outcome, keys } = await other.migrateAgent(agentId, { strategy: 'import' });
+    expect(outcome).toBe('already-migrated');
+    expect(keys[0]).not.toHaveProperty('handover');
   });
 });
 
