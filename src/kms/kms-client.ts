@@ -120,7 +120,15 @@ export class KMSClient implements KeyProvider {
    * @throws KeyImportFailedError with the reason that Cloud KMS gives.
    */
   importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata> {
-    return administration.importKey(this.#calls, spec, pkcs8, options);
+    return administration.importKey(this.#calls, { spec, pkcs8 }, options);
+  }
+
+  /**
+   * As `importKey`, into a version beside those that the key has, which may be of other sizes; a version that holds the same
+   * key already is found. Which version is in use is for `setPrimaryVersion` to say.
+   */
+  importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
+    return administration.importKeyVersion(this.#calls, { spec, pkcs8 }, options);
   }
 
   /** Signs a message of any size with an algorithm that takes a digest, up to 64 KiB with one that takes the message. */
