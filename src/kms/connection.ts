@@ -97,6 +97,9 @@ export class KmsConnection {
       }
       const metadata = new this.#metadata();
       metadata.set('x-goog-request-params', options.routing);
+      // Google's servers copy it to protoPayload.requestMetadata.requestAttributes.reason of Cloud Audit Logs.
+      if (options.operation.reason !== undefined)
+        metadata.set('x-goog-request-reason', options.operation.reason);
       // The gRPC deadline is wall-clock time by its own definition, whatever clock drives this library.
       const deadline = Date.now() + options.timeoutMs;
       const { operation } = options;

@@ -97,14 +97,17 @@ export class RpcCaller {
   ): Promise<{ readonly response: RpcResponse<Name> } | { readonly failure: RpcFailure }> {
     const channel = await this.#channelFor(operation);
     operation.attempts += 1;
+    const ended = operation.observation?.attempt(call.rpc);
     try {
       const response = await this.#connection.send(channel, call.rpc, call.request, {
         routing: `${call.routeBy[0]}=${encodeURIComponent(call.routeBy[1])}`,
         timeoutMs: Math.min(this.#settings.deadlines.attemptMs, operation.remainingMs),
         operation,
       });
+      ended?.('OK');
       return { response };
     } catch (error) {
+      ended?.(toRpcFailure(error).status);
       // The operation's own end is what cancelled the call: its error is the one to report.
       operation.throwIfEnded();
       if (this.#closed) throw new ClientClosedError(operation.context(error));

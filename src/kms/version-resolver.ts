@@ -21,6 +21,7 @@ import {
   parseKeyReference,
 } from '../keys/resource-name.js';
 import { primaryNumber } from '../keys/version-history.js';
+import type { ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
 import type { KeyReader } from './key-reader.js';
 import { RefreshingCache } from './refreshing-cache.js';
@@ -33,6 +34,13 @@ export interface UsableVersion extends KeyVersion {
   /** The level that was promised for the key; every answer must name it. */
   readonly protectionLevel: string;
 }
+
+/** A version as it is told to those who watch the operation. */
+export const toObserved = (version: UsableVersion): ObservedVersion => ({
+  keyVersion: version.name,
+  algorithm: version.algorithm.name,
+  protectionLevel: version.protectionLevel,
+});
 
 /** A key and, for asymmetric keys, its versions in ascending order of their numbers. */
 export interface KeySnapshot {
@@ -95,6 +103,7 @@ export class VersionResolver {
         purposes.flatMap((purpose) => algorithmsOf(purpose)),
       );
     }
+    operation.observation?.uses(toObserved(version));
     return version;
   }
 
