@@ -62,7 +62,7 @@ export class KMSClient implements KeyProvider {
   constructor(config: KMSConfig) {
     const resolved = parseKMSConfig(config);
     const { endpoint, channels, clock, deadlines, logger } = resolved;
-    this.#connection = new KmsConnection({ endpoint, channels });
+    this.#connection = new KmsConnection({ endpoint, channels, clock, attemptMs: deadlines.attemptMs });
     const keyRing = keyRingName(resolved);
     const caller = new RpcCaller(this.#connection, resolved);
     const reader = new KeyReader(caller, resolved);
