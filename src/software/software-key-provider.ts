@@ -78,7 +78,7 @@ export class SoftwareKeyProvider implements KeyProvider {
     if (process.env['NODE_ENV'] === 'production') {
       logger.warn(
         { event: 'software-keys-in-production', keyRing, store: type },
-        'keys are held in software, in the memory of this process, with NODE_ENV=production',
+        'the store of software keys is in use with NODE_ENV=production: a key of it that is used is in the memory of this process',
       );
     }
     if (type === 'memory') {
