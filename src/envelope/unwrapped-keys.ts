@@ -5,6 +5,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { CancelTimer, Clock } from '../clock.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { AbortListeners } from './abort-listeners.js';
 import type { Caller } from './caller.js';
 import type { DataKey } from './data-key.js';
@@ -30,10 +31,16 @@ export class UnwrappedKeys {
   readonly #entries: LRUCache<string, Entry>;
   readonly #calls = new Map<string, SharedCall<DataKey>>();
   #cancelPurge: CancelTimer | undefined;
+  #hits = 0;
+  #misses = 0;
 
   constructor(options: UnwrappedKeysOptions) {
     this.#options = options;
     this.#entries = new LRUCache({ max: options.limits.maxKeys, dispose: ({ key }) => key.release() });
+  }
+
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#entries.size };
   }
 
   /** The key, held for the caller; at once when it is there. A failure is an error of all who wait and is not remembered. */
@@ -41,8 +48,10 @@ export class UnwrappedKeys {
     const id = idOf(wrappedKey);
     const entry = this.#entries.get(id);
     if (entry === undefined || this.#isExpired(entry, this.#options.clock.now())) {
+      this.#misses += 1;
       return this.#load(id, wrappedKey, caller());
     }
+    this.#hits += 1;
     entry.key.hold();
     return entry.key;
   }

@@ -10,6 +10,7 @@ import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import type { ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
 import type { KmsEndpoint } from '../config.js';
 import type { Operation } from '../provider/operation.js';
+import type { ConnectionStats } from '../provider/stats.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 
 export interface ConnectionOptions {
@@ -45,6 +46,11 @@ export class KmsConnection {
   /** Whether a channel is there, so that `open` has nothing to do. */
   get isOpen(): boolean {
     return this.#channels.length > 0;
+  }
+
+  get stats(): ConnectionStats {
+    const callsInFlight = this.#channels.reduce((sum, { inFlight }) => sum + inFlight, 0);
+    return { channelsOpen: this.#channels.length, callsInFlight, queueDepth: this.#queue.size };
   }
 
   /** Loads the client libraries. Reads files and runs their code, and talks to nobody. */
