@@ -162,6 +162,24 @@ export class Operation {
     });
   }
 
+  /** Waits for its turn in a line of this process: outside of the deadline, and with a limit of its own. */
+  async waitInLine<T>(
+    turn: Promise<T>,
+    limit: { readonly timeoutMs: number; readonly tooLate: () => A2AKmsError },
+  ): Promise<T> {
+    this.pauseDeadline();
+    let cancelTimer: CancelTimer = () => {};
+    const over = new Promise<never>((_, reject) => {
+      cancelTimer = this.clock.setTimer(limit.timeoutMs, () => reject(limit.tooLate()));
+    });
+    try {
+      return await this.waitFor(Promise.race([turn, over]));
+    } finally {
+      cancelTimer();
+      this.resumeDeadline();
+    }
+  }
+
   /** The error of an operation whose deadline has passed, or would before anything could still succeed. */
   deadlineError(): DeadlineExceededError {
     return new DeadlineExceededError(this.context(this.lastFailure), {

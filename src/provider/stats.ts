@@ -26,7 +26,7 @@ export interface CacheStats {
 export interface ConnectionStats {
   /** Channels that take calls. */
   readonly channelsOpen: number;
-  /** Calls that were sent and are not answered. */
+  /** Calls that were sent and are not answered, those on channels that are being replaced too. */
   readonly callsInFlight: number;
   /** Calls that wait for a place on a channel. */
   readonly queueDepth: number;
