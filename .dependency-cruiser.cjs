@@ -17,6 +17,7 @@ const allowed = [
       'keys/',
       'logger.ts',
       'flags.ts',
+      'provider/observer.ts',
       'software-config.ts',
     ],
   },

@@ -23,6 +23,7 @@ import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from './keys
 import type { PublicKeyArchive } from './keys/public-key-archive.js';
 import { checkPolicy, type RotationPolicy } from './keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from './logger.js';
+import type { ProviderObserver } from './provider/observer.js';
 import {
   type ReplicaConfig,
   type ReplicationConfig,
@@ -74,6 +75,9 @@ const isClock = (value: unknown): value is Clock =>
   typeof value === 'object' &&
   value !== null &&
   (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
+
+const isObserver = (value: unknown): value is ProviderObserver =>
+  typeof value === 'object' && value !== null && typeof Reflect.get(value, 'begin') === 'function';
 
 const isArchive = (value: unknown): value is PublicKeyArchive =>
   typeof value === 'object' &&
@@ -131,6 +135,9 @@ export const runtimeShape = {
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
     .optional(),
   clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+  observers: z
+    .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
+    .default([]),
 } as const;
 
 const kmsShape = {
@@ -336,6 +343,8 @@ export interface KMSConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
+  /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
+  readonly observers?: readonly ProviderObserver[] | undefined;
 }
 
 /** Configuration of an `A2AKeyExchange`: that of a `KMSClient`, and what new agents get. */

@@ -142,6 +142,14 @@ export type {
   PurgeReport,
 } from './migration/migration-report.js';
 export type { MigrationStrategy } from './migration/standing.js';
+export type {
+  CallObserver,
+  ObservedAttempt,
+  ObservedCall,
+  ObservedOutcome,
+  ObservedVersion,
+  ProviderObserver,
+} from './provider/observer.js';
 export type { LocationStatus } from './replication/location.js';
 export { type LocatedPublicKey, ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 export type { ReplicaConfig, ReplicationConfig } from './replication-config.js';

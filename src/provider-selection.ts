@@ -83,9 +83,9 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
   const { clock, logger, maxCachedAgents, defaultAlgorithm } = agents;
   const { publicKeyArchive: archive } = kms;
   const openStore = (store: SoftwareKeyStoreConfig): SoftwareKeys => {
-    const { projectId, locationId, keyRingId } = kms;
+    const { projectId, locationId, keyRingId, observers } = kms;
     const publicKeyArchive = archive && new SoftwareArchive(archive);
-    const common = { projectId, locationId, keyRingId, publicKeyArchive, logger, clock };
+    const common = { projectId, locationId, keyRingId, publicKeyArchive, logger, clock, observers };
     return new SoftwareKeys(new SoftwareKeyProvider({ ...common, softwareKeyStore: store }));
   };
   const providers = openProviders(source, { openStore, openHsm: () => selectProvider(kms) });

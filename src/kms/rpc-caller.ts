@@ -6,7 +6,8 @@
 import type { ResolvedKMSConfig } from '../config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
-import type { Channel, KmsConnection } from './connection.js';
+import type { Channel } from './channel.js';
+import type { KmsConnection } from './connection.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
 
@@ -97,14 +98,17 @@ export class RpcCaller {
   ): Promise<{ readonly response: RpcResponse<Name> } | { readonly failure: RpcFailure }> {
     const channel = await this.#channelFor(operation);
     operation.attempts += 1;
+    const ended = operation.observation?.attempt(call.rpc);
     try {
       const response = await this.#connection.send(channel, call.rpc, call.request, {
         routing: `${call.routeBy[0]}=${encodeURIComponent(call.routeBy[1])}`,
         timeoutMs: Math.min(this.#settings.deadlines.attemptMs, operation.remainingMs),
         operation,
       });
+      ended?.('OK');
       return { response };
     } catch (error) {
+      ended?.(toRpcFailure(error).status);
       // The operation's own end is what cancelled the call: its error is the one to report.
       operation.throwIfEnded();
       if (this.#closed) throw new ClientClosedError(operation.context(error));
@@ -145,28 +149,20 @@ export class RpcCaller {
     lease: { readonly waiting: Promise<Channel>; leave(): void },
   ): Promise<Channel> {
     const { queueMs } = this.#settings.deadlines;
-    operation.pauseDeadline();
-    let cancelTimer = (): void => {};
-    const tooLong = new Promise<never>((_, reject) => {
-      cancelTimer = operation.clock.setTimer(queueMs, () =>
-        reject(
-          new DeadlineExceededError(operation.context(), {
-            limit: 'the time in the queue for a free stream',
-            timeoutMs: queueMs,
-          }),
-        ),
-      );
-    });
-    let channel: Channel | undefined;
+    const limit = 'the time in the queue for a free stream';
+    const tooLate = () => new DeadlineExceededError(operation.context(), { limit, timeoutMs: queueMs });
     try {
-      channel = await operation.waitFor(Promise.race([lease.waiting, tooLong]));
-      return channel;
-    } finally {
-      cancelTimer();
-      operation.resumeDeadline();
-      lease.leave();
+      return await operation.waitInLine(lease.waiting, { timeoutMs: queueMs, tooLate });
+    } catch (error) {
       // A place that was handed over in the same moment as the wait ended must not be lost.
-      if (channel === undefined) void lease.waiting.then((late) => this.#connection.release(late));
+      lease.waiting.then(
+        (late) => this.#connection.release(late),
+        () => {},
+      );
+      if (this.#closed) throw new ClientClosedError(operation.context(error));
+      throw error;
+    } finally {
+      lease.leave();
     }
   }
 

@@ -7,8 +7,9 @@
 import { NoUsableVersionError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyReference } from '../keys/resource-name.js';
+import type { Observation, ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
-import { verifySignature } from '../provider/signature-check.js';
+import { type VerificationKey, verifySignature } from '../provider/signature-check.js';
 import type { KmsCore } from './core.js';
 import type { VersionRecord } from './resources.js';
 import type { KeySnapshot, UsableVersion } from './version-resolver.js';
@@ -28,6 +29,7 @@ export interface SignedMessage {
 /** The verdict if it needs no call: every public key that has to be tried is in the cache. */
 export async function verifyWarm(
   core: KmsCore,
+  observation: Observation | undefined,
   reference: KeyReference,
   signed: SignedMessage,
 ): Promise<boolean | undefined> {
@@ -36,7 +38,10 @@ export async function verifyWarm(
   for (const name of names) {
     const key = core.publicKeys.peek(name);
     if (key === undefined) return undefined;
-    if (await verifySignature(key, signed.data, signed.signature)) return true;
+    if (await verifySignature(key, signed.data, signed.signature)) {
+      observation?.uses(verifierOf(name, key));
+      return true;
+    }
   }
   return names.length === 0 ? undefined : false;
 }
@@ -55,12 +60,21 @@ export async function verifyCold(
       : await core.publicKeys.recall(operation, version.usable);
     if (key === undefined) continue;
     tried += 1;
-    if (await verifySignature(key, signed.data, signed.signature)) return true;
+    if (await verifySignature(key, signed.data, signed.signature)) {
+      operation.observation?.uses(verifierOf(version.usable.name, key));
+      return true;
+    }
   }
   if (tried === 0)
     throw new NoUsableVersionError(operation.context(), 'no version has a public key that can be read.');
   return false;
 }
+
+const verifierOf = (keyVersion: string, { algorithm }: VerificationKey): ObservedVersion => ({
+  keyVersion,
+  algorithm: algorithm.name,
+  protectionLevel: undefined,
+});
 
 function warmCandidates(core: KmsCore, reference: KeyReference): readonly string[] | undefined {
   if (reference.kind === 'version') return [reference.version.name];

@@ -20,7 +20,8 @@ import {
   keyVersion,
   parseKeyReference,
 } from '../keys/resource-name.js';
-import { primaryNumber } from '../keys/version-history.js';
+import { PRIMARY_LABEL, primaryNumber } from '../keys/version-history.js';
+import type { ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
 import type { KeyReader } from './key-reader.js';
 import { RefreshingCache } from './refreshing-cache.js';
@@ -33,6 +34,13 @@ export interface UsableVersion extends KeyVersion {
   /** The level that was promised for the key; every answer must name it. */
   readonly protectionLevel: string;
 }
+
+/** A version as it is told to those who watch the operation. */
+export const toObserved = (version: UsableVersion): ObservedVersion => ({
+  keyVersion: version.name,
+  algorithm: version.algorithm.name,
+  protectionLevel: version.protectionLevel,
+});
 
 /** A key and, for asymmetric keys, its versions in ascending order of their numbers. */
 export interface KeySnapshot {
@@ -95,6 +103,7 @@ export class VersionResolver {
         purposes.flatMap((purpose) => algorithmsOf(purpose)),
       );
     }
+    operation.observation?.uses(toObserved(version));
     return version;
   }
 
@@ -181,11 +190,20 @@ export class VersionResolver {
 
   async #load(operation: Operation, name: CryptoKeyName): Promise<KeySnapshot> {
     const key = await this.#reader.getKey(operation, name);
-    const versions =
-      key.purpose === 'ENCRYPT_DECRYPT' ? [] : await this.#reader.listVersions(operation, name);
-    return toSnapshot(operation, key, versions);
+    if (key.purpose === 'ENCRYPT_DECRYPT') return toSnapshot(operation, key, []);
+    const versions = await this.#reader.listVersions(operation, name);
+    // Others may have begun a rotation between the two reads: the version in use was written down before the new one
+    // was made, so without another look the new one would be used before its time.
+    const isGuessed = !isNamedUsable(key, versions) && versions.filter(isEnabled).length > 1;
+    return toSnapshot(operation, isGuessed ? await this.#reader.getKey(operation, name) : key, versions);
   }
 }
+
+const isEnabled = ({ metadata }: VersionRecord): boolean => metadata.state === 'ENABLED';
+
+/** Whether the key itself names the version in use. */
+const isNamedUsable = (key: KeyRecord, versions: readonly VersionRecord[]): boolean =>
+  versions.some((version) => String(version.number) === key.labels[PRIMARY_LABEL] && isEnabled(version));
 
 function toSnapshot(operation: Operation, key: KeyRecord, versions: readonly VersionRecord[]): KeySnapshot {
   const current = currentVersion(key, versions);

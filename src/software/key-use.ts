@@ -72,7 +72,11 @@ export async function verify(
     for (const { algorithm, name, version } of await verifiersOf(core, operation, reference)) {
       const keyObject = core.keyObjects.publicKey(name, version.publicKeyPem);
       const key = { algorithm, material: { kind: 'key-object', keyObject } } as const;
-      if (await verifySignature(key, data, signature)) return true;
+      if (await verifySignature(key, data, signature)) {
+        const { observation } = operation;
+        observation?.uses({ keyVersion: name, algorithm: algorithm.name, protectionLevel: undefined });
+        return true;
+      }
     }
     return false;
   });

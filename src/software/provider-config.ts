@@ -6,6 +6,7 @@ import { type Environment, keyRingShape, runtimeShape, toProblems } from '../con
 import { InvalidConfigError } from '../errors.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import { createDefaultLogger, type Logger } from '../logger.js';
+import type { ProviderObserver } from '../provider/observer.js';
 import {
   type ResolvedStoreConfig,
   resolveStoreConfig,
@@ -27,6 +28,8 @@ export interface SoftwareKeyProviderConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
+  /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
+  readonly observers?: readonly ProviderObserver[] | undefined;
   /** `forbidden` has the constructor throw. Default `allowed`. */
   readonly softwareKeys?: SoftwareKeysPolicy | undefined;
 }
@@ -39,6 +42,7 @@ export interface ResolvedProviderConfig {
   readonly publicKeyArchive: PublicKeyArchive | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly observers: readonly ProviderObserver[];
 }
 
 const schema = z.strictObject(
