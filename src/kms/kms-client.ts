@@ -126,7 +126,17 @@ export class KMSClient implements KeyProvider {
    */
   importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'importKey', keyId: spec.name, options }, (calls) =>
-      administration.importKey(calls, spec, pkcs8, options),
+      administration.importKey(calls, { spec, pkcs8 }, options),
+    );
+  }
+
+  /**
+   * As `importKey`, into a version beside those that the key has, which may be of other sizes; a version that holds the same
+   * key already is found. Which version is in use is for `setPrimaryVersion` to say.
+   */
+  importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
+    return this.#calls.observed({ method: 'importKeyVersion', keyId: spec.name, options }, (calls) =>
+      administration.importKeyVersion(calls, { spec, pkcs8 }, options),
     );
   }
 
