@@ -24,7 +24,7 @@ export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
 export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
-export type { EnvelopeCipherOptions } from './envelope/options.js';
+export type { EnvelopeCallOptions, EnvelopeCipherOptions } from './envelope/options.js';
 export * from './errors.js';
 export type { ExchangeStats } from './exchange-stats.js';
 export type { MigrationPhase } from './flags.js';
