@@ -12,6 +12,7 @@ import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
 import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
+import { type ExchangeStats, exchangeReadings, exchangeStats } from './exchange-stats.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
@@ -26,6 +27,7 @@ import type {
   RotationResult,
   SignatureDetails,
 } from './keys/key-provider.js';
+import { keyRingName } from './keys/resource-name.js';
 import type { RotationPolicy } from './keys/rotation-policy.js';
 import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';
 import { type AgentDescription, type AgentSummary, toSummary } from './lifecycle/describe-agent.js';
@@ -43,13 +45,14 @@ import type {
   PurgeMigratedKeysOptions,
   PurgeReport,
 } from './migration/migration-report.js';
-import { selectKeys } from './provider-selection.js';
+import { type StatsSource, selectKeys } from './provider-selection.js';
 import type { LocationStatus } from './replication/location.js';
 import {
   type LocatedPublicKey,
   publicKeysOf,
   ReplicatedKeyProvider,
 } from './replication/replicated-key-provider.js';
+import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -87,6 +90,8 @@ export class A2AKeyExchange {
   readonly #migration: AgentMigration;
   readonly #ciphers: OpenCiphers;
   readonly #clock: Clock;
+  readonly #sources: readonly StatsSource[];
+  readonly #telemetry: StartedReadings | undefined;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
@@ -101,7 +106,7 @@ export class A2AKeyExchange {
       replication: __,
       ...rest
     } = agents;
-    const { keys, migration } = selectKeys({ kms, source, agents });
+    const { keys, migration, sources } = selectKeys({ kms, source, agents });
     this.keys = keys;
     this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
@@ -123,10 +128,16 @@ export class A2AKeyExchange {
     this.#ensureMasters = hierarchy !== undefined;
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
     this.#rotationPolicy = rotationPolicy;
+    this.#sources = sources;
+    this.#telemetry = exchangeReadings(kms.telemetry, {
+      keyRing: keyRingName(kms),
+      stats: () => this.stats(),
+    });
   }
 
   /** Makes sure that the key ring exists and, with `hierarchy` in the configuration, the master keys. */
   async initialize(options?: CallOptions): Promise<void> {
+    this.#telemetry?.start();
     if (this.#ensureMasters) await this.hierarchy.initialize(options);
     else await this.keys.initialize(options);
   }
@@ -250,6 +261,17 @@ export class A2AKeyExchange {
   /** With `replicas`: how well each location answers, in the order in which they are used. Without: nothing. */
   replication(): readonly LocationStatus[] {
     return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
+  }
+
+  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  stats(): ExchangeStats {
+    const { agentKeys } = this.hierarchy;
+    return exchangeStats({
+      sources: this.#sources,
+      agentKeys,
+      ciphers: this.#ciphers,
+      locations: this.replication(),
+    });
   }
 
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */
@@ -385,6 +407,7 @@ export class A2AKeyExchange {
     await this.#ciphers.close();
     await this.#lifecycle.close();
     await this.keys.close();
+    this.#telemetry?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -397,6 +420,7 @@ export class A2AKeyExchange {
     options: CallOptions | undefined,
     use: (keyName: string) => Promise<T>,
   ): Promise<T> {
+    this.#telemetry?.start();
     const context = { operation, resource: `agent ${JSON.stringify(agentId)}` };
     const agent = requireAgentId(context, agentId);
     return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));

@@ -22,6 +22,7 @@ import {
 } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { RoleKeySpec } from './agent-key-spec.js';
 
 export interface AgentKeysOptions {
@@ -44,11 +45,18 @@ export class AgentKeys {
   readonly #known: LRUCache<string, KnownKey>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
   readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
+  #hits = 0;
+  #misses = 0;
 
   constructor(provider: KeyProvider, options: AgentKeysOptions) {
     this.#provider = provider;
     this.#clock = options.clock;
     this.#known = new LRUCache({ max: options.maxCachedAgents });
+  }
+
+  /** Of the cache of key names. */
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#known.size };
   }
 
   /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
@@ -80,7 +88,11 @@ export class AgentKeys {
   ): Promise<string> {
     const keyId = agentKeyId(agent, role);
     const known = this.#known.get(keyId);
-    if (known !== undefined) return known.name;
+    if (known !== undefined) {
+      this.#hits += 1;
+      return known.name;
+    }
+    this.#misses += 1;
     const shared = options?.signal === undefined && options?.timeoutMs === undefined;
     const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
     return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;

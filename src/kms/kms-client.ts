@@ -3,7 +3,7 @@
  * and the work is handed over to the modules beside it.
  */
 
-import { type KMSConfig, parseKMSConfig } from '../config.js';
+import { type KMSConfig, parseKMSConfig, serverOf } from '../config.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -25,6 +25,8 @@ import type {
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
 import { productIs, verdictIs } from '../provider/observer.js';
+import { CallCounts, frozen, type KmsStats } from '../provider/stats.js';
+import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
 import { Attestations, type KeyAttestation } from './attestation.js';
 import { ClientCalls } from './client-calls.js';
 import { KmsConnection } from './connection.js';
@@ -57,6 +59,7 @@ import { VersionResolver } from './version-resolver.js';
 export class KMSClient implements KeyProvider {
   readonly #connection: KmsConnection;
   readonly #calls: ClientCalls;
+  readonly #telemetry: ProviderTelemetry;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: KMSConfig) {
@@ -80,8 +83,13 @@ export class KMSClient implements KeyProvider {
       resolver,
       publicKeys,
       lateChecks,
+      counts: new CallCounts(),
     };
-    this.#calls = new ClientCalls(core, resolved.observers);
+    this.#telemetry = providerTelemetry(resolved.telemetry, {
+      ...{ provider: 'kms', keyRing, server: serverOf(endpoint) },
+      stats: () => this.stats(),
+    });
+    this.#calls = new ClientCalls(core, [...this.#telemetry.observers, ...resolved.observers]);
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -340,6 +348,18 @@ export class KMSClient implements KeyProvider {
     );
   }
 
+  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  stats(): KmsStats {
+    const { keyRing, counts, resolver, publicKeys } = this.#calls.core;
+    return frozen({
+      provider: 'kms',
+      keyRing,
+      ...counts.stats(),
+      caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
+      connection: this.#connection.stats,
+    });
+  }
+
   /**
    * Closes the connections. Calls after it are refused with `ClientClosedError`. A client that moved keys to other
    * versions a moment ago looks once more whether they are in use.
@@ -350,6 +370,7 @@ export class KMSClient implements KeyProvider {
     caller.close();
     lateChecks.cancel();
     await this.#connection.close();
+    this.#telemetry.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
