@@ -13,7 +13,6 @@ import {
   InvalidEnvelopeError,
   OperationAbortedError,
 } from '../errors.js';
-import type { CallOptions } from '../keys/key-provider.js';
 import { type CacheStats, frozen } from '../provider/stats.js';
 import { AbortListeners } from './abort-listeners.js';
 import { Caller } from './caller.js';
