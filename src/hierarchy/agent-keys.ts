@@ -27,6 +27,8 @@ import type { RoleKeySpec } from './agent-key-spec.js';
 export interface AgentKeysOptions {
   readonly clock: Clock;
   readonly maxCachedAgents: number;
+  /** Full names of versions that the configuration names: the keys they are of are used without being looked at. */
+  readonly pinnedVersions: readonly string[];
 }
 
 /** What is remembered of an agent's key. */
@@ -42,6 +44,8 @@ export class AgentKeys {
   readonly #clock: Clock;
   /** Keys that are their agent's by name and labels, by key id. */
   readonly #known: LRUCache<string, KnownKey>;
+  /** Full names by key id, of keys with a version that the configuration names. */
+  readonly #pinned: ReadonlyMap<string, string>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
   readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
 
@@ -49,6 +53,12 @@ export class AgentKeys {
     this.#provider = provider;
     this.#clock = options.clock;
     this.#known = new LRUCache({ max: options.maxCachedAgents });
+    this.#pinned = new Map(
+      options.pinnedVersions.flatMap((version) => {
+        const [name, keyId] = /^.*\/cryptoKeys\/([^/]+)/.exec(version) ?? [];
+        return name === undefined || keyId === undefined ? [] : [[keyId, name]];
+      }),
+    );
   }
 
   /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
@@ -71,7 +81,10 @@ export class AgentKeys {
     return this.#known.get(agentKeyId(agent, role));
   }
 
-  /** Full name of the agent's key; one read when it is not known yet. */
+  /**
+   * Full name of the agent's key; one read when it is not known yet, and none for a key with a pinned version, which an
+   * identity may use that is not allowed to look at it.
+   */
   async nameOf(
     context: ErrorContext,
     agent: AgentId,
@@ -79,8 +92,8 @@ export class AgentKeys {
     options?: CallOptions,
   ): Promise<string> {
     const keyId = agentKeyId(agent, role);
-    const known = this.#known.get(keyId);
-    if (known !== undefined) return known.name;
+    const name = this.#pinned.get(keyId) ?? this.#known.get(keyId)?.name;
+    if (name !== undefined) return name;
     const shared = options?.signal === undefined && options?.timeoutMs === undefined;
     const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
     return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;
