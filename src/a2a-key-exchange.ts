@@ -20,6 +20,7 @@ import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
 import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
+import { type ExchangeStats, exchangeReadings, exchangeStats } from './exchange-stats.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
@@ -54,13 +55,14 @@ import type {
   PurgeMigratedKeysOptions,
   PurgeReport,
 } from './migration/migration-report.js';
-import { selectKeys } from './provider-selection.js';
+import { type StatsSource, selectKeys } from './provider-selection.js';
 import type { LocationStatus } from './replication/location.js';
 import {
   type LocatedPublicKey,
   publicKeysOf,
   ReplicatedKeyProvider,
 } from './replication/replicated-key-provider.js';
+import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -100,6 +102,8 @@ export class A2AKeyExchange {
   readonly #migration: AgentMigration;
   readonly #ciphers: OpenCiphers;
   readonly #clock: Clock;
+  readonly #sources: readonly StatsSource[];
+  readonly #telemetry: StartedReadings | undefined;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
@@ -117,7 +121,11 @@ export class A2AKeyExchange {
       ...rest
     } = agents;
     this.#identities = impersonateAgents && new AgentIdentities(impersonateAgents, rest.maxCachedAgents);
-    const { keys, migration } = selectKeys({ kms: withIdentities(kms, this.#identities), source, agents });
+    const { keys, migration, sources } = selectKeys({
+      kms: withIdentities(kms, this.#identities),
+      source,
+      agents,
+    });
     this.keys = keys;
     this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
@@ -145,10 +153,16 @@ export class A2AKeyExchange {
     this.#ensureMasters = hierarchy !== undefined;
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
     this.#rotationPolicy = rotationPolicy;
+    this.#sources = sources;
+    this.#telemetry = exchangeReadings(kms.telemetry, {
+      keyRing: keyRingName(kms),
+      stats: () => this.stats(),
+    });
   }
 
   /** Makes sure that the key ring exists and, with `hierarchy` in the configuration, the master keys. */
   async initialize(options?: CallOptions): Promise<void> {
+    this.#telemetry?.start();
     if (this.#ensureMasters) await this.hierarchy.initialize(options);
     else await this.keys.initialize(options);
   }
@@ -272,6 +286,17 @@ export class A2AKeyExchange {
   /** With `replicas`: how well each location answers, in the order in which they are used. Without: nothing. */
   replication(): readonly LocationStatus[] {
     return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
+  }
+
+  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  stats(): ExchangeStats {
+    const { agentKeys } = this.hierarchy;
+    return exchangeStats({
+      sources: this.#sources,
+      agentKeys,
+      ciphers: this.#ciphers,
+      locations: this.replication(),
+    });
   }
 
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */
@@ -438,6 +463,7 @@ export class A2AKeyExchange {
     await this.#ciphers.close();
     await this.#lifecycle.close();
     await this.keys.close();
+    this.#telemetry?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -450,6 +476,7 @@ export class A2AKeyExchange {
     options: CallOptions | undefined,
     use: (keyName: string) => Promise<T>,
   ): Promise<T> {
+    this.#telemetry?.start();
     const context = { operation, resource: `agent ${JSON.stringify(agentId)}` };
     const agent = requireAgentId(context, agentId);
     this.#identities?.note(agent);

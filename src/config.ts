@@ -46,6 +46,7 @@ import {
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
 } from './software-config.js';
+import type { TelemetrySetting } from './telemetry/load.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
 const LOCATION_ID = /^[a-z][a-z0-9-]{0,62}$/;
@@ -148,6 +149,7 @@ export const runtimeShape = {
   observers: z
     .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
     .default([]),
+  telemetry: z.enum(['off', 'auto', 'on'], 'must be off, auto or on').default('off'),
 } as const;
 
 const kmsShape = {
@@ -376,8 +378,13 @@ export interface KMSConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
-  /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
+  /** Who is told of every call, besides telemetry. Default: nobody, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
+  /**
+   * Spans and metrics through the OpenTelemetry API (docs/telemetry.md). `off`, the default: the package is not loaded.
+   * `auto`: if `@opentelemetry/api` is installed. `on`: it has to be, else the configuration is refused.
+   */
+  readonly telemetry?: TelemetrySetting | undefined;
 }
 
 /** Configuration of an `A2AKeyExchange`: that of a `KMSClient`, and what new agents get. */
@@ -452,6 +459,13 @@ export type KmsEndpoint =
       readonly credentialsPath: string | undefined;
     }
   | { readonly kind: 'emulator'; readonly host: string; readonly port: number };
+
+/** Host and port that the calls go to. */
+export function serverOf(endpoint: KmsEndpoint): { readonly address: string; readonly port: number } {
+  if (endpoint.kind === 'emulator') return { address: endpoint.host, port: endpoint.port };
+  const { hostname, port } = new URL(`https://${endpoint.apiEndpoint ?? 'cloudkms.googleapis.com'}`);
+  return { address: hostname, port: port === '' ? 443 : Number(port) };
+}
 
 type ParsedKms = z.output<typeof kmsSchema>;
 

@@ -22,6 +22,7 @@ import {
 } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { RoleKeySpec } from './agent-key-spec.js';
 
 export interface AgentKeysOptions {
@@ -48,6 +49,8 @@ export class AgentKeys {
   readonly #pinned: ReadonlyMap<string, string>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
   readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
+  #hits = 0;
+  #misses = 0;
 
   constructor(provider: KeyProvider, options: AgentKeysOptions) {
     this.#provider = provider;
@@ -59,6 +62,11 @@ export class AgentKeys {
         return name === undefined || keyId === undefined ? [] : [[keyId, name]];
       }),
     );
+  }
+
+  /** Of the cache of key names. */
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#known.size };
   }
 
   /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
@@ -92,8 +100,14 @@ export class AgentKeys {
     options?: CallOptions,
   ): Promise<string> {
     const keyId = agentKeyId(agent, role);
-    const name = this.#pinned.get(keyId) ?? this.#known.get(keyId)?.name;
-    if (name !== undefined) return name;
+    const pinned = this.#pinned.get(keyId);
+    if (pinned !== undefined) return pinned;
+    const known = this.#known.get(keyId);
+    if (known !== undefined) {
+      this.#hits += 1;
+      return known.name;
+    }
+    this.#misses += 1;
     const shared = options?.signal === undefined && options?.timeoutMs === undefined;
     const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
     return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;

@@ -11,8 +11,9 @@ import type { ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import type { Clock } from '../clock.js';
 import type { KmsEndpoint } from '../config.js';
 import type { Operation } from '../provider/operation.js';
+import type { ConnectionStats } from '../provider/stats.js';
 import type { Channel, Transport } from './channel.js';
-import { ChannelPool, type ChannelPoolOptions, type ConnectionStats, type Lease } from './channel-pool.js';
+import { ChannelPool, type ChannelPoolOptions, type Lease } from './channel-pool.js';
 import { cloudOptions, emulatorOptions, UNIVERSE } from './client-options.js';
 import { IAM_RPCS, type RpcName, type RpcRequest, type RpcResponse } from './rpc.js';
 

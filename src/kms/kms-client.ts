@@ -3,7 +3,7 @@
  * and the work is handed over to the modules beside it.
  */
 
-import { type KMSConfig, parseKMSConfig } from '../config.js';
+import { type KMSConfig, parseKMSConfig, serverOf } from '../config.js';
 import type {
   AccessBinding,
   AccessChange,
@@ -32,6 +32,8 @@ import type {
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
 import { productIs, verdictIs } from '../provider/observer.js';
+import { CallCounts, type ConnectionStats, frozen, type KmsStats } from '../provider/stats.js';
+import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
 import * as access from './access.js';
 import { Attestations, type KeyAttestation } from './attestation.js';
 import { ClientCalls } from './client-calls.js';
@@ -68,6 +70,7 @@ export class KMSClient implements KeyProvider, AccessManager {
   readonly #connections: readonly KmsConnection[];
   readonly #iamCredentials: IamCredentials;
   readonly #calls: ClientCalls;
+  readonly #telemetry: ProviderTelemetry;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: KMSConfig) {
@@ -95,8 +98,13 @@ export class KMSClient implements KeyProvider, AccessManager {
       resolver,
       publicKeys,
       lateChecks,
+      counts: new CallCounts(),
     };
-    this.#calls = new ClientCalls(core, resolved.observers);
+    this.#telemetry = providerTelemetry(resolved.telemetry, {
+      ...{ provider: 'kms', keyRing, server: serverOf(endpoint) },
+      stats: () => this.stats(),
+    });
+    this.#calls = new ClientCalls(core, [...this.#telemetry.observers, ...resolved.observers]);
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -141,7 +149,17 @@ export class KMSClient implements KeyProvider, AccessManager {
    */
   importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'importKey', keyId: spec.name, options }, (calls) =>
-      administration.importKey(calls, spec, pkcs8, options),
+      administration.importKey(calls, { spec, pkcs8 }, options),
+    );
+  }
+
+  /**
+   * As `importKey`, into a version beside those that the key has, which may be of other sizes; a version that holds the same
+   * key already is found. Which version is in use is for `setPrimaryVersion` to say.
+   */
+  importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
+    return this.#calls.observed({ method: 'importKeyVersion', keyId: spec.name, options }, (calls) =>
+      administration.importKeyVersion(calls, { spec, pkcs8 }, options),
     );
   }
 
@@ -345,6 +363,18 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
+  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  stats(): KmsStats {
+    const { keyRing, counts, resolver, publicKeys } = this.#calls.core;
+    return frozen({
+      provider: 'kms',
+      keyRing,
+      ...counts.stats(),
+      caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
+      connection: totalOf(this.#connections),
+    });
+  }
+
   /**
    * Gives a member a role on one key: in the policy of the key itself, whatever else is in it. May be repeated.
    * @param member as in a policy, e.g. `serviceAccount:bot@my-project.iam.gserviceaccount.com`.
@@ -392,9 +422,21 @@ export class KMSClient implements KeyProvider, AccessManager {
     caller.close();
     lateChecks.cancel();
     await Promise.all([...this.#connections, this.#iamCredentials].map((part) => part.close()));
+    this.#telemetry.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** Of the connection that proves an identity, and of the one for calls that bring a token of their own. */
+function totalOf(connections: readonly KmsConnection[]): ConnectionStats {
+  const sum = (count: (stats: ConnectionStats) => number): number =>
+    connections.reduce((total, { stats }) => total + count(stats), 0);
+  return {
+    channelsOpen: sum(({ channelsOpen }) => channelsOpen),
+    callsInFlight: sum(({ callsInFlight }) => callsInFlight),
+    queueDepth: sum(({ queueDepth }) => queueDepth),
+  };
 }

@@ -15,6 +15,7 @@ import {
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
 } from '../software-config.js';
+import type { TelemetrySetting } from '../telemetry/load.js';
 
 export interface SoftwareKeyProviderConfig {
   /** These three make the names of the keys, which are the same as in Cloud KMS. */
@@ -30,6 +31,8 @@ export interface SoftwareKeyProviderConfig {
   readonly clock?: Clock | undefined;
   /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
+  /** As `telemetry` of `KMSConfig`. Default `off`. */
+  readonly telemetry?: TelemetrySetting | undefined;
   /** `forbidden` has the constructor throw. Default `allowed`. */
   readonly softwareKeys?: SoftwareKeysPolicy | undefined;
 }
@@ -43,6 +46,7 @@ export interface ResolvedProviderConfig {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly observers: readonly ProviderObserver[];
+  readonly telemetry: TelemetrySetting;
 }
 
 const schema = z.strictObject(

@@ -24,7 +24,9 @@ import type {
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
 import { productIs, verdictIs } from '../provider/observer.js';
+import { CallCounts, frozen, type SoftwareStats } from '../provider/stats.js';
 import type { StoreSecret } from '../software-config.js';
+import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
 import * as administration from './key-administration.js';
 import { KeyObjects } from './key-objects.js';
 import * as keyUse from './key-use.js';
@@ -62,6 +64,7 @@ import { createKeyStore } from './store/create-key-store.js';
  */
 export class SoftwareKeyProvider implements KeyProvider {
   readonly #calls: SoftwareCalls;
+  readonly #telemetry: ProviderTelemetry;
 
   /** @throws InvalidConfigError naming every field that is wrong, and when `softwareKeys` is `forbidden`. */
   constructor(config: SoftwareKeyProviderConfig) {
@@ -70,9 +73,13 @@ export class SoftwareKeyProvider implements KeyProvider {
     const keyRing = keyRingName(resolved);
     const store = createKeyStore(resolved.store);
     const keyObjects = new KeyObjects(store);
+    this.#telemetry = providerTelemetry(resolved.telemetry, {
+      ...{ provider: 'software', keyRing, server: undefined },
+      stats: () => this.stats(),
+    });
     this.#calls = new SoftwareCalls(
-      { keyRing, store, keyObjects, publicKeyArchive, clock, logger },
-      resolved.observers,
+      { keyRing, store, keyObjects, publicKeyArchive, clock, logger, counts: new CallCounts() },
+      [...this.#telemetry.observers, ...resolved.observers],
     );
     const { type } = resolved.store;
     if (process.env['NODE_ENV'] === 'production') {
@@ -341,8 +348,15 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
+  /** What was counted since this was made: calls by outcome, caches. Plain frozen data; reads nothing from the store. */
+  stats(): SoftwareStats {
+    const { keyRing, counts, keyObjects } = this.#calls.core;
+    return frozen({ provider: 'software', keyRing, ...counts.stats(), caches: keyObjects.stats });
+  }
+
   /** Closes the store. Calls after it are refused with `ClientClosedError`. */
   close(): Promise<void> {
+    this.#telemetry.close();
     return this.#calls.close();
   }
 
