@@ -47,6 +47,8 @@ export class AgentKeys {
   readonly #known: LRUCache<string, KnownKey>;
   /** Full names by key id, of keys with a version that the configuration names. */
   readonly #pinned: ReadonlyMap<string, string>;
+  /** Agents by key id, as far as their keys were asked for: a key id that is a hash does not tell. */
+  readonly #agents: LRUCache<string, AgentId>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
   readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
   #hits = 0;
@@ -62,6 +64,7 @@ export class AgentKeys {
         return name === undefined || keyId === undefined ? [] : [[keyId, name]];
       }),
     );
+    this.#agents = new LRUCache({ max: options.maxCachedAgents });
   }
 
   /** Of the cache of key names. */
@@ -73,7 +76,7 @@ export class AgentKeys {
   async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions): Promise<KeyMetadata> {
     const generate = async (): Promise<KeyMetadata> => {
       const { role, labels, ...rest } = spec;
-      const name = agentKeyId(agent, role);
+      const name = this.#keyId(agent, role);
       const own = { ...agentKeyLabels(agent, role), [SEEN_LABEL]: dayOf(this.#clock.now()) };
       const key = await this.#provider.generateKey({ ...rest, name, labels: { ...labels, ...own } }, options);
       this.#remember(name, key);
@@ -99,7 +102,7 @@ export class AgentKeys {
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<string> {
-    const keyId = agentKeyId(agent, role);
+    const keyId = this.#keyId(agent, role);
     const pinned = this.#pinned.get(keyId);
     if (pinned !== undefined) return pinned;
     const known = this.#known.get(keyId);
@@ -120,7 +123,7 @@ export class AgentKeys {
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    const keyId = agentKeyId(agent, role);
+    const keyId = this.#keyId(agent, role);
     let key: KeyMetadata;
     try {
       key = await this.#provider.getKey(keyId, options);
@@ -137,6 +140,17 @@ export class AgentKeys {
     }
     this.#remember(keyId, key);
     return key;
+  }
+
+  /** Whose key it is, if it was asked for lately. */
+  agentOf(keyId: string): AgentId | undefined {
+    return this.#agents.get(keyId);
+  }
+
+  #keyId(agent: AgentId, role: AgentKeyRole): string {
+    const keyId = agentKeyId(agent, role);
+    this.#agents.set(keyId, agent);
+    return keyId;
   }
 
   #remember(keyId: string, { name, labels }: KeyMetadata): void {
