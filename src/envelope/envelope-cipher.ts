@@ -13,6 +13,7 @@ import {
   InvalidEnvelopeError,
   OperationAbortedError,
 } from '../errors.js';
+import { type CacheStats, frozen } from '../provider/stats.js';
 import { AbortListeners } from './abort-listeners.js';
 import { Caller } from './caller.js';
 import { DataKey } from './data-key.js';
@@ -34,6 +35,14 @@ import { EnvelopeStreams } from './streams.js';
 import { UnwrappedKeys } from './unwrapped-keys.js';
 
 const NO_DATA = new Uint8Array(0);
+
+/** How often a data key was there when it was needed. Plain frozen data. */
+export interface EnvelopeStats {
+  /** Data keys that messages are encrypted with: one of them is in use at a time. */
+  readonly dataKeys: CacheStats;
+  /** Data keys that were unwrapped. */
+  readonly unwrappedKeys: CacheStats;
+}
 
 /**
  * Encrypts data of any size; only data keys are sent to the provider, to be wrapped by the key-encryption key.
@@ -209,6 +218,11 @@ export class EnvelopeCipher {
       associatedData: NO_DATA,
       options,
     });
+  }
+
+  /** What was counted since the cipher was made. Makes no call. */
+  stats(): EnvelopeStats {
+    return frozen({ dataKeys: this.#messageKeys.stats, unwrappedKeys: this.#unwrappedKeys.stats });
   }
 
   /** Zeroes all keys. Calls that wait, streams that have not ended and later calls fail with `ClientClosedError`. */

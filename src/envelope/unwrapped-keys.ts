@@ -5,6 +5,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { CancelTimer, Clock } from '../clock.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { AbortListeners } from './abort-listeners.js';
 import type { Caller } from './caller.js';
 import type { DataKey } from './data-key.js';
@@ -32,6 +33,8 @@ export class UnwrappedKeys {
   readonly #byAge = new Map<string, Entry>();
   readonly #calls = new Map<string, SharedCall<DataKey>>();
   #cancelPurge: CancelTimer | undefined;
+  #hits = 0;
+  #misses = 0;
 
   constructor(options: UnwrappedKeysOptions) {
     this.#options = options;
@@ -44,13 +47,19 @@ export class UnwrappedKeys {
     });
   }
 
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#entries.size };
+  }
+
   /** The key, held for the caller; at once when it is there. A failure is an error of all who wait and is not remembered. */
   get(wrappedKey: Buffer, caller: () => Caller): DataKey | Promise<DataKey> {
     const id = idOf(wrappedKey);
     const entry = this.#entries.get(id);
     if (entry === undefined || this.#isExpired(entry, this.#options.clock.now())) {
+      this.#misses += 1;
       return this.#load(id, wrappedKey, caller());
     }
+    this.#hits += 1;
     entry.key.hold();
     return entry.key;
   }

@@ -23,6 +23,7 @@ import {
 import { PRIMARY_LABEL, primaryNumber } from '../keys/version-history.js';
 import type { ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { KeyReader } from './key-reader.js';
 import { RefreshingCache } from './refreshing-cache.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
@@ -111,6 +112,11 @@ export class VersionResolver {
   resolveWarm(reference: KeyReference): UsableVersion | undefined {
     if (reference.kind === 'key') return this.#pinned.get(reference.key);
     return this.#pinnedByName.get(reference.version.name);
+  }
+
+  /** Of the cache of versions in use. */
+  get stats(): CacheStats {
+    return this.#snapshots.stats;
   }
 
   /** Whether the version in use is fixed by the configuration. */
