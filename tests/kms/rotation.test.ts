@@ -210,15 +210,16 @@ describe.each([
 });
 
 describe('a key that others change between the two reads of it', () => {
-  /** Fails the first read of a client whose time stands still; what is done then happens before it is repeated. */
+  /** Fails a read of a client whose time stands still; what is done then happens before it is repeated. */
   async function between<T>(
-    rpc: 'GetCryptoKey' | 'ListCryptoKeyVersions',
+    failing: 'GetCryptoKey' | 'ListCryptoKeyVersions' | { readonly rpc: 'GetCryptoKey'; readonly after: number },
     read: (slow: KMSClient) => Promise<T>,
     change: () => Promise<unknown>,
   ): Promise<T> {
     const clock = new ManualClock(Date.now());
     await using slow = newClient(emulator, { clock });
-    const fault = emulator.faults.add({ rpc, status: { code: 'UNAVAILABLE' }, times: 1 });
+    const which = typeof failing === 'string' ? { rpc: failing } : failing;
+    const fault = emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' }, times: 1 });
     const reading = read(slow);
     // The deadline, and the delay before the repeat.
     await vi.waitFor(() => expect([fault.hits, clock.pendingTimers > 1]).toEqual([1, true]));
@@ -246,6 +247,27 @@ describe('a key that others change between the two reads of it', () => {
     );
     expect(primary).toBe(version(key, 2));
     expect(cached).toBe(version(key, 2));
+  });
+
+  it('keeps the version that was put to use after it was listed as DISABLED: the pointer names it, so it is not unset', async () => {
+    const key = await newKey();
+    await client.prepareRotation(key.name);
+    await official.createCryptoKeyVersion({ parent: key.name });
+    await vi.waitFor(async () => expect((await client.listKeyVersions(key.name))[2]?.state).toBe('ENABLED'));
+    await setState(version(key, 2), 'DISABLED');
+    const { primary } = await between(
+      // It reads the key with the versions to find the one that waits, and again until that one is ENABLED; the third read
+      // is the one that the pointer is moved on.
+      { rpc: 'GetCryptoKey', after: 2 },
+      (slow) => slow.rotateKey(key.name, { replacing: key.primary }),
+      async () => {
+        await setState(version(key, 2), 'ENABLED');
+        await client.setPrimaryVersion(key.name, 2);
+      },
+    );
+    expect(primary).toBe(version(key, 2));
+    expect(await readLabels(key)).toMatchObject({ 'a2a-primary': '2' });
+    expect(await versionInUse(key)).toBe(version(key, 2));
   });
 
   it('does not have a version signed with that was only prepared', async () => {
