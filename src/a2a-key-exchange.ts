@@ -46,11 +46,12 @@ import type { RotationPolicy } from './keys/rotation-policy.js';
 import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';
 import { type AgentDescription, type AgentSummary, toSummary } from './lifecycle/describe-agent.js';
 import type { AgentDestruction, DestroyAgentOptions } from './lifecycle/destroy-agent.js';
+import type { LocatedPublicKey } from './lifecycle/published-keys.js';
 import type { RotateDueKeysOptions, RotationReport } from './lifecycle/rotate-due-keys.js';
 import type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 import type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
 import type { AgentMigration } from './migration/agent-migration.js';
-import { describeBothKinds } from './migration/describe.js';
+import { describeBothKinds, publishBothKinds } from './migration/describe.js';
 import type {
   AgentMigration as AgentMigrationResult,
   MigrateAgentOptions,
@@ -61,12 +62,7 @@ import type {
 } from './migration/migration-report.js';
 import { type StatsSource, selectKeys } from './provider-selection.js';
 import type { LocationStatus } from './replication/location.js';
-import {
-  type LocatedPublicKey,
-  publicKeysOf,
-  ReplicatedKeyProvider,
-  ringsOf,
-} from './replication/replicated-key-provider.js';
+import { ReplicatedKeyProvider, ringsOf } from './replication/replicated-key-provider.js';
 import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
 /** Which version a signature is expected to be by. */
@@ -167,7 +163,7 @@ export class A2AKeyExchange {
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, {
       ...rest,
       logger,
-      rings: ringsOf(this.keys),
+      rings: ringsOf(this.keys, keyRingName(kms)),
     });
     this.#rotationPolicy = rotationPolicy;
     this.#sources = sources;
@@ -297,13 +293,18 @@ export class A2AKeyExchange {
   }
 
   /**
-   * The agent's public keys in all key rings, to be published together: with `replicas` any of them may sign.
-   * @throws ReplicationIncompleteError when a location could not give its own.
+   * The agent's public keys to be published together, `lifecycle` says of what: of the version in use, of one that was
+   * prepared and will be used next, and of those that were replaced and are still ENABLED. With `replicas` of all key
+   * rings, in their order, since any of them may sign; in each in ascending order of the versions. They are read from Cloud
+   * KMS, not from a cache, and versions named in `pinnedVersions` make no difference.
+   * @throws ReplicationIncompleteError when a key ring could not give its own.
+   * @throws NoUsableVersionError when no version is ENABLED.
    */
   getPublicKeys(agentId: string, options?: CallOptions): Promise<readonly LocatedPublicKey[]> {
-    return this.#withKey('getPublicKeys', agentId, options, (keyName) =>
-      publicKeysOf(this.keys, keyName, options),
-    );
+    return this.#withKey('getPublicKeys', agentId, options, async (keyName) => {
+      const published = await this.#lifecycle.publicKeys(agentId, options);
+      return publishBothKinds(this.#migration, { keyName, published }, options);
+    });
   }
 
   /** With `replicas`: how well each location answers, in the order in which they are used. Without: nothing. */
@@ -420,7 +421,10 @@ export class A2AKeyExchange {
     });
   }
 
-  /** What the key ring holds of an agent now, with the history of every version of its signing key. */
+  /**
+   * What the key ring holds of an agent now, with the history of every version of its signing key. With `replicas` the
+   * versions in all key rings; one that cannot be read is named in `unread`, as long as another one answers.
+   */
   async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
     const described = await this.#lifecycle.describe(agentId, options);
     const { versionKeys } = this.hierarchy;

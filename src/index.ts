@@ -142,6 +142,8 @@ export { KMSClient } from './kms/kms-client.js';
 export type { AgentRotationOptions, RoleOptions } from './lifecycle/agent-lifecycle.js';
 export type { AgentDescription, AgentSummary, DescribedVersion } from './lifecycle/describe-agent.js';
 export type { AgentDestruction, DestroyAgentOptions, VersionDestruction } from './lifecycle/destroy-agent.js';
+export type { LocatedPublicKey } from './lifecycle/published-keys.js';
+export type { UnreadKeyRing } from './lifecycle/read-rings.js';
 export type {
   KeyRotationReport,
   RotateDueKeysOptions,
@@ -187,7 +189,7 @@ export type {
   SoftwareStats,
 } from './provider/stats.js';
 export type { LocationStatus } from './replication/location.js';
-export { type LocatedPublicKey, ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
+export { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 export type { ReplicaConfig, ReplicationConfig } from './replication-config.js';
 export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
 export { SoftwareKeyProvider } from './software/software-key-provider.js';

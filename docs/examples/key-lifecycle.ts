@@ -72,6 +72,8 @@ try {
   title('2. Two-phase rotation');
   const prepared = await exchange.prepareAgentRotation(AGENT);
   say(`prepared version ${number(prepared.prepared)}, in use version ${number(prepared.primary)}`);
+  for (const { keyVersion, lifecycle } of await exchange.getPublicKeys(AGENT))
+    say(`published version ${number(keyVersion)}, ${lifecycle}`);
   const activated = await exchange.activateAgentRotation(AGENT);
   say(`in use version ${number(activated.primary)}`);
   await show();

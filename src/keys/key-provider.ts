@@ -278,3 +278,10 @@ export interface KeyProvider {
   listKeyVersions(keyId: string, options?: CallOptions): Promise<readonly KeyVersionMetadata[]>;
   close(): Promise<void>;
 }
+
+/** What works in one key ring alone. */
+export interface KeyRingProvider {
+  /** Full name of the key ring. */
+  readonly keyRing: string;
+  readonly provider: KeyProvider;
+}

@@ -4,7 +4,7 @@
  * that says when it was put to use, replaced and disabled. Any process comes to the same answer.
  */
 
-import type { KeyVersionMetadata, KeyVersionState } from './key-provider.js';
+import type { KeyMetadata, KeyVersionMetadata, KeyVersionState } from './key-provider.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -85,6 +85,15 @@ export function lifecycleOf(
   // After a rollback a version above the one in use is not a new one: it was in use before.
   const isNew = version.version > (primary ?? 0) && !wasPassed(labels, version.version);
   return isNew ? 'prepared' : 'retiring';
+}
+
+/** Where each version of a key is in its life, in the order in which they are given. */
+export function versionLifecycles<V extends KeyVersionMetadata>(
+  { labels, primary: primaryName }: Pick<KeyMetadata, 'labels' | 'primary'>,
+  versions: readonly V[],
+): readonly { readonly version: V; readonly lifecycle: VersionLifecycle }[] {
+  const primary = versions.find(({ name }) => name === primaryName)?.version;
+  return versions.map((version) => ({ version, lifecycle: lifecycleOf(labels, version, primary) }));
 }
 
 /**

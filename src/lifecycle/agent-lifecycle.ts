@@ -4,21 +4,27 @@
  */
 
 import type { Clock } from '../clock.js';
-import { AgentKeyNotFoundError, type ErrorContext } from '../errors.js';
+import {
+  AgentKeyNotFoundError,
+  type ErrorContext,
+  NoUsableVersionError,
+  ReplicationIncompleteError,
+} from '../errors.js';
 import { AgentKeys, requireAgentId } from '../hierarchy/agent-keys.js';
 import type { KeyHierarchy } from '../hierarchy/key-hierarchy.js';
-import { type AgentKeyRole, parseAgentId } from '../keys/agent-key-name.js';
+import { type AgentKeyRole, agentKeyId, parseAgentId } from '../keys/agent-key-name.js';
 import type {
   CallOptions,
   KeyMetadata,
   KeyProvider,
+  KeyRingProvider,
   RestoreOptions,
   RotationOptions,
   RotationResult,
 } from '../keys/key-provider.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import type { Logger } from '../logger.js';
-import { type AgentDescription, describeAgentKey } from './describe-agent.js';
+import { type AgentDescription, describeAgentKey, describeRings } from './describe-agent.js';
 import {
   type AgentDestruction,
   type DestroyAgentOptions,
@@ -34,6 +40,8 @@ import {
   requirePolicy,
   requireRole,
 } from './lifecycle-input.js';
+import { type LocatedPublicKey, publishedKeysOf } from './published-keys.js';
+import { readRings } from './read-rings.js';
 import { type RotateDueKeysOptions, type RotationReport, rotateDueKeys } from './rotate-due-keys.js';
 import { RotationScheduler, type RotationSchedulerOptions } from './rotation-scheduler.js';
 import { type PruneStaleAgentsOptions, pruneStale, type StaleAgentReport } from './stale-agents.js';
@@ -47,8 +55,8 @@ export interface RoleOptions extends CallOptions {
 export type AgentRotationOptions = RotationOptions & RoleOptions;
 
 export interface AgentLifecycleOptions {
-  /** What works in each key ring alone, where the provider has replicas. Default: the provider. */
-  readonly rings?: readonly [KeyProvider, ...KeyProvider[]] | undefined;
+  /** The key ring of the agents, and those of its replicas. */
+  readonly rings: readonly [KeyRingProvider, ...KeyRingProvider[]];
   readonly clock: Clock;
   readonly logger: Logger;
   /** Agents whose heartbeat is remembered. */
@@ -58,36 +66,67 @@ export interface AgentLifecycleOptions {
 export class AgentLifecycle {
   readonly #provider: KeyProvider;
   readonly #hierarchy: KeyHierarchy;
-  readonly #rings: readonly { readonly provider: KeyProvider; readonly agentKeys: AgentKeys }[];
+  readonly #keyRing: string;
+  readonly #rings: readonly AgentRing[];
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #heartbeat: Heartbeat;
   readonly #schedulers = new Set<RotationScheduler>();
 
   constructor(provider: KeyProvider, hierarchy: KeyHierarchy, options: AgentLifecycleOptions) {
-    const { clock, logger, maxCachedAgents, rings = [provider] } = options;
+    const { clock, logger, maxCachedAgents, rings } = options;
     this.#provider = provider;
     this.#hierarchy = hierarchy;
     this.#clock = clock;
     this.#logger = logger;
-    this.#rings = rings.map((ring) => ({
-      provider: ring,
+    this.#keyRing = rings[0].keyRing;
+    this.#rings = rings.map(({ keyRing, provider: own }) => ({
+      keyRing,
+      provider: own,
       agentKeys:
-        ring === provider
+        own === provider
           ? hierarchy.agentKeys
-          : new AgentKeys(ring, { clock, maxCachedAgents, pinnedVersions: [] }),
+          : new AgentKeys(own, { clock, maxCachedAgents, pinnedVersions: [] }),
     }));
     // Two keys for each agent.
-    this.#heartbeat = new Heartbeat({ rings, clock, logger, maxKeys: 2 * maxCachedAgents });
+    this.#heartbeat = new Heartbeat({ rings: this.#providers, clock, logger, maxKeys: 2 * maxCachedAgents });
   }
 
-  /** The agent's signing key with all its versions: state, times, algorithm and thumbprint of each. */
+  /** The agent's signing key with all its versions in all key rings: state, times, algorithm and thumbprint of each. */
   async describe(agentId: string, options?: CallOptions): Promise<AgentDescription> {
     const context = contextOf('describeAgent', agentId);
     const agent = requireAgentId(context, agentId);
-    const key = await this.#hierarchy.agentKeys.lookUp(context, agent, 'signing', options);
     const { versionKeys } = this.#hierarchy;
-    return describeAgentKey({ provider: this.#provider, versionKeys }, { agentId, key }, options);
+    const read = await readRings(this.#rings, async ({ provider, agentKeys }) => {
+      const key = await agentKeys.lookUp(context, agent, 'signing', options);
+      return describeAgentKey({ provider, versionKeys }, { agentId, key }, options);
+    });
+    return describeRings(`${this.#keyRing}/cryptoKeys/${agentKeyId(agent, 'signing')}`, read);
+  }
+
+  /**
+   * The public keys of the agent's signing key that are to be published, in all key rings.
+   * @throws ReplicationIncompleteError when a key ring could not give its own.
+   */
+  async publicKeys(agentId: string, options?: CallOptions): Promise<readonly LocatedPublicKey[]> {
+    const context = contextOf('getPublicKeys', agentId);
+    const agent = requireAgentId(context, agentId);
+    const { found, failures } = await readRings(this.#rings, async ({ provider, agentKeys }) => {
+      const key = await agentKeys.lookUp(context, agent, 'signing', options);
+      return publishedKeysOf(provider, key, options);
+    });
+    if (failures.length > 0) {
+      const completed = found.map(({ keyRing }) => keyRing);
+      throw new ReplicationIncompleteError(context, completed, failures);
+    }
+    const keys = found.flatMap(({ value }) => value);
+    if (keys.length === 0) {
+      throw new NoUsableVersionError(
+        context,
+        'no version of its key is ENABLED, so none is to be published.',
+      );
+    }
+    return keys;
   }
 
   /** One step of a rotation, or all of it, of one of the agent's keys. */
@@ -130,7 +169,7 @@ export class AgentLifecycle {
   /** One run over all keys with a policy. */
   rotateDueKeys(options?: RotateDueKeysOptions): Promise<RotationReport> {
     const parsed = parseRotateDueOptions(options);
-    return rotateDueKeys({ rings: this.#providers, clock: this.#clock }, parsed);
+    return rotateDueKeys({ rings: this.#rings, clock: this.#clock }, parsed);
   }
 
   /** Runs `rotateDueKeys` again and again until it, or this, is closed. */
@@ -220,6 +259,11 @@ export class AgentLifecycle {
     if (keys.length === 0) throw missing;
     return keys;
   }
+}
+
+/** A key ring, and the agents' keys in it. */
+interface AgentRing extends KeyRingProvider {
+  readonly agentKeys: AgentKeys;
 }
 
 const contextOf = (operation: string, agentId: string): ErrorContext => ({

@@ -7,12 +7,13 @@ import { POLICY_LABEL, parsePolicy, type RotationPolicy } from '../keys/rotation
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import { endOfDay, SEEN_LABEL } from '../keys/usage-labels.js';
 import {
-  lifecycleOf,
   type VersionLifecycle,
   type VersionTimes,
+  versionLifecycles,
   versionTimes,
 } from '../keys/version-history.js';
 import { mapBounded } from './bounded.js';
+import { type ReadRings, toUnread, type UnreadKeyRing } from './read-rings.js';
 
 /** Public keys that are read at once. */
 const READ_CONCURRENCY = 4;
@@ -40,8 +41,8 @@ export interface DescribedVersion extends KeyVersionMetadata, VersionTimes {
   readonly thumbprint?: string;
 }
 
-/** An agent with the versions of its key. */
-export interface AgentDescription extends AgentSummary {
+/** The key of an agent in one key ring, with its versions. */
+export interface KeyDescription extends AgentSummary {
   /** Full name of the version in use; undefined when none is usable. */
   readonly keyVersion: string | undefined;
   /** All versions, in ascending order of their numbers. */
@@ -49,6 +50,16 @@ export interface AgentDescription extends AgentSummary {
   readonly rotationPolicy?: RotationPolicy;
   /** It was used before this time and not since, as far as that was written down; to the day. */
   readonly lastSeen?: Date;
+}
+
+/**
+ * An agent with the versions of its key. With `replicas`: `versions` has those in every key ring, in the order of the key
+ * rings, and their names say where they are; `lastSeen` is the latest in any of them; all else is as in the first one that
+ * could be read.
+ */
+export interface AgentDescription extends KeyDescription {
+  /** With `replicas`: key rings that could not be read, or have no key of the agent. None of their versions is listed. */
+  readonly unread: readonly UnreadKeyRing[];
 }
 
 export function toSummary(agentId: string, key: KeyMetadata): AgentSummary {
@@ -60,14 +71,13 @@ export async function describeAgentKey(
   context: { readonly provider: KeyProvider; readonly versionKeys: VersionKeys },
   agent: { readonly agentId: string; readonly key: KeyMetadata },
   options?: CallOptions,
-): Promise<AgentDescription> {
+): Promise<KeyDescription> {
   const { agentId, key } = agent;
   const { provider, versionKeys } = context;
   const versions = await provider.listKeyVersions(key.name, options);
-  const primary = versions.find(({ name }) => name === key.primary);
-  const described = await mapBounded(versions, READ_CONCURRENCY, async (version) => {
+  const lives = versionLifecycles(key, versions);
+  const described = await mapBounded(lives, READ_CONCURRENCY, async ({ version, lifecycle }) => {
     const thumbprint = await thumbprintOf(versionKeys, version, options);
-    const lifecycle = lifecycleOf(key.labels, version, primary?.version);
     const times = versionTimes(key.labels, version.version);
     // A key that was never rotated has no history yet: its version has been in use since it was there.
     const activatedTime =
@@ -90,6 +100,25 @@ export async function describeAgentKey(
     versions: described,
     ...(policy.ok && { rotationPolicy: policy.value }),
     ...(lastSeen && { lastSeen }),
+  };
+}
+
+/**
+ * The agent as all its key rings together hold it.
+ * @param keyName its name in the first key ring, by which it goes also while that one cannot be read.
+ */
+export function describeRings(
+  keyName: string,
+  { found, failures }: ReadRings<KeyDescription>,
+): AgentDescription {
+  const all = found.map(({ value }) => value);
+  const [lastSeen] = all.flatMap((each) => each.lastSeen ?? []).toSorted((a, b) => b.getTime() - a.getTime());
+  return {
+    ...found[0].value,
+    keyName,
+    versions: all.flatMap(({ versions }) => versions),
+    ...(lastSeen && { lastSeen }),
+    unread: failures.map(toUnread),
   };
 }
 

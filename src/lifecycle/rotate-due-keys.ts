@@ -4,12 +4,13 @@
  */
 
 import type { Clock } from '../clock.js';
-import { A2AKmsError, type ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../errors.js';
 import { type AgentKeyRole, agentOfLabels } from '../keys/agent-key-name.js';
 import type {
   CallOptions,
   KeyMetadata,
   KeyProvider,
+  KeyRingProvider,
   KeyVersionMetadata,
   RetirementResult,
   ScheduledDestruction,
@@ -17,6 +18,7 @@ import type {
 import { POLICY_LABEL, parsePolicy, type RotationPolicy, rotationDueTime } from '../keys/rotation-policy.js';
 import { lifecycleOf, primaryNumber, rotationCandidates, versionTimes } from '../keys/version-history.js';
 import { mapBounded } from './bounded.js';
+import { failureOf, messageOf, readRings, toUnread, type UnreadKeyRing } from './read-rings.js';
 
 /** The same as `retire` has. */
 const DEFAULT_GRACE_SECONDS = 604_800;
@@ -74,8 +76,8 @@ export interface RotationReport {
   readonly notDue: number;
   /** Keys that failed, and key rings whose keys could not be listed. */
   readonly failed: number;
-  /** Where there are replicas: why the keys of a key ring could not be listed. None of its keys is in `keys`. */
-  readonly unlisted: readonly { readonly reason: string; readonly code?: ErrorCode }[];
+  /** Where there are replicas: key rings whose keys could not be listed. None of their keys is in `keys`. */
+  readonly unlisted: readonly UnreadKeyRing[];
   /** One report per key with a policy and a version that is not destroyed, in the order of their names. */
   readonly keys: readonly KeyRotationReport[];
 }
@@ -83,7 +85,7 @@ export interface RotationReport {
 /** What the run works with. */
 export interface RotationContext {
   /** What works in each key ring. A key is due in each by itself: one that was missed while a location was down stays due. */
-  readonly rings: readonly KeyProvider[];
+  readonly rings: readonly KeyRingProvider[];
   readonly clock: Clock;
 }
 
@@ -124,24 +126,15 @@ async function listKeys(
   { rings }: RotationContext,
   options: CallOptions,
 ): Promise<{ readonly keys: readonly KeyInRing[]; readonly unlisted: RotationReport['unlisted'] }> {
-  const listings = await Promise.allSettled(
-    rings.map(async (provider) =>
-      (await provider.listKeys(options)).map((key): KeyInRing => ({ provider, key })),
-    ),
+  const { found, failures } = await readRings(rings, async ({ provider }) =>
+    (await provider.listKeys(options)).map((key): KeyInRing => ({ provider, key })),
   );
-  const failures = listings.flatMap((listing) => (listing.status === 'rejected' ? [listing.reason] : []));
-  if (failures.length === rings.length) throw failures[0];
-  const keys = listings
-    .flatMap((listing) => (listing.status === 'fulfilled' ? listing.value : []))
+  const keys = found
+    .flatMap(({ value }) => value)
     .filter(({ key }) => key.labels[POLICY_LABEL] !== undefined)
     .toSorted((a, b) => (a.key.name < b.key.name ? -1 : 1));
-  return { keys, unlisted: failures.map(failureOf) };
+  return { keys, unlisted: failures.map(toUnread) };
 }
-
-const failureOf = (error: unknown): { readonly reason: string; readonly code?: ErrorCode } => ({
-  reason: messageOf(error),
-  ...(error instanceof A2AKmsError && { code: error.code }),
-});
 
 /** A key as the run found it. */
 interface Found {
@@ -244,5 +237,3 @@ function mayRetire({ key, policy, versions, primary, nowMs }: Found): boolean {
     return tooMany || (retireAfterSeconds !== undefined && ageSeconds >= retireAfterSeconds);
   });
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -9,6 +9,7 @@ import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider
 import { endOfDay, SEEN_LABEL, STALE_LABEL } from '../keys/usage-labels.js';
 import { mapBounded } from './bounded.js';
 import { type AgentDestruction, destroyAgentKeys, type RoleKey } from './destroy-agent.js';
+import { messageOf } from './read-rings.js';
 
 /** A heartbeat is written once a day, so two days without one are the least that means anything. */
 export const UNUSED_FOR_MIN_SECONDS = 172_800;
@@ -95,8 +96,7 @@ export async function pruneStale(
     try {
       return await workOn(context, agent, settings);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return { ...base(agent), outcome: 'failed' as const, reason };
+      return { ...base(agent), outcome: 'failed' as const, reason: messageOf(error) };
     }
   });
   return reports.filter((report) => report !== undefined);

@@ -212,7 +212,10 @@ describe.each([
 describe('a key that others change between the two reads of it', () => {
   /** Fails a read of a client whose time stands still; what is done then happens before it is repeated. */
   async function between<T>(
-    failing: 'GetCryptoKey' | 'ListCryptoKeyVersions' | { readonly rpc: 'GetCryptoKey'; readonly after: number },
+    failing:
+      | 'GetCryptoKey'
+      | 'ListCryptoKeyVersions'
+      | { readonly rpc: 'GetCryptoKey'; readonly after: number },
     read: (slow: KMSClient) => Promise<T>,
     change: () => Promise<unknown>,
   ): Promise<T> {

@@ -70,6 +70,28 @@ describe('an agent', () => {
     expect(key.asymmetricKeyDetails?.namedCurve).toBe('prime256v1');
   });
 
+  it('has its public keys published: what waits, what is in use and what was replaced, until it is disabled', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    const name = await exchange.generateAgentKey('bot');
+    await exchange.rotateAgentKey('bot');
+    await exchange.prepareAgentRotation('bot');
+    const published = await exchange.getPublicKeys('bot');
+    expect(published.map(({ keyVersion, lifecycle }) => [keyVersion, lifecycle])).toEqual([
+      [`${name}/cryptoKeyVersions/1`, 'retiring'],
+      [`${name}/cryptoKeyVersions/2`, 'active'],
+      [`${name}/cryptoKeyVersions/3`, 'prepared'],
+    ]);
+    expect(published[1]?.pem).toBe((await exchange.getPublicKey('bot')).toString());
+    await exchange.keys.retire(name, { graceSeconds: 0 });
+    expect((await exchange.getPublicKeys('bot')).map(({ lifecycle }) => lifecycle)).toEqual([
+      'active',
+      'prepared',
+    ]);
+    await expect(exchange.getPublicKeys('nobody')).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND' });
+    await expect(exchange.getPublicKeys('')).rejects.toThrow('at least one character');
+  });
+
   it('rolls back in one call, by number or by name, and only to an ENABLED version', async () => {
     await using world = await startWorld();
     const exchange = await world.join();

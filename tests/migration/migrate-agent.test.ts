@@ -73,6 +73,23 @@ describe('migrateAgent with a new key', () => {
     expect((await exchange.hierarchy.getAgentJwk(agentId)).kid).not.toBe(old.kid);
   });
 
+  it('publishes the old key with the new one as long as it is there: what it signed is to be verified', async () => {
+    const { agentId, oldKey } = await softwareAgent();
+    await exchange.migrateAgent(agentId, { strategy: 'regenerate' });
+    const published = await exchange.getPublicKeys(agentId);
+    expect(published.map(({ keyVersion, lifecycle }) => [/[^/]+$/.exec(keyVersion)?.[0], lifecycle])).toEqual(
+      [
+        ['1@software', 'retiring'],
+        ['1', 'active'],
+      ],
+    );
+    expect(published.map(({ pem }) => spki(pem))).toEqual([
+      spki(oldKey),
+      spki(await exchange.getPublicKey(agentId)),
+    ]);
+    expect(published[0]?.keyRing).toBe(published[1]?.keyRing);
+  });
+
   it('makes a key of the configured algorithm where the HSM has none of the old one', async () => {
     const { agentId } = await softwareAgent({ algorithm: 'ed25519' });
     const { keys } = await exchange.migrateAgent(agentId, { strategy: 'regenerate' });

@@ -1,10 +1,12 @@
 /** Agents with replicas from rotation to their end: each key ring is looked at, acted on and reported by itself. */
 
+import { verify } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { A2AKeyExchange } from '../../src/index.js';
+import type { A2AKeyExchange, AgentDescription } from '../../src/index.js';
+import { newExchange } from '../support/emulator.js';
 import { CalendarClock, DAY_SECONDS } from '../support/lifecycle.js';
 import { MemoryPublicKeyArchive } from '../support/memory-archive.js';
-import { startTwoLocations, type TwoLocations } from '../support/two-locations.js';
+import { STANDBY_RING, startTwoLocations, type TwoLocations } from '../support/two-locations.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 const KEY = 'cryptoKeys/agent-bot-signing-key';
@@ -29,8 +31,131 @@ beforeEach(async () => {
 });
 afterEach(() => locations.close());
 
+const ringOf = (keyName: string): string => keyName.slice(0, keyName.indexOf('/cryptoKeys/'));
+const numberOf = ({ keyVersion }: { readonly keyVersion: string }): string | undefined =>
+  keyVersion.split('/').at(-1);
 const statesIn = async (keyName: string): Promise<readonly string[]> =>
   (await exchange.keys.listKeyVersions(`${keyName}/cryptoKeyVersions/1`)).map(({ state }) => state);
+
+describe('describeAgent', () => {
+  const lives = ({ versions }: AgentDescription) =>
+    versions.map(({ name, lifecycle }) => [name, lifecycle] as const);
+
+  it('shows the versions in every key ring, those of the first before the others, each by number', async () => {
+    await exchange.rotateAgentKey('bot');
+    await exchange.keys.prepareRotation(STANDBY);
+    const agent = await exchange.describeAgent('bot');
+    expect(lives(agent)).toEqual([
+      [`${FIRST}/cryptoKeyVersions/1`, 'retiring'],
+      [`${FIRST}/cryptoKeyVersions/2`, 'active'],
+      [`${STANDBY}/cryptoKeyVersions/1`, 'retiring'],
+      [`${STANDBY}/cryptoKeyVersions/2`, 'active'],
+      [`${STANDBY}/cryptoKeyVersions/3`, 'prepared'],
+    ]);
+    expect(new Set(agent.versions.map(({ thumbprint }) => thumbprint)).size).toBe(5);
+    expect(agent).toMatchObject({ keyName: FIRST, keyVersion: `${FIRST}/cryptoKeyVersions/2`, unread: [] });
+  });
+
+  it('names the key ring that cannot be read, whichever it is, as long as another one answers', async () => {
+    const fault = locations.standby.faults.add({ rpc: '*', status: { code: 'PERMISSION_DENIED' } });
+    const withoutStandby = await exchange.describeAgent('bot');
+    expect(lives(withoutStandby)).toEqual([[`${FIRST}/cryptoKeyVersions/1`, 'active']]);
+    expect(withoutStandby.unread).toEqual([
+      {
+        keyRing: ringOf(STANDBY),
+        code: 'PERMISSION_DENIED',
+        reason: expect.stringContaining(STANDBY),
+      },
+    ]);
+    fault.remove();
+    await locations.first.close();
+    const withoutFirst = await exchange.describeAgent('bot');
+    expect(lives(withoutFirst)).toEqual([[`${STANDBY}/cryptoKeyVersions/1`, 'active']]);
+    expect(withoutFirst).toMatchObject({
+      keyName: FIRST,
+      keyVersion: `${STANDBY}/cryptoKeyVersions/1`,
+      rotationPolicy,
+      unread: [{ keyRing: ringOf(FIRST), code: 'UNAVAILABLE' }],
+    });
+    await locations.standby.close();
+    await expect(exchange.describeAgent('bot')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('names the key ring where the agent has no key yet, and says of nobody that he is not there while one is down', async () => {
+    await newExchange(locations.first, { clock }).generateAgentKey('old');
+    expect(await exchange.describeAgent('old')).toMatchObject({
+      versions: [{ version: 1 }],
+      unread: [{ keyRing: ringOf(STANDBY), code: 'AGENT_KEY_NOT_FOUND' }],
+    });
+    await expect(exchange.describeAgent('nobody')).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND' });
+    await locations.standby.close();
+    await expect(exchange.describeAgent('nobody')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  it('says when the agent was last seen in any of them', async () => {
+    const before = (await exchange.describeAgent('bot')).lastSeen;
+    clock.advanceDays(3);
+    const day = new Date(clock.now()).toISOString().slice(0, 10).replaceAll('-', '');
+    await newExchange(locations.standby, { ...STANDBY_RING, clock }).keys.updateLabels(STANDBY, {
+      'a2a-seen': day,
+    });
+    const after = (await exchange.describeAgent('bot')).lastSeen;
+    expect(Number(after) - Number(before)).toBe(3 * DAY_SECONDS * 1_000);
+  });
+});
+
+describe('getPublicKeys', () => {
+  const published = async () =>
+    (await exchange.getPublicKeys('bot')).map(({ keyVersion, lifecycle }) => [keyVersion, lifecycle]);
+
+  it('gives what is prepared, in use and replaced in every key ring, and nothing that is disabled', async () => {
+    await exchange.rotateAgentKey('bot');
+    clock.advanceDays(8);
+    await exchange.keys.retire(FIRST);
+    await exchange.rotateAgentKey('bot');
+    await exchange.prepareAgentRotation('bot');
+    const inRing = (keyName: string) => [
+      [`${keyName}/cryptoKeyVersions/2`, 'retiring'],
+      [`${keyName}/cryptoKeyVersions/3`, 'active'],
+      [`${keyName}/cryptoKeyVersions/4`, 'prepared'],
+    ];
+    expect(await published()).toEqual([...inRing(FIRST), ...inRing(STANDBY)]);
+    const keys = await exchange.getPublicKeys('bot');
+    expect(new Set(keys.map(({ pem }) => pem)).size).toBe(6);
+    expect(keys.map(({ keyRing }) => keyRing)).toEqual(keys.map(({ keyVersion }) => ringOf(keyVersion)));
+    // What is activated afterwards signs with a key that was published before.
+    await exchange.activateAgentRotation('bot');
+    const { keyVersion, signature } = await exchange.signMessageDetailed('bot', message);
+    const { pem = '' } = keys.find((key) => key.keyVersion === keyVersion) ?? {};
+    expect(verify('sha256', message, pem, signature)).toBe(true);
+  });
+
+  it('fails where a key ring cannot give its own: a set that lacks some is not to be published', async () => {
+    locations.standby.faults.add({ rpc: 'ListCryptoKeyVersions', status: { code: 'PERMISSION_DENIED' } });
+    await expect(exchange.getPublicKeys('bot')).rejects.toMatchObject({
+      code: 'REPLICATION_INCOMPLETE',
+      completed: [ringOf(FIRST)],
+      failures: [{ keyRing: ringOf(STANDBY), problem: 'PERMISSION_DENIED' }],
+    });
+  });
+
+  it('leaves out a version that is disabled before its key is read, and fails for any other reason', async () => {
+    await exchange.rotateAgentKey('bot');
+    const fresh = locations.newExchange({ clock });
+    locations.standby.faults.add({ rpc: 'GetPublicKey', status: { code: 'FAILED_PRECONDITION' } });
+    expect((await fresh.getPublicKeys('bot')).map(numberOf)).toEqual(['1', '2']);
+    locations.standby.faults.clear();
+    locations.standby.faults.add({ rpc: 'GetPublicKey', status: { code: 'PERMISSION_DENIED' } });
+    await expect(fresh.getPublicKeys('bot')).rejects.toMatchObject({ code: 'REPLICATION_INCOMPLETE' });
+  });
+
+  it('gives those of the others where a key ring has none to publish, and fails where none has', async () => {
+    await exchange.keys.destroyKey(`${STANDBY}/cryptoKeyVersions/1`, undefined, { force: true });
+    expect(await published()).toEqual([[`${FIRST}/cryptoKeyVersions/1`, 'active']]);
+    await exchange.destroyAgent('bot');
+    await expect(exchange.getPublicKeys('bot')).rejects.toMatchObject({ code: 'NO_USABLE_VERSION' });
+  });
+});
 
 describe('destroyAgent', () => {
   it('reports the versions in every key ring, and each that is left', async () => {
@@ -94,14 +219,18 @@ describe('rotateDueKeys', () => {
       expect(spares.filter((state) => state !== 'DESTROY_SCHEDULED')).toEqual([]);
     }
     const published = await exchange.getPublicKeys('bot');
-    expect(published.map(({ keyVersion }) => keyVersion.split('/').at(-1))).toEqual(['2', '2']);
+    expect(published.filter(({ lifecycle }) => lifecycle === 'active').map(numberOf)).toEqual(['2', '2']);
   });
 
   it('works where it can while a location is down, and says which could not be listed', async () => {
     clock.advanceDays(30);
     await locations.standby.close();
     const report = await exchange.rotateDueKeys();
-    expect(report).toMatchObject({ rotated: 1, failed: 1, unlisted: [{ code: 'UNAVAILABLE' }] });
+    expect(report).toMatchObject({
+      rotated: 1,
+      failed: 1,
+      unlisted: [{ keyRing: ringOf(STANDBY), code: 'UNAVAILABLE' }],
+    });
     await locations.first.close();
     await expect(exchange.rotateDueKeys()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });

@@ -20,6 +20,14 @@ beforeEach(async () => {
 });
 afterEach(() => locations.close());
 
+/** Of the version that each key ring signs with. */
+const numbersInUse = async ({ keys }: A2AKeyExchange): Promise<readonly (string | undefined)[]> => {
+  const signed = await Promise.all(
+    [FIRST, STANDBY].map((keyRing) => keys.signDetailed(`${keyRing}/${KEY}`, message)),
+  );
+  return signed.map(({ keyVersion }) => keyVersion.split('/').at(-1));
+};
+
 describe('an agent with a standby key ring', () => {
   it('has a key of its own in each, under one name, and both public keys are published together', async () => {
     expect(await exchange.generateAgentKey('bot')).toBe(`${FIRST}/${KEY}`);
@@ -36,8 +44,7 @@ describe('an agent with a standby key ring', () => {
     await exchange.generateAgentKey('bot');
     const signature = await exchange.signMessage('bot', message);
     await exchange.rotateAgentKey('bot');
-    const published = await exchange.getPublicKeys('bot');
-    expect(published.map(({ keyVersion }) => keyVersion.split('/').at(-1))).toEqual(['2', '2']);
+    expect(await numbersInUse(exchange)).toEqual(['2', '2']);
     expect(await exchange.verifyMessage('bot', message, signature)).toBe(true);
     expect((await exchange.describeAgent('bot')).keyName).toBe(`${FIRST}/${KEY}`);
     expect((await exchange.listAgents()).map(({ agentId }) => agentId)).toEqual(['bot']);
@@ -85,8 +92,7 @@ describe('an agent with a standby key ring', () => {
     const name = `${FIRST}/${KEY}`;
     await exchange.keys.setPrimaryVersion(name, `${STANDBY}/${KEY}/cryptoKeyVersions/1`);
     await exchange.keys.setPrimaryVersion(name, 1);
-    const published = await exchange.getPublicKeys('bot');
-    expect(published.map(({ keyVersion }) => keyVersion.split('/').at(-1))).toEqual(['1', '1']);
+    expect(await numbersInUse(exchange)).toEqual(['1', '1']);
   });
 
   it('is prepared, activated and retired in both', async () => {
@@ -189,8 +195,10 @@ describe('the configuration', () => {
     });
     const cautious = locations.newExchange(pinned(`${STANDBY}/${KEY}/cryptoKeyVersions/1`));
     await cautious.keys.rotateKey(`${FIRST}/${KEY}`);
+    expect(await numbersInUse(cautious)).toEqual(['2', '1']);
+    // Whoever publishes gets what the key rings hold, whatever this process signs with.
     const published = await cautious.getPublicKeys('bot');
-    expect(published.map(({ keyVersion }) => keyVersion.split('/').at(-1))).toEqual(['2', '1']);
+    expect(published.map(({ lifecycle }) => lifecycle)).toEqual(['retiring', 'active', 'retiring', 'active']);
     const elsewhere = 'projects/test-project/locations/us/keyRings/agents/cryptoKeys/k/cryptoKeyVersions/1';
     expect(() => locations.newExchange(pinned(elsewhere))).toThrow(
       /pinnedVersions\.0\.name: is not the full name/,
@@ -204,6 +212,7 @@ describe('the configuration', () => {
     await single.generateAgentKey('bot');
     expect(single.replication()).toEqual([]);
     expect(await single.getPublicKeys('bot')).toMatchObject([{ keyRing: FIRST }]);
+    expect((await single.describeAgent('bot')).unread).toEqual([]);
     await single.close();
     await emulator.close();
   });
