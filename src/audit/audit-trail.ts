@@ -70,6 +70,7 @@ export class AuditTrail implements ProviderObserver {
   #signer: JwsSigner | undefined;
   #signing: Promise<boolean> | undefined;
   #cancelTimer: CancelTimer | undefined;
+  #isBackingOff = false;
   #isClosed = false;
   #events = 0;
   #checkpoints = 0;
@@ -221,8 +222,6 @@ export class AuditTrail implements ProviderObserver {
     );
   }
 
-  #isBackingOff = false;
-
   /** One checkpoint at a time. @returns whether nothing went wrong. */
   #sign(): Promise<boolean> {
     this.#signing ??= this.#signNext().finally(() => {
@@ -239,8 +238,8 @@ export class AuditTrail implements ProviderObserver {
       const { writer } = this.#writer.anchor;
       if (section === undefined || writer === undefined) return true;
       if (signer === undefined) throw new Error('there is no key to sign with yet');
-      const context = { writer, time: this.#now(), canonicalize: await loadCanonicalize() };
-      const checkpoint = await this.#own.run(true, () => signSection(signer, section, context));
+      const toSign = { ...section, writer, time: this.#now(), canonicalize: await loadCanonicalize() };
+      const checkpoint = await this.#own.run(true, () => signSection(signer, toSign));
       await this.#writer.append(checkpoint);
       this.#checkpoints += 1;
       return true;
