@@ -3,6 +3,9 @@
  * here is a cache, and any process with the same configuration finds the same agents.
  */
 
+import type { AuditTrail } from './audit/audit-trail.js';
+import { initializeAudited } from './audit/create-audit-trail.js';
+import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
@@ -19,6 +22,7 @@ import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
 import { agentKeyRoleLabel } from './keys/agent-key-name.js';
+import type { ProtectionLevel } from './keys/algorithms.js';
 import type {
   CallOptions,
   KeyMetadata,
@@ -84,6 +88,9 @@ export class A2AKeyExchange {
   readonly keys: KeyProvider;
   /** Master keys, endorsements of agents' keys, and encryption to agents. */
   readonly hierarchy: KeyHierarchy;
+  /** The audit trail, where the configuration has one: its anchor, checkpoints and counts. */
+  readonly audit: AuditTrail | undefined;
+  readonly #auditKeyLevel: ProtectionLevel;
   readonly #ensureMasters: boolean;
   readonly #lifecycle: AgentLifecycle;
   readonly #batches: BatchSigning;
@@ -96,7 +103,9 @@ export class A2AKeyExchange {
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
-    const { kms, agents, source } = parseAgentConfig(config);
+    const parsed = parseAgentConfig(config);
+    const { kms, agents, source } = parsed;
+    const audited = withAudit(parsed, (keyId) => this.hierarchy.agentKeys.agentOf(keyId));
     const {
       defaultAlgorithm,
       hierarchy,
@@ -106,8 +115,11 @@ export class A2AKeyExchange {
       replication: __,
       ...rest
     } = agents;
-    const { keys, migration, sources } = selectKeys({ kms, source, agents });
+    const { keys, migration, sources } = selectKeys({ kms: audited.kms, source, agents });
     this.keys = keys;
+    this.audit = audited.trail;
+    this.audit?.signWith(keys);
+    this.#auditKeyLevel = audited.auditKeyLevel;
     this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
@@ -135,11 +147,17 @@ export class A2AKeyExchange {
     });
   }
 
-  /** Makes sure that the key ring exists and, with `hierarchy` in the configuration, the master keys. */
+  /**
+   * Makes sure that the key ring exists, with `hierarchy` in the configuration the master keys, and with `audit` the key of
+   * the audit trail.
+   */
   async initialize(options?: CallOptions): Promise<void> {
     this.#telemetry?.start();
-    if (this.#ensureMasters) await this.hierarchy.initialize(options);
-    else await this.keys.initialize(options);
+    const audit = { provider: this.keys, protectionLevel: this.#auditKeyLevel, options };
+    await initializeAudited(this.audit, audit, async () => {
+      if (this.#ensureMasters) await this.hierarchy.initialize(options);
+      else await this.keys.initialize(options);
+    });
   }
 
   /**
@@ -406,6 +424,7 @@ export class A2AKeyExchange {
   async close(): Promise<void> {
     await this.#ciphers.close();
     await this.#lifecycle.close();
+    await this.audit?.close();
     await this.keys.close();
     this.#telemetry?.close();
   }

@@ -6,6 +6,7 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { AttestationRoots } from './attestation/roots.js';
+import { type AuditConfig, auditSchema, type ResolvedAuditConfig } from './audit-config.js';
 import { type Clock, systemClock } from './clock.js';
 import { type ConfigProblem, InvalidConfigError } from './errors.js';
 import { type KeySource, type MigrationPhase, RETENTION_DEFAULT_DAYS, resolveKeySource } from './flags.js';
@@ -139,6 +140,7 @@ export const runtimeShape = {
   observers: z
     .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
     .default([]),
+  audit: auditSchema.optional(),
   telemetry: z.enum(['off', 'auto', 'on'], 'must be off, auto or on').default('off'),
 } as const;
 
@@ -347,6 +349,8 @@ export interface KMSConfig {
   readonly clock?: Clock | undefined;
   /** Who is told of every call, besides telemetry. Default: nobody, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
+  /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. */
+  readonly audit?: AuditConfig | undefined;
   /**
    * Spans and metrics through the OpenTelemetry API (docs/telemetry.md). `off`, the default: the package is not loaded.
    * `auto`: if `@opentelemetry/api` is installed. `on`: it has to be, else the configuration is refused.
@@ -462,6 +466,12 @@ export interface ResolvedAgentConfig {
   readonly logger: Logger;
 }
 
+/** The endpoint as the audit trail has it: only where it is not the usual one. */
+export function shownEndpoint(endpoint: KmsEndpoint): Readonly<Record<string, string>> {
+  if (endpoint.kind === 'emulator') return { emulator: `${endpoint.host}:${endpoint.port}` };
+  return endpoint.apiEndpoint === undefined ? {} : { apiEndpoint: endpoint.apiEndpoint };
+}
+
 /** The environment variables that are read. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -489,6 +499,7 @@ export function parseAgentConfig(
   readonly kms: KMSConfig;
   readonly agents: ResolvedAgentConfig;
   readonly source: KeySource<SoftwareKeyStoreConfig>;
+  readonly audit: ResolvedAuditConfig | undefined;
 } {
   const parsed = agentSchema.safeParse(config);
   if (!parsed.success) {
@@ -497,7 +508,7 @@ export function parseAgentConfig(
   const { defaultAlgorithm, maxCachedAgents, rotationPolicy, hierarchy, ...selection } = parsed.data;
   const { replicas, replication, ...others } = selection;
   const { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration, ...rest } = others;
-  const { protectionLevel: configuredLevel, ...kms } = rest;
+  const { protectionLevel: configuredLevel, audit, ...kms } = rest;
   const problems = [...endpointProblems(kms, environment)];
   const flags = { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration };
   const { publicKeyArchive } = kms;
@@ -536,6 +547,7 @@ export function parseAgentConfig(
       ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }),
     },
     source,
+    audit,
   };
 }
 
@@ -609,23 +621,26 @@ function endpointProblems(config: unknown, environment: Environment): ConfigProb
   return problems;
 }
 
+/** Where the calls of a configuration that was parsed go. */
+export function endpointOf(config: KMSConfig, environment: Environment = process.env): KmsEndpoint {
+  const emulator = emulatorSource(config, environment);
+  if (emulator !== undefined) return emulatorEndpoint(emulator.address);
+  return { kind: 'cloud', apiEndpoint: config.apiEndpoint, credentialsPath: config.credentialsPath };
+}
+
 function resolveKms(parsed: ParsedKms, environment: Environment): ResolvedKMSConfig {
   const {
     logger,
     clock,
-    apiEndpoint,
-    emulatorHost: _,
-    allowEmulatorInProduction: __,
-    credentialsPath,
+    apiEndpoint: _,
+    emulatorHost: __,
+    allowEmulatorInProduction: ___,
+    credentialsPath: ____,
     ...rest
   } = parsed;
-  const emulator = emulatorSource(parsed, environment);
   return {
     ...rest,
-    endpoint:
-      emulator === undefined
-        ? { kind: 'cloud', apiEndpoint, credentialsPath }
-        : emulatorEndpoint(emulator.address),
+    endpoint: endpointOf(parsed, environment),
     logger: logger ?? createDefaultLogger(),
     clock: clock ?? systemClock,
   };

@@ -13,6 +13,18 @@ export {
   attestedKeyOf,
   verifyAttestation,
 } from './attestation/verify-attestation.js';
+export type { AuditAnchor, AuditStats, AuditTrail } from './audit/audit-trail.js';
+export type { AuditCheckpoint, AuditEvent, AuditLine, AuditNotice } from './audit/line.js';
+export type { CheckpointKey } from './audit/section-check.js';
+export {
+  type AuditKeys,
+  type AuditProblem,
+  type AuditVerification,
+  type VerifiedChain,
+  type VerifyAuditTrailOptions,
+  verifyAuditTrail,
+} from './audit/verify-audit-trail.js';
+export type { AuditConfig, AuditSink, AuditSinkConfig } from './audit-config.js';
 export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
 export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
 export { BlindedMessage } from './batch/blinded-message.js';

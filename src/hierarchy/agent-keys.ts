@@ -43,6 +43,8 @@ export class AgentKeys {
   readonly #clock: Clock;
   /** Keys that are their agent's by name and labels, by key id. */
   readonly #known: LRUCache<string, KnownKey>;
+  /** Agents by key id, as far as their keys were asked for: a key id that is a hash does not tell. */
+  readonly #agents: LRUCache<string, AgentId>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
   readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
   #hits = 0;
@@ -52,6 +54,7 @@ export class AgentKeys {
     this.#provider = provider;
     this.#clock = options.clock;
     this.#known = new LRUCache({ max: options.maxCachedAgents });
+    this.#agents = new LRUCache({ max: options.maxCachedAgents });
   }
 
   /** Of the cache of key names. */
@@ -63,7 +66,7 @@ export class AgentKeys {
   async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions): Promise<KeyMetadata> {
     const generate = async (): Promise<KeyMetadata> => {
       const { role, labels, ...rest } = spec;
-      const name = agentKeyId(agent, role);
+      const name = this.#keyId(agent, role);
       const own = { ...agentKeyLabels(agent, role), [SEEN_LABEL]: dayOf(this.#clock.now()) };
       const key = await this.#provider.generateKey({ ...rest, name, labels: { ...labels, ...own } }, options);
       this.#remember(name, key);
@@ -86,7 +89,7 @@ export class AgentKeys {
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<string> {
-    const keyId = agentKeyId(agent, role);
+    const keyId = this.#keyId(agent, role);
     const known = this.#known.get(keyId);
     if (known !== undefined) {
       this.#hits += 1;
@@ -105,7 +108,7 @@ export class AgentKeys {
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    const keyId = agentKeyId(agent, role);
+    const keyId = this.#keyId(agent, role);
     let key: KeyMetadata;
     try {
       key = await this.#provider.getKey(keyId, options);
@@ -122,6 +125,17 @@ export class AgentKeys {
     }
     this.#remember(keyId, key);
     return key;
+  }
+
+  /** Whose key it is, if it was asked for lately. */
+  agentOf(keyId: string): AgentId | undefined {
+    return this.#agents.get(keyId);
+  }
+
+  #keyId(agent: AgentId, role: AgentKeyRole): string {
+    const keyId = agentKeyId(agent, role);
+    this.#agents.set(keyId, agent);
+    return keyId;
   }
 
   #remember(keyId: string, { name, labels }: KeyMetadata): void {

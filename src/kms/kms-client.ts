@@ -3,7 +3,9 @@
  * and the work is handed over to the modules beside it.
  */
 
-import { type KMSConfig, parseKMSConfig, serverOf } from '../config.js';
+import type { AuditTrail } from '../audit/audit-trail.js';
+import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
+import { type KMSConfig, parseKMSConfig, serverOf, shownEndpoint } from '../config.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -57,6 +59,8 @@ import { VersionResolver } from './version-resolver.js';
  * ```
  */
 export class KMSClient implements KeyProvider {
+  /** The audit trail, where the configuration has one. */
+  readonly audit: AuditTrail | undefined;
   readonly #connection: KmsConnection;
   readonly #calls: ClientCalls;
   readonly #telemetry: ProviderTelemetry;
@@ -64,7 +68,7 @@ export class KMSClient implements KeyProvider {
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: KMSConfig) {
     const resolved = parseKMSConfig(config);
-    const { endpoint, channels, clock, deadlines, logger } = resolved;
+    const { endpoint, channels, clock, deadlines, logger, audit, requireAttestation } = resolved;
     this.#connection = new KmsConnection({ endpoint, channels, clock, attemptMs: deadlines.attemptMs });
     const keyRing = keyRingName(resolved);
     const caller = new RpcCaller(this.#connection, resolved);
@@ -85,11 +89,16 @@ export class KMSClient implements KeyProvider {
       lateChecks,
       counts: new CallCounts(),
     };
+    const flags = { hsmKeys: true, softwareKeys: false, requireAttestation };
+    const configuration = { ...flags, ...shownEndpoint(endpoint) };
+    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.audit?.signWith(this);
     this.#telemetry = providerTelemetry(resolved.telemetry, {
       ...{ provider: 'kms', keyRing, server: serverOf(endpoint) },
       stats: () => this.stats(),
     });
-    this.#calls = new ClientCalls(core, [...this.#telemetry.observers, ...resolved.observers]);
+    const observers = [...this.#telemetry.observers, ...resolved.observers];
+    this.#calls = new ClientCalls(core, withTrail(observers, this.audit));
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -103,12 +112,17 @@ export class KMSClient implements KeyProvider {
     return this.#calls.core.keyRing;
   }
 
-  /** Gets or creates the key ring; safe when several processes do it at once. */
+  /**
+   * Gets or creates the key ring, and with `audit` the key of the audit trail; safe when several processes do it at once.
+   * @throws AuditWriteError with `audit.failClosed`, when the trail cannot be written.
+   */
   async initialize(options?: CallOptions): Promise<void> {
-    await this.#calls.observed({ method: 'initialize', options }, async (calls) => {
-      const operation = calls.open('initialize', this.keyRing, options);
-      await operation.run(() => ensureKeyRing(calls.core, operation));
-    });
+    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options }, () =>
+      this.#calls.observed({ method: 'initialize', options }, async (calls) => {
+        const operation = calls.open('initialize', this.keyRing, options);
+        await operation.run(() => ensureKeyRing(calls.core, operation));
+      }),
+    );
   }
 
   /**
@@ -366,6 +380,7 @@ export class KMSClient implements KeyProvider {
    */
   async close(): Promise<void> {
     const { caller, lateChecks } = this.#calls.core;
+    await this.audit?.close();
     await lateChecks.flush();
     caller.close();
     lateChecks.cancel();
