@@ -364,13 +364,14 @@ export class KMSClient implements KeyProvider {
 
   /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
   stats(): KmsStats {
-    const { keyRing, counts, resolver, publicKeys } = this.#calls.core;
+    const { keyRing, counts, resolver, publicKeys, config } = this.#calls.core;
     return frozen({
       provider: 'kms',
       keyRing,
       ...counts.stats(),
       caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
       connection: this.#connection.stats,
+      endpoint: { kind: config.endpoint.kind, ...serverOf(config.endpoint) },
     });
   }
 
