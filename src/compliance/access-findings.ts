@@ -46,12 +46,12 @@ const WIDE: readonly string[] = [...BASIC, 'roles/cloudkms.admin', 'roles/cloudk
 /**
  * @param subject full name of the key ring or the key.
  * @param own the entries of its own policy.
- * @param inherited those of the key ring, for a key.
+ * @param inherited those of the key ring, for a key; `unknown` when they could not be read.
  */
 export function accessFindings(
   subject: string,
   own: readonly AccessEvidence[],
-  inherited: readonly AccessEvidence[] = [],
+  inherited: readonly AccessEvidence[] | 'unknown' = [],
 ): readonly Observed[] {
   const entries = own.map(toText).toSorted(byText);
   return [
@@ -119,10 +119,10 @@ function rolesOf(subject: string, own: readonly AccessEvidence[], entries: reado
 function dutiesOf(
   subject: string,
   own: readonly AccessEvidence[],
-  inherited: readonly AccessEvidence[],
+  inherited: readonly AccessEvidence[] | 'unknown',
 ): Observed[] {
   const check = 'separation-of-duties';
-  const all = [...own, ...inherited];
+  const all = inherited === 'unknown' ? own : [...own, ...inherited];
   const having = (roles: readonly string[], member: string): string[] => [
     ...new Set(
       all.filter((entry) => entry.member === member && roles.includes(entry.role)).map(({ role }) => role),
@@ -136,6 +136,10 @@ function dutiesOf(
     return [{ check, subject, result: 'failed', detail, evidence: { member, administers, uses } }];
   });
   if (findings.length > 0) return findings;
+  if (inherited === 'unknown') {
+    const detail = 'not checked: the policy of the key ring, which applies to the key too, could not be read.';
+    return [{ check, subject, result: 'not-checked', detail, evidence: { entries: all.map(toText).toSorted(byText) } }];
+  }
   const unknown = all
     .filter(({ role }) => !isKnown(role))
     .map(toText)

@@ -62,7 +62,7 @@ function commandFor(check: ComplianceCheck, subject: string): string {
     case 'inherited-access':
       return `gcloud projects get-ancestors-iam-policy ${project}`;
     case 'cloud-audit-logs':
-      return `gcloud projects get-iam-policy ${project} --format=json(auditConfigs)`;
+      return `gcloud projects get-iam-policy ${project} --format='json(auditConfigs)'`;
     case 'attestation':
       return `gcloud kms keys versions describe ${version} --key=${key} ${ring} --attestation-file=attestation.dat && gcloud kms keys versions get-certificate-chain ${version} --key=${key} ${ring}`;
     case 'software-store':

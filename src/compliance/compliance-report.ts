@@ -106,7 +106,7 @@ class Collector {
     const policy = await outcomeOf(source.listAccess(undefined, this.#call));
     const access =
       'value' in policy ? accessFindings(keyRing, policy.value) : accessNotChecked(keyRing, policy.errorCode);
-    const inherited = 'value' in policy ? policy.value : [];
+    const inherited = 'value' in policy ? policy.value : 'unknown';
     const findings = [...keyRingFindings(source), ...access];
     const listed = await outcomeOf(source.listKeys(this.#call));
     if ('errorCode' in listed)

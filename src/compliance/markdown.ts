@@ -21,7 +21,7 @@ export function renderComplianceReport(report: ComplianceReport): string {
           '',
         ]
       : []),
-    `Made ${report.createdAt}. It is evidence for a judgement and none itself: what each control needs besides, and who`,
+    `Made ${escaped(report.createdAt)}. It is evidence for a judgement and none itself: what each control needs besides, and who`,
     'provides it, stands in docs/compliance.md.',
     '',
     ...report.keyRings.map((keyRing) => `- Key ring ${code(keyRing)}`),
@@ -42,10 +42,10 @@ export function renderComplianceReport(report: ComplianceReport): string {
 function keySection(key: ReportedKey): string[] {
   const facts = [
     key.provider === 'software' ? '**in a software store**' : 'in Cloud KMS',
-    key.purpose,
+    escaped(key.purpose),
     ...(key.agentId === undefined ? [] : [`agent ${code(key.agentId)}`]),
     key.ageDays === undefined ? 'no version in use' : `version in use ${key.ageDays} days old`,
-    key.rotationDueTime === undefined ? 'no rotation due time' : `to be rotated by ${key.rotationDueTime}`,
+    key.rotationDueTime === undefined ? 'no rotation due time' : `to be rotated by ${escaped(key.rotationDueTime)}`,
   ];
   return [
     `### ${code(key.name)}`,
@@ -76,8 +76,8 @@ function resultSection(result: FindingResult, all: readonly ComplianceFinding[])
     `## ${RESULTS[result]}`,
     '',
     ...findings.flatMap(({ check, subject, detail, controls, evidence, verifyWith }) => [
-      `- **${check}** ${code(subject)}: ${escaped(detail)}`,
-      `  - Controls: ${controls.join(', ')}`,
+      `- **${escaped(check)}** ${code(subject)}: ${escaped(detail)}`,
+      `  - Controls: ${controls.map(escaped).join(', ')}`,
       `  - Evidence: ${code(JSON.stringify(evidence))}`,
       `  - Look yourself: ${code(verifyWith)}`,
     ]),

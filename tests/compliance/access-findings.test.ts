@@ -67,6 +67,10 @@ describe('the policy of a key', () => {
     );
   });
 
+  it('does not say that duties are apart when the policy of the key ring is not known', () => {
+    expect(resultsOf(KEY, [signer], 'unknown')[2]).toBe('separation-of-duties not-checked');
+  });
+
   it('names the condition of an entry in the evidence', () => {
     const [finding] = accessFindings(KEY, [{ ...signer, condition: { expression: 'false' } }]);
     expect(finding?.evidence).toEqual({ entries: [`${signer.member} ${signer.role} if false`] });

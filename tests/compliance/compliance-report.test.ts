@@ -1,10 +1,7 @@
 /** The report of an exchange, over a socket. */
 
 import { describe, expect, it, onTestFinished } from 'vitest';
-import {
-  createComplianceReport,
-  type KmsEvidenceSource,
-} from '../../src/compliance/compliance-report.js';
+import { createComplianceReport, type KmsEvidenceSource } from '../../src/compliance/compliance-report.js';
 import type { ComplianceFinding, ComplianceReport } from '../../src/compliance/report.js';
 import {
   type A2AKeyExchange,
@@ -62,7 +59,9 @@ describe('a report of an exchange', () => {
       },
       { name: `${RING}/cryptoKeys/other`, provider: 'kms', versions: [{ protectionLevel: 'SOFTWARE' }] },
     ]);
-    expect(found(report, 'protection-level', `${KEY}/cryptoKeyVersions/2`)).toMatchObject([{ result: 'passed' }]);
+    expect(found(report, 'protection-level', `${KEY}/cryptoKeyVersions/2`)).toMatchObject([
+      { result: 'passed' },
+    ]);
     expect(found(report, 'protection-level', `${RING}/cryptoKeys/other/cryptoKeyVersions/1`)).toMatchObject([
       { result: 'failed', evidence: { protectionLevel: 'SOFTWARE' } },
     ]);
@@ -115,7 +114,9 @@ describe('a report of an exchange', () => {
     const report = await createComplianceReport(sources);
     expect(report.emulator).toBe(false);
     expect(report.keys).toMatchObject([{ name: `${RING}/cryptoKeys/old`, provider: 'software' }]);
-    expect(found(report, 'software-store', RING)).toMatchObject([{ result: 'warning', evidence: { keys: 1 } }]);
+    expect(found(report, 'software-store', RING)).toMatchObject([
+      { result: 'warning', evidence: { keys: 1 } },
+    ]);
     expect(found(report, 'software-store', `${RING}/cryptoKeys/old`)).toMatchObject([{ result: 'failed' }]);
     await keys.close();
     await expect(createComplianceReport(sources)).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
@@ -124,7 +125,10 @@ describe('a report of an exchange', () => {
   it('is the same twice, but for the time', async () => {
     const { exchange } = await open();
     for (const agent of ['carol', 'alice', 'bob']) await exchange.generateAgentKey(agent);
-    const [first, second] = [await exchange.complianceReport(), await exchange.complianceReport({ concurrency: 1 })];
+    const [first, second] = [
+      await exchange.complianceReport(),
+      await exchange.complianceReport({ concurrency: 1 }),
+    ];
     expect({ ...second, createdAt: '' }).toEqual({ ...first, createdAt: '' });
     expect(first.keys.map(({ agentId }) => agentId)).toEqual(['alice', 'bob', 'carol']);
   });
@@ -232,13 +236,17 @@ describe('evidence of one key', () => {
     };
     await expect(reportOf({ listKeys: async () => listKeys() })).rejects.toBeInstanceOf(TypeError);
     const denied = new PermissionDeniedError({ operation: 'listKeys', resource: RING, attempts: 1 }, 'no.');
-    expect(found(await reportOf({ listKeys: () => Promise.reject(denied) }), 'key-ring', RING)).toHaveLength(1);
+    expect(found(await reportOf({ listKeys: () => Promise.reject(denied) }), 'key-ring', RING)).toHaveLength(
+      1,
+    );
   });
 
   it('has an audit trail that lost events as failed', async () => {
     const state = { events: 5, lostEvents: 0, checkpoints: 1, failedCheckpoints: 0, unsigned: 0 };
     const whole = await reportOf({}, state);
-    expect(found(whole, 'audit-trail', 'configuration')).toMatchObject([{ result: 'passed', evidence: state }]);
+    expect(found(whole, 'audit-trail', 'configuration')).toMatchObject([
+      { result: 'passed', evidence: state },
+    ]);
     const lossy = await reportOf({}, { ...state, lostEvents: 2 });
     expect(found(lossy, 'audit-trail', 'configuration')).toMatchObject([{ result: 'failed' }]);
   });
