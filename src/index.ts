@@ -1,6 +1,13 @@
 /** The public API of a2a-kms. */
 
 export { A2AKeyExchange, type EnvelopeOptions, type VerifyMessageOptions } from './a2a-key-exchange.js';
+export type {
+  AgentAccessBinding,
+  AgentAccessOptions,
+  GrantAgentAccessOptions,
+} from './access/agent-access.js';
+export { AGENT_ROLES, type AgentRole, type AgentRoleName } from './access/agent-roles.js';
+export type { AccessRolesConfig, AgentImpersonations } from './access-config.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
@@ -33,6 +40,16 @@ export { ReceiptTrust, type ReceiptTrustOptions, type TrustedKeys } from './batc
 export type { SignManyOptions, SignManyOutcome, SignManyProgress } from './batch/sign-many.js';
 export { examineReceipt, type ReceiptVerdict, verifyReceipt } from './batch/verify-receipt.js';
 export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';
+export type { ComplianceReportOptions } from './compliance/compliance-report.js';
+export { renderComplianceReport } from './compliance/markdown.js';
+export type {
+  ComplianceCheck,
+  ComplianceFinding,
+  ComplianceReport,
+  FindingResult,
+  ReportedKey,
+  ReportedVersion,
+} from './compliance/report.js';
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
 export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
@@ -86,6 +103,13 @@ export {
   type VerifyJwsOptions,
   verifyCompactJws,
 } from './identity/jws.js';
+export type {
+  AccessBinding,
+  AccessChange,
+  AccessManager,
+  GrantOptions,
+  TestedPermissions,
+} from './keys/access.js';
 export type { AgentAlgorithmAlias } from './keys/algorithm-alias.js';
 export {
   type AlgorithmEntry,
@@ -97,6 +121,7 @@ export {
   type SignatureEncoding,
   type SigningAlgorithm,
 } from './keys/algorithms.js';
+export type { Impersonation } from './keys/impersonation.js';
 export type {
   CallOptions,
   DestroyOptions,

@@ -33,6 +33,9 @@ const USES: readonly string[] = [
   'roles/cloudkms.signer',
   'roles/cloudkms.signerVerifier',
 ];
+/** The custom roles of this library, by their names alone: what they permit may have been changed. */
+const OWN_ADMINISTERS = /\/roles\/a2a(?:Administrator|Rotator)$/;
+const OWN_USES = /\/roles\/a2aSigner$/;
 /** Neither changes keys nor uses what is secret of them. */
 const HARMLESS: readonly string[] = [
   'roles/viewer',
@@ -123,22 +126,29 @@ function dutiesOf(
 ): Observed[] {
   const check = 'separation-of-duties';
   const all = inherited === 'unknown' ? own : [...own, ...inherited];
-  const having = (roles: readonly string[], member: string): string[] => [
-    ...new Set(
-      all.filter((entry) => entry.member === member && roles.includes(entry.role)).map(({ role }) => role),
-    ),
+  const having = (member: string, is: (role: string) => boolean): string[] => [
+    ...new Set(all.filter((entry) => entry.member === member && is(entry.role)).map(({ role }) => role)),
   ];
-  const findings = [...new Set(all.map(({ member }) => member))].flatMap((member): Observed[] => {
-    const administers = having(ADMINISTERS, member);
-    const uses = having(USES, member);
+  const findings = [...new Set(all.map((entry) => entry.member))].flatMap((member): Observed[] => {
+    const administers = having(member, (role) => ADMINISTERS.includes(role) || OWN_ADMINISTERS.test(role));
+    const uses = having(member, (role) => USES.includes(role) || OWN_USES.test(role));
     if (administers.length === 0 || uses.length === 0) return [];
     const detail = `${member} can both administer and use it.`;
     return [{ check, subject, result: 'failed', detail, evidence: { member, administers, uses } }];
   });
   if (findings.length > 0) return findings;
   if (inherited === 'unknown') {
-    const detail = 'not checked: the policy of the key ring, which applies to the key too, could not be read.';
-    return [{ check, subject, result: 'not-checked', detail, evidence: { entries: all.map(toText).toSorted(byText) } }];
+    const detail =
+      'not checked: the policy of the key ring, which applies to the key too, could not be read.';
+    return [
+      {
+        check,
+        subject,
+        result: 'not-checked',
+        detail,
+        evidence: { entries: all.map(toText).toSorted(byText) },
+      },
+    ];
   }
   const unknown = all
     .filter(({ role }) => !isKnown(role))

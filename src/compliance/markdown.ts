@@ -45,7 +45,9 @@ function keySection(key: ReportedKey): string[] {
     escaped(key.purpose),
     ...(key.agentId === undefined ? [] : [`agent ${code(key.agentId)}`]),
     key.ageDays === undefined ? 'no version in use' : `version in use ${key.ageDays} days old`,
-    key.rotationDueTime === undefined ? 'no rotation due time' : `to be rotated by ${escaped(key.rotationDueTime)}`,
+    key.rotationDueTime === undefined
+      ? 'no rotation due time'
+      : `to be rotated by ${escaped(key.rotationDueTime)}`,
   ];
   return [
     `### ${code(key.name)}`,

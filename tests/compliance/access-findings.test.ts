@@ -55,6 +55,16 @@ describe('the policy of a key', () => {
     });
   });
 
+  it("knows this library's custom roles by their names when it looks for duties that are not apart", () => {
+    const own = ['a2aSigner', 'a2aRotator'].map((id) => ({ ...signer, role: `projects/p/roles/${id}` }));
+    expect(resultsOf(KEY, own)).toEqual([
+      'access-members passed',
+      'access-roles not-checked',
+      'access-roles not-checked',
+      'separation-of-duties failed',
+    ]);
+  });
+
   it('finds that a basic role administers and uses', () => {
     expect(resultsOf(KEY, [{ member: 'user:alice@example.com', role: 'roles/owner' }])).toContain(
       'separation-of-duties failed',

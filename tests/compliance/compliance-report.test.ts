@@ -235,7 +235,13 @@ describe('evidence of one key', () => {
       throw new TypeError('a mistake in the program');
     };
     await expect(reportOf({ listKeys: async () => listKeys() })).rejects.toBeInstanceOf(TypeError);
-    const denied = new PermissionDeniedError({ operation: 'listKeys', resource: RING, attempts: 1 }, 'no.');
+    const denied = new PermissionDeniedError(
+      { operation: 'listKeys', resource: RING, attempts: 1 },
+      {
+        permission: 'cloudkms.cryptoKeys.list',
+        role: 'roles/cloudkms.viewer',
+      },
+    );
     expect(found(await reportOf({ listKeys: () => Promise.reject(denied) }), 'key-ring', RING)).toHaveLength(
       1,
     );
