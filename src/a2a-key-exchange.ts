@@ -68,6 +68,7 @@ import {
   type LocatedPublicKey,
   publicKeysOf,
   ReplicatedKeyProvider,
+  ringsOf,
 } from './replication/replicated-key-provider.js';
 import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
@@ -166,7 +167,11 @@ export class A2AKeyExchange {
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;
     this.#ensureMasters = hierarchy !== undefined;
-    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
+    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, {
+      ...rest,
+      logger,
+      rings: ringsOf(this.keys),
+    });
     this.#rotationPolicy = rotationPolicy;
     this.#sources = sources;
     this.#telemetry = exchangeReadings(kms.telemetry, {
@@ -257,7 +262,7 @@ export class A2AKeyExchange {
 
   /**
    * Whether the signature over the message is by the agent: by the version in use, one before that is ENABLED, or one
-   * whose public key is archived. Up to sixteen versions are tried; name the one for signatures older than that.
+   * whose public key is archived. Up to 64 versions are tried; name the one for signatures older than that.
    */
   verifyMessage(
     agentId: string,
