@@ -7,7 +7,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
-import { findAlgorithm } from '../keys/algorithms.js';
 import type {
   AccessBinding,
   AccessChange,
@@ -15,6 +14,7 @@ import type {
   GrantOptions,
   TestedPermissions,
 } from '../keys/access.js';
+import { findAlgorithm } from '../keys/algorithms.js';
 import type {
   CallOptions,
   DestroyOptions,
