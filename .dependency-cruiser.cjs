@@ -98,9 +98,7 @@ const allowed = [
   },
   {
     from: 'compliance/',
-    to: [
-      ...['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'kms/', 'lifecycle/bounded.ts', 'software/'],
-    ],
+    to: [...['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'kms/', 'lifecycle/bounded.ts', 'software/']],
   },
   { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
 ];
