@@ -10,6 +10,7 @@ const allowed = [
   {
     from: 'config.ts',
     to: [
+      'quota-config.ts',
       'replication-config.ts',
       'attestation/',
       'clock.ts',
@@ -21,6 +22,7 @@ const allowed = [
       'software-config.ts',
     ],
   },
+  { from: 'quota-config.ts', to: ['keys/'] },
   { from: 'software-config.ts', to: ['errors.ts'] },
   { from: 'flags.ts', to: ['errors.ts'] },
   { from: 'provider/', to: ['clock.ts', 'errors.ts', 'keys/'] },

@@ -34,6 +34,7 @@ import { KeyReader } from './key-reader.js';
 import * as keyUse from './key-use.js';
 import { LateChecks } from './late-checks.js';
 import { PublicKeys } from './public-keys.js';
+import { QuotaGuard } from './quota-guard.js';
 import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
 
@@ -64,7 +65,7 @@ export class KMSClient implements KeyProvider {
     const { endpoint, channels, clock, deadlines, logger } = resolved;
     this.#connection = new KmsConnection({ endpoint, channels, clock, attemptMs: deadlines.attemptMs });
     const keyRing = keyRingName(resolved);
-    const caller = new RpcCaller(this.#connection, resolved);
+    const caller = new RpcCaller(this.#connection, resolved, new QuotaGuard(resolved));
     const reader = new KeyReader(caller, resolved);
     const resolver = new VersionResolver(reader, resolved, keyRing);
     const publicKeys = new PublicKeys(caller, reader, resolved);

@@ -7,14 +7,17 @@ import type { ResolvedKMSConfig } from '../config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
 import type { Channel } from './channel.js';
+import type { ConnectionStats } from './channel-pool.js';
 import type { KmsConnection } from './connection.js';
+import type { TurnOutcome } from './quota-bucket.js';
+import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
 
 export type RetrySettings = Pick<ResolvedKMSConfig, 'deadlines' | 'retry'>;
 
 /** An RPC with its request. */
-export interface RpcCall<Name extends RpcName> {
+export interface RpcCall<Name extends RpcName> extends Pick<QuotaUse, 'uses'> {
   readonly rpc: Name;
   readonly request: RpcRequest<Name>;
   /** The resource in the request that the front end routes by: its `name`, `parent` or `crypto_key.name` field. */
@@ -24,19 +27,36 @@ export interface RpcCall<Name extends RpcName> {
   ];
 }
 
+/** What came of one attempt. */
+type Attempt<Name extends RpcName> =
+  | { readonly response: RpcResponse<Name> }
+  | { readonly failure: RpcFailure };
+
 /** The outcome of an RPC that must not be repeated blindly. */
 export type CarefulOutcome<T> =
   | { readonly kind: 'done'; readonly response: T }
   | { readonly kind: 'unknown' };
 
+export interface CallerStats extends ConnectionStats {
+  /** Calls that wait for a quota, those of other clients with the same project and location too. */
+  readonly quotaQueueDepth: number;
+}
+
 export class RpcCaller {
   readonly #connection: KmsConnection;
   readonly #settings: RetrySettings;
+  readonly #quota: QuotaGuard;
   #closed = false;
 
-  constructor(connection: KmsConnection, settings: RetrySettings) {
+  constructor(connection: KmsConnection, settings: RetrySettings, quota: QuotaGuard) {
     this.#connection = connection;
     this.#settings = settings;
+    this.#quota = quota;
+  }
+
+  /** Numbers for telemetry. */
+  get stats(): CallerStats {
+    return { ...this.#connection.stats, quotaQueueDepth: this.#quota.waiting };
   }
 
   /**
@@ -81,7 +101,8 @@ export class RpcCaller {
     call: RpcCall<Name>,
     attempt: number,
   ): Promise<CarefulOutcome<RpcResponse<Name>>> {
-    const outcome = await this.#attempt(operation, call);
+    // It does not wait for a quota: meanwhile others would write.
+    const outcome = await this.#send(operation, call, this.#quota.enterAtOnce(call));
     if ('response' in outcome) return { kind: 'done', response: outcome.response };
     await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
     return { kind: 'unknown' };
@@ -92,11 +113,40 @@ export class RpcCaller {
     this.#closed = true;
   }
 
-  async #attempt<Name extends RpcName>(
+  /** One attempt; what Cloud KMS refused for a quota was none, and is made when its turn has come again. */
+  async #attempt<Name extends RpcName>(operation: Operation, call: RpcCall<Name>): Promise<Attempt<Name>> {
+    for (let place: 'first' | 'last' = 'last'; ; place = 'first') {
+      const entered = this.#quota.enter(operation, call, place);
+      const admission = entered instanceof Promise ? await entered : entered;
+      const outcome = await this.#send(operation, call, admission);
+      if ('response' in outcome || outcome.failure.status !== 'RESOURCE_EXHAUSTED') return outcome;
+      if (!this.#quota.willWait(operation, outcome.failure.retryAfterMs)) return outcome;
+    }
+  }
+
+  async #send<Name extends RpcName>(
     operation: Operation,
     call: RpcCall<Name>,
-  ): Promise<{ readonly response: RpcResponse<Name> } | { readonly failure: RpcFailure }> {
-    const channel = await this.#channelFor(operation);
+    admission: Admission | undefined,
+  ): Promise<Attempt<Name>> {
+    let outcome = UNKNOWN;
+    let channel: Channel | undefined;
+    try {
+      channel = await this.#channelFor(operation);
+      const answer = await this.#sendOn(channel, operation, call);
+      outcome = 'response' in answer ? SERVED : outcomeOf(answer.failure);
+      return answer;
+    } finally {
+      if (channel !== undefined) this.#connection.release(channel);
+      if (admission !== undefined) this.#quota.ended(admission, outcome);
+    }
+  }
+
+  async #sendOn<Name extends RpcName>(
+    channel: Channel,
+    operation: Operation,
+    call: RpcCall<Name>,
+  ): Promise<Attempt<Name>> {
     operation.attempts += 1;
     const ended = operation.observation?.attempt(call.rpc);
     try {
@@ -114,8 +164,6 @@ export class RpcCaller {
       if (this.#closed) throw new ClientClosedError(operation.context(error));
       operation.lastFailure = error;
       return { failure: toRpcFailure(error) };
-    } finally {
-      this.#connection.release(channel);
     }
   }
 
@@ -196,4 +244,14 @@ export class RpcCaller {
     const jittered = grown / 2 + (Math.random() * grown) / 2;
     return Math.max(failure.retryAfterMs ?? 0, jittered);
   }
+}
+
+const SERVED: TurnOutcome = { kind: 'served' };
+const UNKNOWN: TurnOutcome = { kind: 'unknown' };
+
+/** What a failure says of the quota: that it is used up, that it bore the call, or nothing. */
+function outcomeOf(failure: RpcFailure): TurnOutcome {
+  const { status, retryAfterMs } = failure;
+  if (status === 'RESOURCE_EXHAUSTED') return { kind: 'refused', retryAfterMs };
+  return isTransient(failure) ? UNKNOWN : SERVED;
 }
