@@ -6,6 +6,7 @@ const allowed = [
   { from: 'clock.ts', to: [] },
   { from: 'logger.ts', to: [] },
   { from: 'crc32c.ts', to: [] },
+  { from: 'merkle.ts', to: [] },
   { from: 'errors.ts', to: [] },
   {
     from: 'config.ts',
@@ -20,13 +21,23 @@ const allowed = [
       'flags.ts',
       'provider/observer.ts',
       'software-config.ts',
+      'audit-config.ts',
+      'telemetry/load.ts',
     ],
   },
   { from: 'quota-config.ts', to: ['keys/'] },
   { from: 'software-config.ts', to: ['errors.ts'] },
   { from: 'flags.ts', to: ['errors.ts'] },
   { from: 'provider/', to: ['clock.ts', 'errors.ts', 'keys/'] },
-  { from: 'audit/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'logger.ts'] },
+  { from: 'audit-config.ts', to: ['logger.ts'] },
+  {
+    from: 'audit/',
+    to: [
+      ...['audit-config.ts', 'clock.ts', 'errors.ts', 'logger.ts', 'merkle.ts'],
+      ...['identity/', 'keys/', 'provider/'],
+    ],
+  },
+  { from: 'telemetry/', to: ['errors.ts', 'keys/', 'provider/'] },
   {
     from: 'kms/',
     to: [
@@ -39,6 +50,7 @@ const allowed = [
       'logger.ts',
       'audit/',
       'provider/',
+      'telemetry/',
     ],
   },
   {
@@ -52,16 +64,21 @@ const allowed = [
       'audit/',
       'provider/',
       'software-config.ts',
+      'audit-config.ts',
+      'telemetry/',
     ],
   },
-  { from: 'identity/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'kms/', 'provider/'] },
+  { from: 'identity/', to: ['clock.ts', 'config.ts', 'errors.ts', 'keys/', 'provider/'] },
   {
     from: 'hierarchy/',
     to: ['clock.ts', 'config.ts', 'errors.ts', 'identity/', 'keys/', 'kms/', 'provider/'],
   },
   {
     from: 'batch/',
-    to: ['clock.ts', 'errors.ts', 'keys/', 'identity/', 'kms/', 'provider/', 'envelope/abort-listeners.ts'],
+    to: [
+      ...['clock.ts', 'errors.ts', 'merkle.ts', 'envelope/abort-listeners.ts'],
+      ...['keys/', 'identity/', 'kms/', 'provider/'],
+    ],
   },
   { from: 'attestation/', to: [] },
   { from: 'replication-config.ts', to: [] },

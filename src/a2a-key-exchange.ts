@@ -3,6 +3,9 @@
  * here is a cache, and any process with the same configuration finds the same agents.
  */
 
+import type { AuditTrail } from './audit/audit-trail.js';
+import { initializeAudited } from './audit/create-audit-trail.js';
+import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
@@ -12,12 +15,14 @@ import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
 import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
+import { type ExchangeStats, exchangeReadings, exchangeStats } from './exchange-stats.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
 import { agentKeyRoleLabel } from './keys/agent-key-name.js';
+import type { ProtectionLevel } from './keys/algorithms.js';
 import type {
   CallOptions,
   KeyMetadata,
@@ -26,6 +31,7 @@ import type {
   RotationResult,
   SignatureDetails,
 } from './keys/key-provider.js';
+import { keyRingName } from './keys/resource-name.js';
 import type { RotationPolicy } from './keys/rotation-policy.js';
 import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';
 import { type AgentDescription, type AgentSummary, toSummary } from './lifecycle/describe-agent.js';
@@ -43,13 +49,14 @@ import type {
   PurgeMigratedKeysOptions,
   PurgeReport,
 } from './migration/migration-report.js';
-import { selectKeys } from './provider-selection.js';
+import { type StatsSource, selectKeys } from './provider-selection.js';
 import type { LocationStatus } from './replication/location.js';
 import {
   type LocatedPublicKey,
   publicKeysOf,
   ReplicatedKeyProvider,
 } from './replication/replicated-key-provider.js';
+import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -81,17 +88,24 @@ export class A2AKeyExchange {
   readonly keys: KeyProvider;
   /** Master keys, endorsements of agents' keys, and encryption to agents. */
   readonly hierarchy: KeyHierarchy;
+  /** The audit trail, where the configuration has one: its anchor, checkpoints and counts. */
+  readonly audit: AuditTrail | undefined;
+  readonly #auditKeyLevel: ProtectionLevel;
   readonly #ensureMasters: boolean;
   readonly #lifecycle: AgentLifecycle;
   readonly #batches: BatchSigning;
   readonly #migration: AgentMigration;
   readonly #ciphers: OpenCiphers;
   readonly #clock: Clock;
+  readonly #sources: readonly StatsSource[];
+  readonly #telemetry: StartedReadings | undefined;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
-    const { kms, agents, source } = parseAgentConfig(config);
+    const parsed = parseAgentConfig(config);
+    const { kms, agents, source } = parsed;
+    const audited = withAudit(parsed, (keyId) => this.hierarchy.agentKeys.agentOf(keyId));
     const {
       defaultAlgorithm,
       hierarchy,
@@ -101,8 +115,11 @@ export class A2AKeyExchange {
       replication: __,
       ...rest
     } = agents;
-    const { keys, migration } = selectKeys({ kms, source, agents });
+    const { keys, migration, sources } = selectKeys({ kms: audited.kms, source, agents });
     this.keys = keys;
+    this.audit = audited.trail;
+    this.audit?.signWith(keys);
+    this.#auditKeyLevel = audited.auditKeyLevel;
     this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
@@ -123,12 +140,24 @@ export class A2AKeyExchange {
     this.#ensureMasters = hierarchy !== undefined;
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
     this.#rotationPolicy = rotationPolicy;
+    this.#sources = sources;
+    this.#telemetry = exchangeReadings(kms.telemetry, {
+      keyRing: keyRingName(kms),
+      stats: () => this.stats(),
+    });
   }
 
-  /** Makes sure that the key ring exists and, with `hierarchy` in the configuration, the master keys. */
+  /**
+   * Makes sure that the key ring exists, with `hierarchy` in the configuration the master keys, and with `audit` the key of
+   * the audit trail.
+   */
   async initialize(options?: CallOptions): Promise<void> {
-    if (this.#ensureMasters) await this.hierarchy.initialize(options);
-    else await this.keys.initialize(options);
+    this.#telemetry?.start();
+    const audit = { provider: this.keys, protectionLevel: this.#auditKeyLevel, options };
+    await initializeAudited(this.audit, audit, async () => {
+      if (this.#ensureMasters) await this.hierarchy.initialize(options);
+      else await this.keys.initialize(options);
+    });
   }
 
   /**
@@ -250,6 +279,17 @@ export class A2AKeyExchange {
   /** With `replicas`: how well each location answers, in the order in which they are used. Without: nothing. */
   replication(): readonly LocationStatus[] {
     return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
+  }
+
+  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  stats(): ExchangeStats {
+    const { agentKeys } = this.hierarchy;
+    return exchangeStats({
+      sources: this.#sources,
+      agentKeys,
+      ciphers: this.#ciphers,
+      locations: this.replication(),
+    });
   }
 
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */
@@ -384,7 +424,9 @@ export class A2AKeyExchange {
   async close(): Promise<void> {
     await this.#ciphers.close();
     await this.#lifecycle.close();
+    await this.audit?.close();
     await this.keys.close();
+    this.#telemetry?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -397,6 +439,7 @@ export class A2AKeyExchange {
     options: CallOptions | undefined,
     use: (keyName: string) => Promise<T>,
   ): Promise<T> {
+    this.#telemetry?.start();
     const context = { operation, resource: `agent ${JSON.stringify(agentId)}` };
     const agent = requireAgentId(context, agentId);
     return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));

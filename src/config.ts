@@ -6,6 +6,7 @@
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { AttestationRoots } from './attestation/roots.js';
+import { type AuditConfig, auditSchema, type ResolvedAuditConfig } from './audit-config.js';
 import { type Clock, systemClock } from './clock.js';
 import { type ConfigProblem, InvalidConfigError } from './errors.js';
 import { type KeySource, type MigrationPhase, RETENTION_DEFAULT_DAYS, resolveKeySource } from './flags.js';
@@ -37,6 +38,7 @@ import {
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
 } from './software-config.js';
+import type { TelemetrySetting } from './telemetry/load.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
 const LOCATION_ID = /^[a-z][a-z0-9-]{0,62}$/;
@@ -139,6 +141,8 @@ export const runtimeShape = {
   observers: z
     .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
     .default([]),
+  audit: auditSchema.optional(),
+  telemetry: z.enum(['off', 'auto', 'on'], 'must be off, auto or on').default('off'),
 } as const;
 
 const kmsShape = {
@@ -346,8 +350,15 @@ export interface KMSConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
-  /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
+  /** Who is told of every call, besides telemetry. Default: nobody, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
+  /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. */
+  readonly audit?: AuditConfig | undefined;
+  /**
+   * Spans and metrics through the OpenTelemetry API (docs/telemetry.md). `off`, the default: the package is not loaded.
+   * `auto`: if `@opentelemetry/api` is installed. `on`: it has to be, else the configuration is refused.
+   */
+  readonly telemetry?: TelemetrySetting | undefined;
 }
 
 /** Configuration of an `A2AKeyExchange`: that of a `KMSClient`, and what new agents get. */
@@ -416,6 +427,13 @@ export type KmsEndpoint =
     }
   | { readonly kind: 'emulator'; readonly host: string; readonly port: number };
 
+/** Host and port that the calls go to. */
+export function serverOf(endpoint: KmsEndpoint): { readonly address: string; readonly port: number } {
+  if (endpoint.kind === 'emulator') return { address: endpoint.host, port: endpoint.port };
+  const { hostname, port } = new URL(`https://${endpoint.apiEndpoint ?? 'cloudkms.googleapis.com'}`);
+  return { address: hostname, port: port === '' ? 443 : Number(port) };
+}
+
 type ParsedKms = z.output<typeof kmsSchema>;
 
 /** A configuration that was checked, with all defaults in place. */
@@ -451,6 +469,12 @@ export interface ResolvedAgentConfig {
   readonly logger: Logger;
 }
 
+/** The endpoint as the audit trail has it: only where it is not the usual one. */
+export function shownEndpoint(endpoint: KmsEndpoint): Readonly<Record<string, string>> {
+  if (endpoint.kind === 'emulator') return { emulator: `${endpoint.host}:${endpoint.port}` };
+  return endpoint.apiEndpoint === undefined ? {} : { apiEndpoint: endpoint.apiEndpoint };
+}
+
 /** The environment variables that are read. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -478,6 +502,7 @@ export function parseAgentConfig(
   readonly kms: KMSConfig;
   readonly agents: ResolvedAgentConfig;
   readonly source: KeySource<SoftwareKeyStoreConfig>;
+  readonly audit: ResolvedAuditConfig | undefined;
 } {
   const parsed = agentSchema.safeParse(config);
   if (!parsed.success) {
@@ -486,7 +511,7 @@ export function parseAgentConfig(
   const { defaultAlgorithm, maxCachedAgents, rotationPolicy, hierarchy, ...selection } = parsed.data;
   const { replicas, replication, ...others } = selection;
   const { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration, ...rest } = others;
-  const { protectionLevel: configuredLevel, ...kms } = rest;
+  const { protectionLevel: configuredLevel, audit, ...kms } = rest;
   const problems = [...endpointProblems(kms, environment)];
   const flags = { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration };
   const { publicKeyArchive } = kms;
@@ -525,6 +550,7 @@ export function parseAgentConfig(
       ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }),
     },
     source,
+    audit,
   };
 }
 
@@ -598,23 +624,26 @@ function endpointProblems(config: unknown, environment: Environment): ConfigProb
   return problems;
 }
 
+/** Where the calls of a configuration that was parsed go. */
+export function endpointOf(config: KMSConfig, environment: Environment = process.env): KmsEndpoint {
+  const emulator = emulatorSource(config, environment);
+  if (emulator !== undefined) return emulatorEndpoint(emulator.address);
+  return { kind: 'cloud', apiEndpoint: config.apiEndpoint, credentialsPath: config.credentialsPath };
+}
+
 function resolveKms(parsed: ParsedKms, environment: Environment): ResolvedKMSConfig {
   const {
     logger,
     clock,
-    apiEndpoint,
-    emulatorHost: _,
-    allowEmulatorInProduction: __,
-    credentialsPath,
+    apiEndpoint: _,
+    emulatorHost: __,
+    allowEmulatorInProduction: ___,
+    credentialsPath: ____,
     ...rest
   } = parsed;
-  const emulator = emulatorSource(parsed, environment);
   return {
     ...rest,
-    endpoint:
-      emulator === undefined
-        ? { kind: 'cloud', apiEndpoint, credentialsPath }
-        : emulatorEndpoint(emulator.address),
+    endpoint: endpointOf(parsed, environment),
     logger: logger ?? createDefaultLogger(),
     clock: clock ?? systemClock,
   };

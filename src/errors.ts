@@ -322,6 +322,22 @@ export class ArchiveError extends A2AKmsError {
   }
 }
 
+/** The event of a call could not be written to the audit trail, and `audit.failClosed` is set. */
+export class AuditWriteError extends A2AKmsError {
+  readonly code = 'AUDIT';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(
+      sentence(
+        context,
+        problem,
+        'Check where the audit trail is written to: its disk, its permissions, the service behind it.',
+      ),
+      context,
+    );
+  }
+}
+
 /** The resource exists already. */
 export class AlreadyExistsError extends A2AKmsError {
   readonly code = 'ALREADY_EXISTS';
@@ -809,6 +825,7 @@ export type ErrorCode =
   | 'CONCURRENT_CHANGE'
   | 'PUBLIC_KEY_NOT_ARCHIVED'
   | 'ARCHIVE'
+  | 'AUDIT'
   | 'ALREADY_EXISTS'
   | 'RESOURCE_EXHAUSTED'
   | 'UNAVAILABLE'

@@ -13,6 +13,18 @@ export {
   attestedKeyOf,
   verifyAttestation,
 } from './attestation/verify-attestation.js';
+export type { AuditAnchor, AuditStats, AuditTrail } from './audit/audit-trail.js';
+export type { AuditCheckpoint, AuditEvent, AuditLine, AuditNotice } from './audit/line.js';
+export type { CheckpointKey } from './audit/section-check.js';
+export {
+  type AuditKeys,
+  type AuditProblem,
+  type AuditVerification,
+  type VerifiedChain,
+  type VerifyAuditTrailOptions,
+  verifyAuditTrail,
+} from './audit/verify-audit-trail.js';
+export type { AuditConfig, AuditSink, AuditSinkConfig } from './audit-config.js';
 export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
 export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
 export { BlindedMessage } from './batch/blinded-message.js';
@@ -22,10 +34,11 @@ export type { SignManyOptions, SignManyOutcome, SignManyProgress } from './batch
 export { examineReceipt, type ReceiptVerdict, verifyReceipt } from './batch/verify-receipt.js';
 export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
-export { EnvelopeCipher } from './envelope/envelope-cipher.js';
+export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
-export type { EnvelopeCipherOptions } from './envelope/options.js';
+export type { EnvelopeCallOptions, EnvelopeCipherOptions } from './envelope/options.js';
 export * from './errors.js';
+export type { ExchangeStats } from './exchange-stats.js';
 export type { MigrationPhase } from './flags.js';
 export type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 export type {
@@ -150,6 +163,14 @@ export type {
   ObservedVersion,
   ProviderObserver,
 } from './provider/observer.js';
+export type {
+  CacheStats,
+  ConnectionStats,
+  KmsStats,
+  OperationStats,
+  ProviderStats,
+  SoftwareStats,
+} from './provider/stats.js';
 export type { QuotaConfig, QuotaLimitsConfig } from './quota-config.js';
 export type { LocationStatus } from './replication/location.js';
 export { type LocatedPublicKey, ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
@@ -157,3 +178,4 @@ export type { ReplicaConfig, ReplicationConfig } from './replication-config.js';
 export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
 export { SoftwareKeyProvider } from './software/software-key-provider.js';
 export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './software-config.js';
+export type { TelemetrySetting } from './telemetry/load.js';

@@ -22,6 +22,7 @@ import {
 } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { RoleKeySpec } from './agent-key-spec.js';
 
 export interface AgentKeysOptions {
@@ -42,20 +43,30 @@ export class AgentKeys {
   readonly #clock: Clock;
   /** Keys that are their agent's by name and labels, by key id. */
   readonly #known: LRUCache<string, KnownKey>;
+  /** Agents by key id, as far as their keys were asked for: a key id that is a hash does not tell. */
+  readonly #agents: LRUCache<string, AgentId>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
   readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
+  #hits = 0;
+  #misses = 0;
 
   constructor(provider: KeyProvider, options: AgentKeysOptions) {
     this.#provider = provider;
     this.#clock = options.clock;
     this.#known = new LRUCache({ max: options.maxCachedAgents });
+    this.#agents = new LRUCache({ max: options.maxCachedAgents });
+  }
+
+  /** Of the cache of key names. */
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#known.size };
   }
 
   /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
   async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions): Promise<KeyMetadata> {
     const generate = async (): Promise<KeyMetadata> => {
       const { role, labels, ...rest } = spec;
-      const name = agentKeyId(agent, role);
+      const name = this.#keyId(agent, role);
       const own = { ...agentKeyLabels(agent, role), [SEEN_LABEL]: dayOf(this.#clock.now()) };
       const key = await this.#provider.generateKey({ ...rest, name, labels: { ...labels, ...own } }, options);
       this.#remember(name, key);
@@ -78,9 +89,13 @@ export class AgentKeys {
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<string> {
-    const keyId = agentKeyId(agent, role);
+    const keyId = this.#keyId(agent, role);
     const known = this.#known.get(keyId);
-    if (known !== undefined) return known.name;
+    if (known !== undefined) {
+      this.#hits += 1;
+      return known.name;
+    }
+    this.#misses += 1;
     const shared = options?.signal === undefined && options?.timeoutMs === undefined;
     const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
     return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;
@@ -93,7 +108,7 @@ export class AgentKeys {
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    const keyId = agentKeyId(agent, role);
+    const keyId = this.#keyId(agent, role);
     let key: KeyMetadata;
     try {
       key = await this.#provider.getKey(keyId, options);
@@ -110,6 +125,17 @@ export class AgentKeys {
     }
     this.#remember(keyId, key);
     return key;
+  }
+
+  /** Whose key it is, if it was asked for lately. */
+  agentOf(keyId: string): AgentId | undefined {
+    return this.#agents.get(keyId);
+  }
+
+  #keyId(agent: AgentId, role: AgentKeyRole): string {
+    const keyId = agentKeyId(agent, role);
+    this.#agents.set(keyId, agent);
+    return keyId;
   }
 
   #remember(keyId: string, { name, labels }: KeyMetadata): void {

@@ -6,6 +6,7 @@
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
+import type { ConnectionStats } from '../provider/stats.js';
 import { Channel, type Transport } from './channel.js';
 
 export interface ChannelPoolOptions {
@@ -18,16 +19,6 @@ export interface ChannelPoolOptions {
 
 /** A place on a channel for one call: at once where one is free, otherwise when its turn comes. */
 export type Lease = { readonly ready: Channel } | { readonly waiting: Promise<Channel>; leave(): void };
-
-/** Numbers for telemetry. */
-export interface ConnectionStats {
-  /** Channels that take calls. */
-  readonly channelsOpen: number;
-  /** Calls that were sent and are not answered, those on channels that are being replaced too. */
-  readonly callsInFlight: number;
-  /** Calls that wait for a place on a channel. */
-  readonly queueDepth: number;
-}
 
 /** How a call failed, for what it says of its channel. */
 export interface CallFailure {

@@ -21,19 +21,21 @@ export class ClientCalls {
     this.observation = observation;
   }
 
-  /** Makes a call of a public method under the eyes of the observers, if there are any. */
+  /** Makes a call of a public method: it is counted, and under the eyes of the observers, if there are any. */
   observed<T>(
     call: ObservedMethod,
     work: (calls: ClientCalls) => Promise<T>,
     productOf?: (result: T) => Product,
   ): Promise<T> {
-    if (this.#observers.length === 0) return work(this);
     const { core } = this;
-    return observe(
-      this.#observers,
-      toObservedCall(call, core.keyRing),
-      (observation) => work(new ClientCalls(core, this.#observers, observation)),
-      productOf,
+    if (this.#observers.length === 0) return core.counts.count(call.method, () => work(this));
+    return core.counts.count(call.method, () =>
+      observe(
+        this.#observers,
+        toObservedCall(call, core.keyRing),
+        (observation) => work(new ClientCalls(core, this.#observers, observation)),
+        productOf,
+      ),
     );
   }
 

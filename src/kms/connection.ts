@@ -11,8 +11,9 @@ import type { ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import type { Clock } from '../clock.js';
 import type { KmsEndpoint } from '../config.js';
 import type { Operation } from '../provider/operation.js';
+import type { ConnectionStats } from '../provider/stats.js';
 import type { Channel, Transport } from './channel.js';
-import { ChannelPool, type ChannelPoolOptions, type ConnectionStats, type Lease } from './channel-pool.js';
+import { ChannelPool, type ChannelPoolOptions, type Lease } from './channel-pool.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 
 export interface ConnectionOptions {
@@ -102,8 +103,8 @@ export class KmsConnection {
       const metadata = new this.#grpc.Metadata();
       metadata.set('x-goog-request-params', options.routing);
       // Google's servers copy it to protoPayload.requestMetadata.requestAttributes.reason of Cloud Audit Logs.
-      if (options.operation.reason !== undefined)
-        metadata.set('x-goog-request-reason', options.operation.reason);
+      const reason = options.operation.reasonHeader;
+      if (reason !== undefined) metadata.set('x-goog-request-reason', reason);
       const sentAt = this.#options.clock.now();
       // The gRPC deadline is wall-clock time by its own definition, whatever clock drives this library.
       const deadline = Date.now() + options.timeoutMs;

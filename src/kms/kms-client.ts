@@ -3,7 +3,9 @@
  * and the work is handed over to the modules beside it.
  */
 
-import { type KMSConfig, parseKMSConfig } from '../config.js';
+import type { AuditTrail } from '../audit/audit-trail.js';
+import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
+import { type KMSConfig, parseKMSConfig, serverOf, shownEndpoint } from '../config.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -25,6 +27,8 @@ import type {
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
 import { productIs, verdictIs } from '../provider/observer.js';
+import { CallCounts, frozen, type KmsStats } from '../provider/stats.js';
+import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
 import { Attestations, type KeyAttestation } from './attestation.js';
 import { ClientCalls } from './client-calls.js';
 import { KmsConnection } from './connection.js';
@@ -56,16 +60,21 @@ import { VersionResolver } from './version-resolver.js';
  * ```
  */
 export class KMSClient implements KeyProvider {
+  /** The audit trail, where the configuration has one. */
+  readonly audit: AuditTrail | undefined;
   readonly #connection: KmsConnection;
+  readonly #quota: QuotaGuard;
   readonly #calls: ClientCalls;
+  readonly #telemetry: ProviderTelemetry;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: KMSConfig) {
     const resolved = parseKMSConfig(config);
-    const { endpoint, channels, clock, deadlines, logger } = resolved;
+    const { endpoint, channels, clock, deadlines, logger, audit, requireAttestation } = resolved;
     this.#connection = new KmsConnection({ endpoint, channels, clock, attemptMs: deadlines.attemptMs });
     const keyRing = keyRingName(resolved);
-    const caller = new RpcCaller(this.#connection, resolved, new QuotaGuard(resolved));
+    this.#quota = new QuotaGuard(resolved);
+    const caller = new RpcCaller(this.#connection, resolved, this.#quota);
     const reader = new KeyReader(caller, resolved);
     const resolver = new VersionResolver(reader, resolved, keyRing);
     const publicKeys = new PublicKeys(caller, reader, resolved);
@@ -81,8 +90,18 @@ export class KMSClient implements KeyProvider {
       resolver,
       publicKeys,
       lateChecks,
+      counts: new CallCounts(),
     };
-    this.#calls = new ClientCalls(core, resolved.observers);
+    const flags = { hsmKeys: true, softwareKeys: false, requireAttestation };
+    const configuration = { ...flags, ...shownEndpoint(endpoint) };
+    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.audit?.signWith(this);
+    this.#telemetry = providerTelemetry(resolved.telemetry, {
+      ...{ provider: 'kms', keyRing, server: serverOf(endpoint) },
+      stats: () => this.stats(),
+    });
+    const observers = [...this.#telemetry.observers, ...resolved.observers];
+    this.#calls = new ClientCalls(core, withTrail(observers, this.audit));
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -96,12 +115,17 @@ export class KMSClient implements KeyProvider {
     return this.#calls.core.keyRing;
   }
 
-  /** Gets or creates the key ring; safe when several processes do it at once. */
+  /**
+   * Gets or creates the key ring, and with `audit` the key of the audit trail; safe when several processes do it at once.
+   * @throws AuditWriteError with `audit.failClosed`, when the trail cannot be written.
+   */
   async initialize(options?: CallOptions): Promise<void> {
-    await this.#calls.observed({ method: 'initialize', options }, async (calls) => {
-      const operation = calls.open('initialize', this.keyRing, options);
-      await operation.run(() => ensureKeyRing(calls.core, operation));
-    });
+    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options }, () =>
+      this.#calls.observed({ method: 'initialize', options }, async (calls) => {
+        const operation = calls.open('initialize', this.keyRing, options);
+        await operation.run(() => ensureKeyRing(calls.core, operation));
+      }),
+    );
   }
 
   /**
@@ -127,7 +151,17 @@ export class KMSClient implements KeyProvider {
    */
   importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'importKey', keyId: spec.name, options }, (calls) =>
-      administration.importKey(calls, spec, pkcs8, options),
+      administration.importKey(calls, { spec, pkcs8 }, options),
+    );
+  }
+
+  /**
+   * As `importKey`, into a version beside those that the key has, which may be of other sizes; a version that holds the same
+   * key already is found. Which version is in use is for `setPrimaryVersion` to say.
+   */
+  importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
+    return this.#calls.observed({ method: 'importKeyVersion', keyId: spec.name, options }, (calls) =>
+      administration.importKeyVersion(calls, { spec, pkcs8 }, options),
     );
   }
 
@@ -331,16 +365,31 @@ export class KMSClient implements KeyProvider {
     );
   }
 
+  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  stats(): KmsStats {
+    const { keyRing, counts, resolver, publicKeys } = this.#calls.core;
+    return frozen({
+      provider: 'kms',
+      keyRing,
+      ...counts.stats(),
+      caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
+      connection: this.#connection.stats,
+      quota: { callsWaiting: this.#quota.waiting },
+    });
+  }
+
   /**
    * Closes the connections. Calls after it are refused with `ClientClosedError`. A client that moved keys to other
    * versions a moment ago looks once more whether they are in use.
    */
   async close(): Promise<void> {
     const { caller, lateChecks } = this.#calls.core;
+    await this.audit?.close();
     await lateChecks.flush();
     caller.close();
     lateChecks.cancel();
     await this.#connection.close();
+    this.#telemetry.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

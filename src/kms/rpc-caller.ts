@@ -7,7 +7,6 @@ import type { ResolvedKMSConfig } from '../config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
 import type { Channel } from './channel.js';
-import type { ConnectionStats } from './channel-pool.js';
 import type { KmsConnection } from './connection.js';
 import type { TurnOutcome } from './quota-bucket.js';
 import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
@@ -37,11 +36,6 @@ export type CarefulOutcome<T> =
   | { readonly kind: 'done'; readonly response: T }
   | { readonly kind: 'unknown' };
 
-export interface CallerStats extends ConnectionStats {
-  /** Calls that wait for a quota, those of other clients with the same project and location too. */
-  readonly quotaQueueDepth: number;
-}
-
 export class RpcCaller {
   readonly #connection: KmsConnection;
   readonly #settings: RetrySettings;
@@ -52,11 +46,6 @@ export class RpcCaller {
     this.#connection = connection;
     this.#settings = settings;
     this.#quota = quota;
-  }
-
-  /** Numbers for telemetry. */
-  get stats(): CallerStats {
-    return { ...this.#connection.stats, quotaQueueDepth: this.#quota.waiting };
   }
 
   /**

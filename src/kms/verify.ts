@@ -9,16 +9,14 @@ import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import type { Observation, ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
-import { type VerificationKey, verifySignature } from '../provider/signature-check.js';
+import {
+  MAX_VERIFICATION_CANDIDATES,
+  type VerificationKey,
+  verifySignature,
+} from '../provider/signature-check.js';
 import type { KmsCore } from './core.js';
 import type { VersionRecord } from './resources.js';
 import type { KeySnapshot, UsableVersion } from './version-resolver.js';
-
-/**
- * A signature without a version is tried against this many versions at the most, so that a forgery costs little: enough
- * for a year of weekly rotations. What is older is verified by the name of the version that signed.
- */
-const MAX_CANDIDATES = 64;
 
 /** A signature over a message. */
 export interface SignedMessage {
@@ -113,5 +111,5 @@ function inOrder(core: KmsCore, snapshot: KeySnapshot): readonly VersionRecord[]
   return [...(current === undefined ? [] : [current]), ...others]
     .filter((version) => findAlgorithm(version.metadata.algorithm)?.purpose === 'ASYMMETRIC_SIGN')
     .filter((version) => isFetchable(version) || core.publicKeys.mayBeRecalled(version.name))
-    .slice(0, MAX_CANDIDATES);
+    .slice(0, MAX_VERIFICATION_CANDIDATES);
 }

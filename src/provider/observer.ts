@@ -54,15 +54,25 @@ export interface ObservedAttempt {
 
 /** Watches one call. */
 export interface CallObserver {
+  /** Id that the observer gave the call. It travels with the caller's reason to Cloud Audit Logs. */
+  readonly requestId?: string;
   /** An attempt begins; what is returned is called with the name of its gRPC status when it ends. */
   attempt?(attempt: ObservedAttempt): (status: string) => void;
   /** The call is over. A rejection becomes the outcome of the call. */
   end(outcome: ObservedOutcome): void | Promise<void>;
 }
 
+/** What a provider warns of besides its calls. */
+export interface ObservedWarning {
+  readonly warning: 'software-keys-in-production';
+  readonly details: Readonly<Record<string, string>>;
+}
+
 export interface ProviderObserver {
   /** A call begins. A rejection refuses it. */
   begin(call: ObservedCall): CallObserver | Promise<CallObserver>;
+  /** Something that is logged as a warning and belongs into an audit trail. */
+  warn?(warning: ObservedWarning): void;
 }
 
 /** What a call gave that observers may know. */
@@ -79,6 +89,11 @@ export class Observation {
 
   constructor(observers: readonly CallObserver[]) {
     this.#observers = observers;
+  }
+
+  /** The id that an observer gave the call, if one did. */
+  get requestId(): string | undefined {
+    return this.#observers.find(({ requestId }) => requestId !== undefined)?.requestId;
   }
 
   /** The call works with this version. */

@@ -71,6 +71,14 @@ export class Operation {
     return Math.max(0, this.#deadlineAt - this.clock.now());
   }
 
+  /** The caller's reason, and with an audit trail the id of the event of this call. */
+  get reasonHeader(): string | undefined {
+    const requestId = this.observation?.requestId;
+    if (requestId === undefined) return this.reason;
+    const own = `[a2a-request=${requestId}]`;
+    return this.reason === undefined ? own : `${this.reason} ${own}`;
+  }
+
   /** For the errors of this operation. */
   context(cause?: unknown): ErrorContext {
     return { operation: this.name, resource: this.resource, attempts: this.attempts, cause };

@@ -1,6 +1,7 @@
 /** The configuration of a `SoftwareKeyProvider`, parsed once, with every problem listed. */
 
 import { z } from 'zod';
+import type { AuditConfig, ResolvedAuditConfig } from '../audit-config.js';
 import { type Clock, systemClock } from '../clock.js';
 import { type Environment, keyRingShape, runtimeShape, toProblems } from '../config.js';
 import { InvalidConfigError } from '../errors.js';
@@ -15,6 +16,7 @@ import {
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
 } from '../software-config.js';
+import type { TelemetrySetting } from '../telemetry/load.js';
 
 export interface SoftwareKeyProviderConfig {
   /** These three make the names of the keys, which are the same as in Cloud KMS. */
@@ -30,6 +32,10 @@ export interface SoftwareKeyProviderConfig {
   readonly clock?: Clock | undefined;
   /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
+  /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. Its checkpoints are signed by a software key. */
+  readonly audit?: AuditConfig | undefined;
+  /** As `telemetry` of `KMSConfig`. Default `off`. */
+  readonly telemetry?: TelemetrySetting | undefined;
   /** `forbidden` has the constructor throw. Default `allowed`. */
   readonly softwareKeys?: SoftwareKeysPolicy | undefined;
 }
@@ -43,6 +49,8 @@ export interface ResolvedProviderConfig {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly observers: readonly ProviderObserver[];
+  readonly audit?: ResolvedAuditConfig | undefined;
+  readonly telemetry: TelemetrySetting;
 }
 
 const schema = z.strictObject(

@@ -16,6 +16,7 @@ import { callOptions, parseOptions } from '../provider/call-input.js';
 import { type ObservedMethod, toObservedCall } from '../provider/observed-method.js';
 import { type Observation, observe, type Product, type ProviderObserver } from '../provider/observer.js';
 import { Operation } from '../provider/operation.js';
+import type { CallCounts } from '../provider/stats.js';
 import type { KeyObjects } from './key-objects.js';
 import type { KeyStore } from './store/key-store.js';
 
@@ -24,6 +25,7 @@ export interface SoftwareCore {
   readonly keyRing: KeyRingName;
   readonly store: KeyStore;
   readonly keyObjects: KeyObjects;
+  readonly counts: CallCounts;
   readonly publicKeyArchive: PublicKeyArchive | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -53,20 +55,22 @@ export class SoftwareCalls {
     this.#end = observed?.end ?? { closing: undefined };
   }
 
-  /** Makes a call of a public method under the eyes of the observers, if there are any. */
+  /** Makes a call of a public method: it is counted, and under the eyes of the observers, if there are any. */
   observed<T>(
     call: ObservedMethod,
     work: (calls: SoftwareCalls) => Promise<T>,
     productOf?: (result: T) => Product,
   ): Promise<T> {
-    if (this.#observers.length === 0) return work(this);
     const { core } = this;
+    if (this.#observers.length === 0) return core.counts.count(call.method, () => work(this));
     const end = this.#end;
-    return observe(
-      this.#observers,
-      toObservedCall(call, core.keyRing),
-      (observation) => work(new SoftwareCalls(core, this.#observers, { observation, end })),
-      productOf,
+    return core.counts.count(call.method, () =>
+      observe(
+        this.#observers,
+        toObservedCall(call, core.keyRing),
+        (observation) => work(new SoftwareCalls(core, this.#observers, { observation, end })),
+        productOf,
+      ),
     );
   }
 

@@ -3,6 +3,8 @@
  * on the way from software keys to an HSM and back. Thin, like `KMSClient`: the work is in the modules beside it.
  */
 
+import type { AuditTrail } from '../audit/audit-trail.js';
+import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -24,7 +26,9 @@ import type {
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
 import { productIs, verdictIs } from '../provider/observer.js';
+import { CallCounts, frozen, type SoftwareStats } from '../provider/stats.js';
 import type { StoreSecret } from '../software-config.js';
+import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
 import * as administration from './key-administration.js';
 import { KeyObjects } from './key-objects.js';
 import * as keyUse from './key-use.js';
@@ -61,25 +65,38 @@ import { createKeyStore } from './store/create-key-store.js';
  * ```
  */
 export class SoftwareKeyProvider implements KeyProvider {
+  /** The audit trail, where the configuration has one. */
+  readonly audit: AuditTrail | undefined;
   readonly #calls: SoftwareCalls;
+  readonly #telemetry: ProviderTelemetry;
 
   /** @throws InvalidConfigError naming every field that is wrong, and when `softwareKeys` is `forbidden`. */
   constructor(config: SoftwareKeyProviderConfig) {
     const resolved = parseProviderConfig(config);
-    const { publicKeyArchive, clock, logger } = resolved;
+    const { publicKeyArchive, clock, logger, audit } = resolved;
     const keyRing = keyRingName(resolved);
     const store = createKeyStore(resolved.store);
     const keyObjects = new KeyObjects(store);
-    this.#calls = new SoftwareCalls(
-      { keyRing, store, keyObjects, publicKeyArchive, clock, logger },
-      resolved.observers,
-    );
     const { type } = resolved.store;
+    const configuration = { hsmKeys: false, softwareKeys: true, store: type };
+    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.audit?.signWith(this);
+    this.#telemetry = providerTelemetry(resolved.telemetry, {
+      ...{ provider: 'software', keyRing, server: undefined },
+      stats: () => this.stats(),
+    });
+    const observers = withTrail([...this.#telemetry.observers, ...resolved.observers], this.audit);
+    this.#calls = new SoftwareCalls(
+      { keyRing, store, keyObjects, publicKeyArchive, clock, logger, counts: new CallCounts() },
+      observers,
+    );
     if (process.env['NODE_ENV'] === 'production') {
       logger.warn(
         { event: 'software-keys-in-production', keyRing, store: type },
         'keys are held in software, in the memory of this process, with NODE_ENV=production',
       );
+      const details = { keyRing, store: type };
+      for (const observer of observers) observer.warn?.({ warning: 'software-keys-in-production', details });
     }
     if (type === 'memory') {
       logger.warn(
@@ -97,11 +114,14 @@ export class SoftwareKeyProvider implements KeyProvider {
   /**
    * Opens the store, or makes it, and removes key material whose time has come. Other methods open it too where need be.
    * @throws KeyStoreLockedError when passphrase or key are not the right ones.
-   * @throws KeyStoreError when the store cannot be opened.
+   * With `audit` it makes sure of the key of the audit trail, a software key too.
+   * @throws KeyStoreError when the store cannot be opened; AuditWriteError with `audit.failClosed`.
    */
   initialize(options?: CallOptions): Promise<void> {
-    return this.#calls.observed({ method: 'initialize', options }, (calls) =>
-      administration.initialize(calls, options),
+    return initializeAudited(this.audit, { provider: this, protectionLevel: 'SOFTWARE', options }, () =>
+      this.#calls.observed({ method: 'initialize', options }, (calls) =>
+        administration.initialize(calls, options),
+      ),
     );
   }
 
@@ -341,9 +361,17 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
+  /** What was counted since this was made: calls by outcome, caches. Plain frozen data; reads nothing from the store. */
+  stats(): SoftwareStats {
+    const { keyRing, counts, keyObjects } = this.#calls.core;
+    return frozen({ provider: 'software', keyRing, ...counts.stats(), caches: keyObjects.stats });
+  }
+
   /** Closes the store. Calls after it are refused with `ClientClosedError`. */
-  close(): Promise<void> {
-    return this.#calls.close();
+  async close(): Promise<void> {
+    await this.audit?.close();
+    this.#telemetry.close();
+    await this.#calls.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -16,6 +16,7 @@ import type { Bench, BenchGroup } from './measure.js';
 import { benchReceipts } from './receipts.js';
 import { inRepository } from './repository.js';
 import { benchSigning } from './signing.js';
+import { benchTelemetry } from './telemetry.js';
 import { benchVerification } from './verification.js';
 
 const groups: Readonly<Record<string, BenchGroup>> = {
@@ -25,6 +26,7 @@ const groups: Readonly<Record<string, BenchGroup>> = {
   envelope: benchEnvelope,
   receipts: benchReceipts,
   batch: benchBatch,
+  telemetry: benchTelemetry,
 };
 const wanted = process.argv.slice(2);
 const chosen = Object.entries(groups).filter(

@@ -419,6 +419,13 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
       });
     });
 
+    it('verifies what a version signed that was replaced twenty times, without being told which', async () => {
+      const { name } = await provider.generateKey(spec());
+      const signature = await provider.sign(name, message);
+      for (let rotation = 0; rotation < 20; rotation++) await provider.rotateKey(name);
+      expect(await provider.verify(name, message, signature)).toBe(true);
+    });
+
     describe('going back', () => {
       it('uses an earlier version again, and rotates to a new one from there', async () => {
         const { name, primary } = await provider.generateKey(spec());
