@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KmsEmulator, QuotaLimits } from '../../src/emulator/index.js';
+import { type KmsEmulator, ManualClock, type QuotaLimits } from '../../src/emulator/index.js';
 import { BatchSigner, type KeyMetadata, type KMSClient, type KMSConfig } from '../../src/index.js';
 import type { Logger } from '../../src/logger.js';
 import { newClient, newExchange, silentLogger, startTestEmulator } from '../support/emulator.js';
@@ -62,7 +62,6 @@ describe('the quota guard', () => {
     expect(failed(await signs(kms, 200))).toEqual([]);
     // Twenty were under way when the first was refused; after that one at a time tries.
     expect(refused()).toBeLessThan(120);
-    expect(warnings).toContainEqual({ quota: 'hsm', resource: 'projects/test-project/locations/global' });
   });
 
   it('is refused nothing when it knows the limit', async () => {
@@ -92,24 +91,21 @@ describe('the quota guard', () => {
     await expect(kms.getKey('sign')).resolves.toMatchObject({ name: expect.any(String) });
   });
 
-  it('says how long it waited, for what, and where that is set', async () => {
+  it('says how long it waited, for what, and where that is set, and logs that calls wait', async () => {
     await start({ cryptographicPerMinute: 1 });
     const kms = client({ deadlines: { ...DEADLINES, queueMs: 10_000 } });
     await signingKey(kms);
-    await kms.sign('sign', message);
+    emulator.faults.add({ rpc: 'AsymmetricSign', status: { code: 'RESOURCE_EXHAUSTED' } });
     await expect(kms.sign('sign', message)).rejects.toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       message: expect.stringMatching(/quota for HSM keys .*10000 ms \(deadlines\.queueMs\)/),
       retryAfterMs: expect.any(Number),
       cause: expect.any(Error),
     });
-  });
-
-  it('does not let the wait count for the deadline', async () => {
-    await start({ cryptographicPerMinute: 10 });
-    const kms = client({ deadlines: { operationMs: 20_000, queueMs: 600_000 } });
-    await signingKey(kms);
-    expect(failed(await signs(kms, 15))).toEqual([]);
+    const quota = { quota: 'hsm', resource: 'projects/test-project/locations/global' };
+    expect(
+      warnings.filter((fields) => typeof fields === 'object' && fields !== null && 'quota' in fields),
+    ).toEqual([quota]);
   });
 
   it('never has a call with onQuota fail wait', async () => {
@@ -125,33 +121,6 @@ describe('the quota guard', () => {
     expect(sent()).toBe(1);
   });
 
-  it('lets go of a call that is aborted while it waits, and of no other', async () => {
-    await start({});
-    const kms = client({ quota: { limits: { hsm: 7_000 } } });
-    await signingKey(kms);
-    await kms.sign('sign', message);
-    const controller = new AbortController();
-    const aborted = kms.sign('sign', message, { signal: controller.signal });
-    const waits = kms.sign('sign', message);
-    controller.abort();
-    await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
-    expect(await waits).toBeInstanceOf(Buffer);
-    expect(sent()).toBe(2);
-  });
-
-  it('is first come, first served', async () => {
-    await start({});
-    const kms = client({ quota: { limits: { hsm: 2 * 7_000 } } });
-    await signingKey(kms);
-    const order: number[] = [];
-    const calls = Array.from({ length: 6 }, async (_, index) => {
-      await kms.sign('sign', message);
-      order.push(Math.floor(index / 2));
-    });
-    await Promise.all(calls);
-    expect(order).toEqual([0, 0, 1, 1, 2, 2]);
-  });
-
   it('leaves everything to the repeats when it is off', async () => {
     await start({ cryptographicPerMinute: 0 });
     const kms = client({ quota: { mode: 'off' }, retry: { maxAttempts: 3 } });
@@ -159,6 +128,85 @@ describe('the quota guard', () => {
     await expect(kms.sign('sign', message)).rejects.toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       attempts: 3,
+    });
+  });
+
+  describe('with a limit of one signature a minute', () => {
+    let manual: ManualClock;
+    let kms: KMSClient;
+    beforeEach(async () => {
+      await start({});
+      await signingKey(client());
+      manual = new ManualClock();
+      kms = client({ clock: manual, quota: { limits: { hsm: 7_000 } }, deadlines: {} });
+      await kms.sign('sign', message);
+    });
+
+    const waiting = (count: number): Promise<void> =>
+      expect.poll(() => kms.stats().quota.callsWaiting).toBe(count);
+
+    it('does not let the wait count for the deadline', async () => {
+      const late = client({
+        clock: manual,
+        quota: { limits: { hsm: 7_000 } },
+        deadlines: { operationMs: 10_000, queueMs: 90_000 },
+      });
+      const call = late.sign('sign', message);
+      await expect.poll(() => late.stats().quota.callsWaiting).toBe(1);
+      manual.advance(61_000);
+      expect(await call).toBeInstanceOf(Buffer);
+    });
+
+    it('refuses a call at once that cannot have its turn in time', async () => {
+      await expect(kms.sign('sign', message)).rejects.toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        attempts: 0,
+      });
+    });
+
+    it('serves first those who came first, and lets go of one that is aborted', async () => {
+      const patient = client({
+        clock: manual,
+        quota: { limits: { hsm: 7_000 } },
+        deadlines: { queueMs: 600_000 },
+      });
+      const order: string[] = [];
+      const controller = new AbortController();
+      const sign = async (name: string, signal?: AbortSignal): Promise<void> => {
+        await patient.sign('sign', message, { signal });
+        order.push(name);
+      };
+      const calls = [sign('a')];
+      await waiting(1);
+      const aborted = sign('aborted', controller.signal);
+      await waiting(2);
+      calls.push(sign('b'));
+      await waiting(3);
+      controller.abort();
+      await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
+      await waiting(2);
+      manual.advance(61_000);
+      await calls[0];
+      await waiting(1);
+      manual.advance(61_000);
+      await Promise.all(calls);
+      expect(order).toEqual(['a', 'b']);
+      expect(sent()).toBe(3);
+    });
+
+    it('ends the wait after the time in the queue', async () => {
+      const patient = client({
+        clock: manual,
+        quota: { limits: { hsm: 7_000 } },
+        deadlines: { queueMs: 100_000 },
+      });
+      const calls = [patient.sign('sign', message), patient.sign('sign', message)];
+      const outcomes = Promise.allSettled(calls);
+      await waiting(2);
+      manual.advance(61_000);
+      await calls[0];
+      manual.advance(39_000);
+      expect(failed(await outcomes)).toMatchObject([{ code: 'RESOURCE_EXHAUSTED', attempts: 0 }]);
     });
   });
 
