@@ -13,6 +13,7 @@ const allowed = [
     to: [
       'quota-config.ts',
       'replication-config.ts',
+      'access-config.ts',
       'attestation/',
       'clock.ts',
       'errors.ts',
@@ -82,7 +83,9 @@ const allowed = [
   },
   { from: 'attestation/', to: [] },
   { from: 'replication-config.ts', to: [] },
-  { from: 'replication/', to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts'] },
+  { from: 'access-config.ts', to: ['keys/'] },
+  { from: 'access/', to: ['errors.ts', 'hierarchy/', 'keys/', 'provider/'] },
+  { from: 'replication/', to: ['clock.ts', 'errors.ts', 'keys/', 'logger.ts', 'provider/'] },
   { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
   {
     from: 'lifecycle/',

@@ -3,6 +3,14 @@
  * here is a cache, and any process with the same configuration finds the same agents.
  */
 
+import {
+  AgentAccess,
+  type AgentAccessBinding,
+  type AgentAccessOptions,
+  type GrantAgentAccessOptions,
+} from './access/agent-access.js';
+import { AgentIdentities } from './access/agent-identities.js';
+import { type AgentRoleName, resolveAgentRoles } from './access/agent-roles.js';
 import type { AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
@@ -10,7 +18,7 @@ import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
 import type { Clock } from './clock.js';
-import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
+import { type A2AKeyExchangeConfig, type KMSConfig, parseAgentConfig } from './config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
@@ -21,8 +29,10 @@ import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
+import type { AccessChange } from './keys/access.js';
 import { agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type { ProtectionLevel } from './keys/algorithms.js';
+import type { Impersonation } from './keys/impersonation.js';
 import type {
   CallOptions,
   KeyMetadata,
@@ -55,6 +65,7 @@ import {
   type LocatedPublicKey,
   publicKeysOf,
   ReplicatedKeyProvider,
+  ringsOf,
 } from './replication/replicated-key-provider.js';
 import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
@@ -92,6 +103,8 @@ export class A2AKeyExchange {
   readonly audit: AuditTrail | undefined;
   readonly #auditKeyLevel: ProtectionLevel;
   readonly #ensureMasters: boolean;
+  readonly #access: AgentAccess;
+  readonly #identities: AgentIdentities | undefined;
   readonly #lifecycle: AgentLifecycle;
   readonly #batches: BatchSigning;
   readonly #migration: AgentMigration;
@@ -113,9 +126,16 @@ export class A2AKeyExchange {
       logger,
       replicas: _,
       replication: __,
+      impersonateAgents,
+      accessRoles,
       ...rest
     } = agents;
-    const { keys, migration, sources } = selectKeys({ kms: audited.kms, source, agents });
+    this.#identities = impersonateAgents && new AgentIdentities(impersonateAgents, rest.maxCachedAgents);
+    const { keys, migration, sources } = selectKeys({
+      kms: withIdentities(audited.kms, this.#identities),
+      source,
+      agents,
+    });
     this.keys = keys;
     this.audit = audited.trail;
     this.audit?.signWith(keys);
@@ -124,6 +144,7 @@ export class A2AKeyExchange {
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       defaultAlgorithm: defaultAlgorithm.name,
+      pinnedVersions: pinnedNames(kms),
       ...(hierarchy && {
         rootAlgorithm: hierarchy.rootAlgorithm,
         masterProtectionLevel: hierarchy.protectionLevel,
@@ -131,6 +152,11 @@ export class A2AKeyExchange {
         kekRotationPeriodSeconds: hierarchy.kekRotationPeriodSeconds,
       }),
     });
+    this.#access = new AgentAccess(
+      this.keys,
+      this.hierarchy.agentKeys,
+      resolveAgentRoles(kms.projectId, accessRoles),
+    );
     this.#batches = new BatchSigning(this.keys, {
       versionKeys: this.hierarchy.versionKeys,
       clock: rest.clock,
@@ -138,7 +164,11 @@ export class A2AKeyExchange {
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;
     this.#ensureMasters = hierarchy !== undefined;
-    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
+    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, {
+      ...rest,
+      logger,
+      rings: ringsOf(this.keys),
+    });
     this.#rotationPolicy = rotationPolicy;
     this.#sources = sources;
     this.#telemetry = exchangeReadings(kms.telemetry, {
@@ -229,7 +259,7 @@ export class A2AKeyExchange {
 
   /**
    * Whether the signature over the message is by the agent: by the version in use, one before that is ENABLED, or one
-   * whose public key is archived. Up to sixteen versions are tried; name the one for signatures older than that.
+   * whose public key is archived. Up to 64 versions are tried; name the one for signatures older than that.
    */
   verifyMessage(
     agentId: string,
@@ -303,6 +333,7 @@ export class A2AKeyExchange {
 
   /** Opens a JWE that was encrypted to the agent; its content key is unwrapped in the HSM. */
   async decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
+    this.#identities?.note(agentId);
     const plaintext = await this.hierarchy.decryptAsAgent(agentId, jwe, options);
     this.#lifecycle.touch(agentId, 'encryption');
     return plaintext;
@@ -415,6 +446,36 @@ export class A2AKeyExchange {
     return this.#migration.purgeMigratedKeys(options);
   }
 
+  /**
+   * Gives a member a role on the agent's key, and on nothing else; with `replicas`, in all key rings. May be repeated.
+   * @param member as in an IAM policy, e.g. `serviceAccount:bot@my-project.iam.gserviceaccount.com`.
+   * @param role `signer`, `verifier`, `rotator`, `administrator` (docs/access.md), or the full name of a role.
+   * @throws AccessControlUnsupportedError for software keys.
+   */
+  grantAgentAccess(
+    agentId: string,
+    member: string,
+    role: AgentRoleName | (string & {}),
+    options?: GrantAgentAccessOptions,
+  ): Promise<AccessChange> {
+    return this.#access.grant(agentId, member, role, options);
+  }
+
+  /** Takes a role on the agent's key from a member, also one it has under a condition. What it inherits stays. */
+  revokeAgentAccess(
+    agentId: string,
+    member: string,
+    role: AgentRoleName | (string & {}),
+    options?: AgentAccessOptions,
+  ): Promise<AccessChange> {
+    return this.#access.revoke(agentId, member, role, options);
+  }
+
+  /** Who has which role by the policy of the agent's key itself; what the key ring and the project give is not in it. */
+  listAgentAccess(agentId: string, options?: AgentAccessOptions): Promise<readonly AgentAccessBinding[]> {
+    return this.#access.list(agentId, options);
+  }
+
   /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */
   idle(): Promise<void> {
     return this.#lifecycle.idle();
@@ -442,6 +503,21 @@ export class A2AKeyExchange {
     this.#telemetry?.start();
     const context = { operation, resource: `agent ${JSON.stringify(agentId)}` };
     const agent = requireAgentId(context, agentId);
+    this.#identities?.note(agent);
     return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));
   }
+}
+
+/** Agents' keys are used as their service accounts; the user's own choice counts for all other keys. */
+function withIdentities(kms: KMSConfig, identities: AgentIdentities | undefined): KMSConfig {
+  if (identities === undefined) return kms;
+  const impersonateKeys = (keyId: string): Impersonation | undefined =>
+    identities.identityOf(keyId) ?? kms.impersonateKeys?.(keyId);
+  return { ...kms, impersonateKeys };
+}
+
+/** The versions in the key ring that agents' keys are named after; those of replicas are of the same keys. */
+function pinnedNames(kms: KMSConfig): readonly string[] {
+  const prefix = `${keyRingName(kms)}/`;
+  return (kms.pinnedVersions ?? []).map(({ name }) => name).filter((name) => name.startsWith(prefix));
 }

@@ -5,6 +5,15 @@
 
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import {
+  type AccessRolesConfig,
+  type AgentImpersonations,
+  accessRolesSchema,
+  agentImpersonationsSchema,
+  identityProblems,
+  impersonationSchema,
+  keyImpersonationSchema,
+} from './access-config.js';
 import type { AttestationRoots } from './attestation/roots.js';
 import { type AuditConfig, auditSchema, type ResolvedAuditConfig } from './audit-config.js';
 import { type Clock, systemClock } from './clock.js';
@@ -20,6 +29,7 @@ import {
   type SigningAlgorithm,
   type SigningAlgorithmEntry,
 } from './keys/algorithms.js';
+import type { Impersonation } from './keys/impersonation.js';
 import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from './keys/key-provider.js';
 import type { PublicKeyArchive } from './keys/public-key-archive.js';
 import { checkPolicy, type RotationPolicy } from './keys/rotation-policy.js';
@@ -155,6 +165,13 @@ const kmsShape = {
     .optional(),
   emulatorHost: z.string('must be HOST:PORT').regex(HOST_AND_PORT, 'is not HOST:PORT').optional(),
   allowEmulatorInProduction: z.boolean('must be true or false').default(false),
+  emulatorAccessToken: z.string('must be a token').min(1, 'must not be empty').optional(),
+  impersonate: impersonationSchema.optional(),
+  impersonateKeys: keyImpersonationSchema.optional(),
+  iamCredentialsEndpoint: z
+    .string('must be a host name')
+    .regex(HOST, 'is not a host name, optionally with a port')
+    .optional(),
   deadlines: z
     .strictObject({
       /** Total deadline of an operation, with all its calls and retries. */
@@ -237,6 +254,8 @@ const agentShape = {
         .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
     })
     .optional(),
+  accessRoles: accessRolesSchema,
+  impersonateAgents: agentImpersonationsSchema.optional(),
   replicas: replicasSchema,
   replication: replicationSchema,
   enableHsmKeys: z.boolean('must be true or false').optional(),
@@ -290,6 +309,20 @@ export interface KMSConfig {
   readonly emulatorHost?: string | undefined;
   /** Allows an emulator with `NODE_ENV=production`. Default false. */
   readonly allowEmulatorInProduction?: boolean | undefined;
+  /** Access token that calls to an emulator carry which enforces IAM. Refused without an emulator. */
+  readonly emulatorAccessToken?: string | undefined;
+  /**
+   * Service account to act as in all calls, in place of the process's own identity, which needs
+   * `iam.serviceAccounts.getAccessToken` on it.
+   */
+  readonly impersonate?: Impersonation | undefined;
+  /**
+   * Service account to act as where a key is used to sign, encrypt or decrypt; called with the short id of the key. Where
+   * it gives none, and for all other calls, `impersonate` counts.
+   */
+  readonly impersonateKeys?: ((keyId: string) => Impersonation | undefined) | undefined;
+  /** Host that gives out tokens of service accounts. Default `iamcredentials.googleapis.com`. */
+  readonly iamCredentialsEndpoint?: string | undefined;
   /** Milliseconds. */
   readonly deadlines?:
     | {
@@ -367,6 +400,13 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
   readonly defaultAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
   /** Default `HSM`. `SOFTWARE` only when asked for by name. */
   readonly protectionLevel?: ProtectionLevel | undefined;
+  /**
+   * Service account that uses the keys of an agent, by agent id: to sign, and to decrypt what was encrypted to the agent.
+   * Making keys, looking at them, rotating and destroying them stays with the process's own identity or `impersonate`.
+   */
+  readonly impersonateAgents?: AgentImpersonations | undefined;
+  /** Custom roles that `grantAgentAccess` grants. Default: those of docs/deploy, in the project. */
+  readonly accessRoles?: AccessRolesConfig | undefined;
   /** Agents whose key name is remembered. Default 10,000. */
   readonly maxCachedAgents?: number | undefined;
   /** What `rotateDueKeys` does with the signing keys of new agents. Default: none, they are rotated by hand. */
@@ -450,6 +490,8 @@ export interface ResolvedKMSConfig
 }
 
 export interface ResolvedAgentConfig {
+  readonly impersonateAgents: AgentImpersonations | undefined;
+  readonly accessRoles: AccessRolesConfig;
   readonly replicas: readonly ReplicaConfig[];
   readonly replication: { readonly failureThreshold: number; readonly halfOpenAfterMs: number };
   readonly defaultAlgorithm: SigningAlgorithmEntry;
@@ -486,7 +528,10 @@ export function parseKMSConfig(config: unknown, environment: Environment = proce
   const parsed = kmsSchema.safeParse(config);
   if (!parsed.success)
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
-  const problems = endpointProblems(parsed.data, environment);
+  const problems = [
+    ...endpointProblems(parsed.data, environment),
+    ...tokenProblems(parsed.data, environment),
+  ];
   if (problems.length > 0) throw new InvalidConfigError(problems);
   return resolveKms(parsed.data, environment);
 }
@@ -509,10 +554,10 @@ export function parseAgentConfig(
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
   }
   const { defaultAlgorithm, maxCachedAgents, rotationPolicy, hierarchy, ...selection } = parsed.data;
-  const { replicas, replication, ...others } = selection;
+  const { replicas, replication, impersonateAgents, accessRoles, ...others } = selection;
   const { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration, ...rest } = others;
   const { protectionLevel: configuredLevel, audit, ...kms } = rest;
-  const problems = [...endpointProblems(kms, environment)];
+  const problems = [...endpointProblems(kms, environment), ...tokenProblems(kms, environment)];
   const flags = { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration };
   const { publicKeyArchive } = kms;
   const source = resolveKeySource({ ...flags, publicKeyArchive }, environment, problems);
@@ -535,6 +580,7 @@ export function parseAgentConfig(
   if (replicas.length > 0 && source !== undefined && source.kind !== 'hsm') {
     problems.push({ field: 'replicas', problem: 'cannot be combined with software keys or a migration' });
   }
+  if (source?.kind === 'software') problems.push(...identityWithoutUse({ ...kms, impersonateAgents }));
   const masters = hierarchy && source?.kind === 'software' ? { ...hierarchy, protectionLevel } : hierarchy;
   const resolvedHierarchy = resolveHierarchy(masters, problems);
   if (problems.length > 0 || source === undefined) throw new InvalidConfigError(problems);
@@ -547,11 +593,22 @@ export function parseAgentConfig(
       ...agents,
       replicas,
       replication,
+      impersonateAgents,
+      accessRoles,
       ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }),
     },
     source,
     audit,
   };
+}
+
+/** Options that say who calls Cloud KMS, in a configuration that never does. */
+function identityWithoutUse(config: Readonly<Record<string, unknown>>): readonly ConfigProblem[] {
+  return ['impersonate', 'impersonateKeys', 'impersonateAgents'].flatMap((field) =>
+    config[field] === undefined
+      ? []
+      : [{ field, problem: 'has no meaning for software keys, which have no IAM' }],
+  );
 }
 
 type ParsedHierarchy = z.output<typeof agentSchema>['hierarchy'];
@@ -595,6 +652,10 @@ function emulatorSource(
   if (typeof own === 'string') return { field: 'emulatorHost', address: own };
   const fromEnvironment = environment['KMS_EMULATOR_HOST'];
   return fromEnvironment ? { field: 'KMS_EMULATOR_HOST', address: fromEnvironment } : undefined;
+}
+
+function tokenProblems(parsed: ParsedKms, environment: Environment): readonly ConfigProblem[] {
+  return identityProblems({ ...parsed, isEmulator: emulatorSource(parsed, environment) !== undefined });
 }
 
 /** What is wrong with the choice between Cloud KMS and an emulator; independent of the other fields. */

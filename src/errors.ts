@@ -254,6 +254,45 @@ export class UnauthenticatedError extends A2AKmsError {
   }
 }
 
+/** A token of the service account to act as could not be had (IAM Credentials: GenerateAccessToken). Nothing was sent to Cloud KMS. */
+export class ImpersonationError extends A2AKmsError {
+  readonly code = 'IMPERSONATION_FAILED';
+  /** Email of the service account. */
+  readonly serviceAccount: string;
+  /** The IAM permission it needs, on that service account. */
+  readonly permission = 'iam.serviceAccounts.getAccessToken';
+  /** A predefined role that holds it. */
+  readonly role = 'roles/iam.serviceAccountTokenCreator';
+
+  constructor(context: ErrorContext, serviceAccount: string, problem: string) {
+    super(
+      sentence(
+        context,
+        `no token of ${serviceAccount} could be had: ${problem}`,
+        'Check that it exists and that the identity of this process, or each delegate on the next, has iam.serviceAccounts.getAccessToken on it (roles/iam.serviceAccountTokenCreator).',
+      ),
+      context,
+    );
+    this.serviceAccount = serviceAccount;
+  }
+}
+
+/** The keys have no policies that could say who may use them: they are software keys. */
+export class AccessControlUnsupportedError extends A2AKmsError {
+  readonly code = 'ACCESS_CONTROL_UNSUPPORTED';
+
+  constructor(context: ErrorContext) {
+    super(
+      sentence(
+        context,
+        'software keys have no IAM policy: whoever can open their store can use them all.',
+        'Move the agent to an HSM key with migrateAgent.',
+      ),
+      context,
+    );
+  }
+}
+
 /** The resource is in a state, or has a purpose, that does not allow the call. */
 export class FailedPreconditionError extends A2AKmsError {
   readonly code = 'FAILED_PRECONDITION';
@@ -820,6 +859,8 @@ export type ErrorCode =
   | 'AGENT_KEY_NOT_FOUND'
   | 'PERMISSION_DENIED'
   | 'UNAUTHENTICATED'
+  | 'IMPERSONATION_FAILED'
+  | 'ACCESS_CONTROL_UNSUPPORTED'
   | 'FAILED_PRECONDITION'
   | 'VERSION_IN_USE'
   | 'CONCURRENT_CHANGE'

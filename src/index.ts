@@ -1,6 +1,13 @@
 /** The public API of a2a-kms. */
 
 export { A2AKeyExchange, type EnvelopeOptions, type VerifyMessageOptions } from './a2a-key-exchange.js';
+export type {
+  AgentAccessBinding,
+  AgentAccessOptions,
+  GrantAgentAccessOptions,
+} from './access/agent-access.js';
+export { AGENT_ROLES, type AgentRole, type AgentRoleName } from './access/agent-roles.js';
+export type { AccessRolesConfig, AgentImpersonations } from './access-config.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
@@ -86,6 +93,13 @@ export {
   type VerifyJwsOptions,
   verifyCompactJws,
 } from './identity/jws.js';
+export type {
+  AccessBinding,
+  AccessChange,
+  AccessManager,
+  GrantOptions,
+  TestedPermissions,
+} from './keys/access.js';
 export type { AgentAlgorithmAlias } from './keys/algorithm-alias.js';
 export {
   type AlgorithmEntry,
@@ -97,6 +111,7 @@ export {
   type SignatureEncoding,
   type SigningAlgorithm,
 } from './keys/algorithms.js';
+export type { Impersonation } from './keys/impersonation.js';
 export type {
   CallOptions,
   DestroyOptions,

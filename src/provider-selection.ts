@@ -1,8 +1,8 @@
 /** Which provider of keys a configuration asks for. The configuration alone decides: no failure leads from one to another. */
 
-import { existsSync } from 'node:fs';
 import type { Clock } from './clock.js';
 import type { KMSConfig } from './config.js';
+import { InvalidConfigError } from './errors.js';
 import type { KeySource } from './flags.js';
 import type { SigningAlgorithm } from './keys/algorithms.js';
 import type { KeyMetadata, KeyProvider } from './keys/key-provider.js';
@@ -22,6 +22,7 @@ import { Location } from './replication/location.js';
 import { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 import type { ReplicaConfig } from './replication-config.js';
 import { SoftwareKeyProvider } from './software/software-key-provider.js';
+import { storeExists } from './software/store/store-directory.js';
 import type { SoftwareKeyStoreConfig } from './software-config.js';
 
 /** Who can be asked what it has counted. */
@@ -38,6 +39,7 @@ function replicated(
     const keys = new KMSClient(config);
     return { keys, sources: [keys] };
   }
+  requirePinnedInRings(config, replicas);
   const sources: StatsSource[] = [];
   const locate = (own: KMSConfig): Location => {
     const keyRing = keyRingName(own);
@@ -58,6 +60,23 @@ function replicated(
     operationMs: config.deadlines?.operationMs ?? DEFAULT_OPERATION_MS,
   });
   return { keys, sources };
+}
+
+/** Each client gets the pinned versions of its own key ring, so one of none of them would go unnoticed. */
+function requirePinnedInRings(config: KMSConfig, replicas: readonly ReplicaConfig[]): void {
+  const { projectId } = config;
+  const rings = [config, ...replicas.map((replica) => ({ projectId, ...replica }))].map(keyRingName);
+  const strays = (config.pinnedVersions ?? []).flatMap(({ name }, index) =>
+    rings.some((ring) => name.startsWith(`${ring}/`))
+      ? []
+      : [
+          {
+            field: `pinnedVersions.${index}.name`,
+            problem: 'is not the full name of a version in a key ring named here',
+          },
+        ],
+  );
+  if (strays.length > 0) throw new InvalidConfigError(strays);
 }
 
 /** As `deadlines.operationMs` of a `KMSClient`. */
@@ -108,13 +127,16 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
   // Two keys for each agent, and versions of each.
   const maxVersions = 8 * maxCachedAgents;
   const archived = archive && new ArchivedKeys({ archive, clock, maxVersions });
-  const look = (): Promise<readonly KeyMetadata[]> => lookInto(source.store, openStore);
+  const look = (): Promise<readonly KeyMetadata[] | undefined> => lookInto(source.store, openStore);
+  const { NODE_ENV: nodeEnv } = process.env;
+  const keyRing = keyRingName(kms);
+  const observers = kms.observers ?? [];
   const keys = new MigratingKeyProvider({
     router: new KeyRouter(providers),
-    keyRing: keyRingName(kms),
+    keyRing,
     archived,
     hsmKeys: source.kind === 'software' ? source.hsmKeys : 'used',
-    phaseCheck: phaseCheck({ providers, look, logger, nodeEnv: process.env['NODE_ENV'] }),
+    phaseCheck: phaseCheck({ providers, keyRing, look, logger, observers, nodeEnv }),
   });
   const { hsm, software } = providers;
   const services: MigrationServices | undefined =
@@ -149,12 +171,13 @@ function openProviders(
   return { hsm, software: open.openStore(store), phase };
 }
 
-/** What a store holds that is not opened any more: nothing where there is none, and it is not made for the look. */
+/** What a store holds that is not opened any more. Where there is no database none is made for the look. */
 async function lookInto(
   store: SoftwareKeyStoreConfig | undefined,
   openStore: (store: SoftwareKeyStoreConfig) => SoftwareKeys,
-): Promise<readonly KeyMetadata[]> {
-  if (store?.type !== 'file' || !existsSync(store.path)) return [];
+): Promise<readonly KeyMetadata[] | undefined> {
+  if (store?.type !== 'file') return [];
+  if (!storeExists(store.path)) return undefined;
   const opened = openStore(store);
   try {
     return await opened.listKeys();

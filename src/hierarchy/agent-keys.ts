@@ -28,6 +28,8 @@ import type { RoleKeySpec } from './agent-key-spec.js';
 export interface AgentKeysOptions {
   readonly clock: Clock;
   readonly maxCachedAgents: number;
+  /** Full names of versions that the configuration names: the keys they are of are used without being looked at. */
+  readonly pinnedVersions: readonly string[];
 }
 
 /** What is remembered of an agent's key. */
@@ -43,6 +45,8 @@ export class AgentKeys {
   readonly #clock: Clock;
   /** Keys that are their agent's by name and labels, by key id. */
   readonly #known: LRUCache<string, KnownKey>;
+  /** Full names by key id, of keys with a version that the configuration names. */
+  readonly #pinned: ReadonlyMap<string, string>;
   /** Agents by key id, as far as their keys were asked for: a key id that is a hash does not tell. */
   readonly #agents: LRUCache<string, AgentId>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
@@ -54,6 +58,12 @@ export class AgentKeys {
     this.#provider = provider;
     this.#clock = options.clock;
     this.#known = new LRUCache({ max: options.maxCachedAgents });
+    this.#pinned = new Map(
+      options.pinnedVersions.flatMap((version) => {
+        const [name, keyId] = /^.*\/cryptoKeys\/([^/]+)/.exec(version) ?? [];
+        return name === undefined || keyId === undefined ? [] : [[keyId, name]];
+      }),
+    );
     this.#agents = new LRUCache({ max: options.maxCachedAgents });
   }
 
@@ -82,7 +92,10 @@ export class AgentKeys {
     return this.#known.get(agentKeyId(agent, role));
   }
 
-  /** Full name of the agent's key; one read when it is not known yet. */
+  /**
+   * Full name of the agent's key; one read when it is not known yet, and none for a key with a pinned version, which an
+   * identity may use that is not allowed to look at it.
+   */
   async nameOf(
     context: ErrorContext,
     agent: AgentId,
@@ -90,6 +103,8 @@ export class AgentKeys {
     options?: CallOptions,
   ): Promise<string> {
     const keyId = this.#keyId(agent, role);
+    const pinned = this.#pinned.get(keyId);
+    if (pinned !== undefined) return pinned;
     const known = this.#known.get(keyId);
     if (known !== undefined) {
       this.#hits += 1;

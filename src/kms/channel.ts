@@ -4,6 +4,8 @@
 export interface Transport {
   /** The official client's authenticated stub. */
   readonly stub: Readonly<Record<string, unknown>>;
+  /** The stub of google.iam.v1.IAMPolicy on the same endpoint, made when it is first needed. */
+  iamStub(): Promise<Readonly<Record<string, unknown>>>;
   /** Whether it has a connection at this moment. */
   isConnected(): boolean;
   close(): Promise<void>;

@@ -14,7 +14,8 @@ import type { Operation } from '../provider/operation.js';
 import type { ConnectionStats } from '../provider/stats.js';
 import type { Channel, Transport } from './channel.js';
 import { ChannelPool, type ChannelPoolOptions, type Lease } from './channel-pool.js';
-import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
+import { cloudOptions, emulatorOptions, UNIVERSE } from './client-options.js';
+import { IAM_RPCS, type RpcName, type RpcRequest, type RpcResponse } from './rpc.js';
 
 export interface ConnectionOptions {
   readonly endpoint: KmsEndpoint;
@@ -23,6 +24,17 @@ export interface ConnectionOptions {
   /** Deadline of one attempt of a call, in milliseconds. */
   readonly attemptMs: number;
   readonly keepalive?: Keepalive;
+  /** Whether the connection proves an identity, or each call brings a token of its own. Default `connection`. */
+  readonly identity?: 'connection' | 'call';
+}
+
+/** How one attempt is sent. */
+export interface SendOptions {
+  readonly routing: string;
+  readonly timeoutMs: number;
+  readonly operation: Operation;
+  /** Access token that the call carries. */
+  readonly token?: string | undefined;
 }
 
 /** Pings on a connection with calls under way: it is dead when no answer comes in time. Milliseconds. */
@@ -91,10 +103,20 @@ export class KmsConnection {
     channel: Channel,
     rpc: Name,
     request: RpcRequest<Name>,
-    options: { readonly routing: string; readonly timeoutMs: number; readonly operation: Operation },
+    options: SendOptions,
+  ): Promise<RpcResponse<Name>> {
+    const { stub, iamStub } = channel.transport;
+    if (!IAM_RPCS.includes(rpc)) return this.#send({ channel, stub }, rpc, request, options);
+    return iamStub().then((iam) => this.#send({ channel, stub: iam }, rpc, request, options));
+  }
+
+  #send<Name extends RpcName>(
+    { channel, stub }: { readonly channel: Channel; readonly stub: Readonly<Record<string, unknown>> },
+    rpc: Name,
+    request: RpcRequest<Name>,
+    options: SendOptions,
   ): Promise<RpcResponse<Name>> {
     return new Promise((resolve, reject) => {
-      const { stub } = channel.transport;
       const method = stub[rpc];
       if (typeof method !== 'function' || this.#grpc === undefined) {
         reject(new TypeError(`the installed @google-cloud/kms has no RPC ${rpc}`));
@@ -102,6 +124,7 @@ export class KmsConnection {
       }
       const metadata = new this.#grpc.Metadata();
       metadata.set('x-goog-request-params', options.routing);
+      if (options.token !== undefined) metadata.set('authorization', `Bearer ${options.token}`);
       // Google's servers copy it to protoPayload.requestMetadata.requestAttributes.reason of Cloud Audit Logs.
       const reason = options.operation.reasonHeader;
       if (reason !== undefined) metadata.set('x-goog-request-reason', reason);
@@ -159,7 +182,7 @@ export class KmsConnection {
       import('@grpc/grpc-js'),
     ]);
     this.#grpc = grpc;
-    const { endpoint, keepalive = KEEPALIVE } = this.#options;
+    const { endpoint, keepalive = KEEPALIVE, identity } = this.#options;
     const client = new KeyManagementServiceClient({
       // Our copy of gRPC is handed in, so that the credentials made here and the channel made there are of one copy.
       grpc,
@@ -168,41 +191,23 @@ export class KmsConnection {
       'grpc.keepalive_time_ms': keepalive.intervalMs,
       'grpc.keepalive_timeout_ms': keepalive.timeoutMs,
       ...(this.#auth && { auth: this.#auth }),
-      ...(endpoint.kind === 'emulator'
-        ? {
-            apiEndpoint: endpoint.host,
-            port: endpoint.port,
-            sslCreds: grpc.credentials.createInsecure(),
-            // Without it the client asks the metadata server of Google Cloud for its universe.
-            clientOptions: { universeDomain: 'googleapis.com' },
-          }
-        : cloudOptions(endpoint)),
+      ...(endpoint.kind === 'emulator' ? emulatorOptions(endpoint, grpc) : cloudOptions(endpoint)),
+      ...(endpoint.kind === 'cloud' &&
+        identity === 'call' && {
+          sslCreds: grpc.credentials.createSsl(),
+          ...UNIVERSE,
+        }),
     });
     // The client's own methods leave a failure of this promise unhandled; awaited here, it is an error of the call.
     const stub = await client.initialize();
     this.#auth = client.auth;
     return {
       stub,
+      iamStub: () => client.iamClient.initialize(),
       isConnected: () =>
         stub instanceof grpc.Client &&
         stub.getChannel().getConnectivityState(false) === grpc.connectivityState.READY,
       close: () => client.close(),
     };
   }
-}
-
-function cloudOptions(endpoint: Extract<KmsEndpoint, { kind: 'cloud' }>): Record<string, unknown> {
-  const options: Record<string, unknown> = {};
-  if (endpoint.credentialsPath !== undefined) options['keyFilename'] = endpoint.credentialsPath;
-  if (endpoint.apiEndpoint !== undefined) {
-    const [host, port] = splitPort(endpoint.apiEndpoint);
-    options['apiEndpoint'] = host;
-    if (port !== undefined) options['port'] = port;
-  }
-  return options;
-}
-
-function splitPort(address: string): readonly [host: string, port: number | undefined] {
-  const match = /^(.*):([0-9]+)$/.exec(address);
-  return match?.[1] === undefined ? [address, undefined] : [match[1], Number(match[2])];
 }

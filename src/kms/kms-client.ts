@@ -7,6 +7,13 @@ import type { AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import { type KMSConfig, parseKMSConfig, serverOf, shownEndpoint } from '../config.js';
 import type {
+  AccessBinding,
+  AccessChange,
+  AccessManager,
+  GrantOptions,
+  TestedPermissions,
+} from '../keys/access.js';
+import type {
   CallOptions,
   DestroyOptions,
   DestructionResult,
@@ -27,16 +34,19 @@ import type {
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
 import { productIs, verdictIs } from '../provider/observer.js';
-import { CallCounts, frozen, type KmsStats } from '../provider/stats.js';
+import { CallCounts, type ConnectionStats, frozen, type KmsStats } from '../provider/stats.js';
 import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
+import * as access from './access.js';
 import { Attestations, type KeyAttestation } from './attestation.js';
 import { ClientCalls } from './client-calls.js';
 import { KmsConnection } from './connection.js';
+import { IamCredentials } from './iam-credentials.js';
 import * as administration from './key-administration.js';
 import { ensureKeyRing } from './key-creation.js';
 import { KeyReader } from './key-reader.js';
 import * as keyUse from './key-use.js';
 import { LateChecks } from './late-checks.js';
+import { openOwnTokens } from './own-tokens.js';
 import { PublicKeys } from './public-keys.js';
 import { QuotaGuard } from './quota-guard.js';
 import { RpcCaller } from './rpc-caller.js';
@@ -59,11 +69,12 @@ import { VersionResolver } from './version-resolver.js';
  * await kms.verify(key.name, Buffer.from('pay 10 EUR'), signature); // true
  * ```
  */
-export class KMSClient implements KeyProvider {
+export class KMSClient implements KeyProvider, AccessManager {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
-  readonly #connection: KmsConnection;
   readonly #quota: QuotaGuard;
+  readonly #connections: readonly KmsConnection[];
+  readonly #iamCredentials: IamCredentials;
   readonly #calls: ClientCalls;
   readonly #telemetry: ProviderTelemetry;
 
@@ -71,10 +82,14 @@ export class KMSClient implements KeyProvider {
   constructor(config: KMSConfig) {
     const resolved = parseKMSConfig(config);
     const { endpoint, channels, clock, deadlines, logger, audit, requireAttestation } = resolved;
-    this.#connection = new KmsConnection({ endpoint, channels, clock, attemptMs: deadlines.attemptMs });
+    const transport = { endpoint, channels, clock, attemptMs: deadlines.attemptMs };
+    const connection = new KmsConnection(transport);
+    this.#iamCredentials = new IamCredentials(resolved);
+    const ownTokens = openOwnTokens(resolved, this.#iamCredentials, transport);
+    this.#connections = [connection, ...(ownTokens === undefined ? [] : [ownTokens.connection])];
     const keyRing = keyRingName(resolved);
     this.#quota = new QuotaGuard(resolved);
-    const caller = new RpcCaller(this.#connection, resolved, this.#quota);
+    const caller = new RpcCaller({ connection, settings: resolved, quota: this.#quota, ownTokens });
     const reader = new KeyReader(caller, resolved);
     const resolver = new VersionResolver(reader, resolved, keyRing);
     const publicKeys = new PublicKeys(caller, reader, resolved);
@@ -373,9 +388,46 @@ export class KMSClient implements KeyProvider {
       keyRing,
       ...counts.stats(),
       caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
-      connection: this.#connection.stats,
+      connection: totalOf(this.#connections),
       quota: { callsWaiting: this.#quota.waiting },
     });
+  }
+
+  /**
+   * Gives a member a role on one key: in the policy of the key itself, whatever else is in it. May be repeated.
+   * @param member as in a policy, e.g. `serviceAccount:bot@my-project.iam.gserviceaccount.com`.
+   * @param role full name of a role.
+   * @throws InvalidArgumentError for members that mean everybody, unless `publicMembers` is `allow`.
+   */
+  grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange> {
+    return this.#calls.observed({ method: 'grantAccess', keyId, options }, (calls) =>
+      access.grantAccess(calls, keyId, { member, role }, options),
+    );
+  }
+
+  /** Takes a role on one key from a member, also where it has it under a condition. What it inherits stays. */
+  revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange> {
+    return this.#calls.observed({ method: 'revokeAccess', keyId, options }, (calls) =>
+      access.revokeAccess(calls, keyId, { member, role }, options),
+    );
+  }
+
+  /** Who has which role by the policy of the key itself. What the key ring and the project give is not in it. */
+  listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
+    return this.#calls.observed({ method: 'listAccess', keyId, options }, (calls) =>
+      access.listAccess(calls, keyId, options),
+    );
+  }
+
+  /** Which of the permissions the caller has on a key, or on the key ring when no key is named. */
+  testPermissions(
+    keyId: string | undefined,
+    permissions: readonly string[],
+    options?: CallOptions,
+  ): Promise<readonly TestedPermissions[]> {
+    return this.#calls.observed({ method: 'testPermissions', keyId, options }, (calls) =>
+      access.testPermissions(calls, keyId, permissions, options),
+    );
   }
 
   /**
@@ -388,11 +440,22 @@ export class KMSClient implements KeyProvider {
     await lateChecks.flush();
     caller.close();
     lateChecks.cancel();
-    await this.#connection.close();
+    await Promise.all([...this.#connections, this.#iamCredentials].map((part) => part.close()));
     this.#telemetry.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** Of the connection that proves an identity, and of the one for calls that bring a token of their own. */
+function totalOf(connections: readonly KmsConnection[]): ConnectionStats {
+  const sum = (count: (stats: ConnectionStats) => number): number =>
+    connections.reduce((total, { stats }) => total + count(stats), 0);
+  return {
+    channelsOpen: sum(({ channelsOpen }) => channelsOpen),
+    callsInFlight: sum(({ callsInFlight }) => callsInFlight),
+    queueDepth: sum(({ queueDepth }) => queueDepth),
+  };
 }

@@ -6,6 +6,7 @@
 import type { ResolvedKMSConfig } from '../config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
+import type { CallCredentials, CallToken } from './call-credentials.js';
 import type { Channel } from './channel.js';
 import type { KmsConnection } from './connection.js';
 import type { TurnOutcome } from './quota-bucket.js';
@@ -21,29 +22,42 @@ export interface RpcCall<Name extends RpcName> extends Pick<QuotaUse, 'uses'> {
   readonly request: RpcRequest<Name>;
   /** The resource in the request that the front end routes by: its `name`, `parent` or `crypto_key.name` field. */
   readonly routeBy: readonly [
-    field: 'name' | 'parent' | 'crypto_key.name' | 'crypto_key_version.name',
+    field: 'name' | 'parent' | 'crypto_key.name' | 'crypto_key_version.name' | 'resource',
     resource: string,
   ];
 }
-
-/** What came of one attempt. */
-type Attempt<Name extends RpcName> =
-  | { readonly response: RpcResponse<Name> }
-  | { readonly failure: RpcFailure };
 
 /** The outcome of an RPC that must not be repeated blindly. */
 export type CarefulOutcome<T> =
   | { readonly kind: 'done'; readonly response: T }
   | { readonly kind: 'unknown' };
 
+/** An attempt that was answered, one way or the other. */
+type Attempt<T> = { readonly response: T } | { readonly failure: RpcFailure };
+
+/** Calls that bring a token of their own, and the connection that they take. */
+export interface OwnTokens {
+  readonly credentials: CallCredentials;
+  readonly connection: KmsConnection;
+}
+
+export interface RpcCallerParts {
+  readonly connection: KmsConnection;
+  readonly settings: RetrySettings;
+  readonly quota: QuotaGuard;
+  readonly ownTokens?: OwnTokens | undefined;
+}
+
 export class RpcCaller {
   readonly #connection: KmsConnection;
+  readonly #ownTokens: OwnTokens | undefined;
   readonly #settings: RetrySettings;
   readonly #quota: QuotaGuard;
   #closed = false;
 
-  constructor(connection: KmsConnection, settings: RetrySettings, quota: QuotaGuard) {
+  constructor({ connection, settings, quota, ownTokens }: RpcCallerParts) {
     this.#connection = connection;
+    this.#ownTokens = ownTokens;
     this.#settings = settings;
     this.#quota = quota;
   }
@@ -103,7 +117,10 @@ export class RpcCaller {
   }
 
   /** One attempt; what Cloud KMS refused for a quota was none, and is made when its turn has come again. */
-  async #attempt<Name extends RpcName>(operation: Operation, call: RpcCall<Name>): Promise<Attempt<Name>> {
+  async #attempt<Name extends RpcName>(
+    operation: Operation,
+    call: RpcCall<Name>,
+  ): Promise<Attempt<RpcResponse<Name>>> {
     for (let place: 'first' | 'last' = 'last'; ; place = 'first') {
       const entered = this.#quota.enter(operation, call, place);
       const admission = entered instanceof Promise ? await entered : entered;
@@ -117,32 +134,48 @@ export class RpcCaller {
     operation: Operation,
     call: RpcCall<Name>,
     admission: Admission | undefined,
-  ): Promise<Attempt<Name>> {
+  ): Promise<Attempt<RpcResponse<Name>>> {
     let outcome = UNKNOWN;
-    let channel: Channel | undefined;
     try {
-      channel = await this.#channelFor(operation);
-      const answer = await this.#sendOn(channel, operation, call);
+      const answer = await this.#sendWithToken(operation, call);
       outcome = 'response' in answer ? SERVED : outcomeOf(answer.failure);
       return answer;
     } finally {
-      if (channel !== undefined) this.#connection.release(channel);
       if (admission !== undefined) this.#quota.ended(admission, outcome);
     }
   }
 
-  async #sendOn<Name extends RpcName>(
-    channel: Channel,
+  async #sendWithToken<Name extends RpcName>(
     operation: Operation,
     call: RpcCall<Name>,
-  ): Promise<Attempt<Name>> {
+  ): Promise<Attempt<RpcResponse<Name>>> {
+    if (this.#ownTokens === undefined) return this.#attemptOn(this.#connection, operation, { call });
+    const { credentials, connection } = this.#ownTokens;
+    const token = await credentials.tokenFor(operation, call);
+    if (token === undefined) return this.#attemptOn(this.#connection, operation, { call });
+    const outcome = await this.#attemptOn(connection, operation, { call, token });
+    // It was revoked or is over, and nothing was done: once more with a new one.
+    if ('response' in outcome || outcome.failure.status !== 'UNAUTHENTICATED' || token.drop === undefined)
+      return outcome;
+    token.drop();
+    const renewed = await credentials.tokenFor(operation, call);
+    return this.#attemptOn(connection, operation, { call, token: renewed });
+  }
+
+  async #attemptOn<Name extends RpcName>(
+    connection: KmsConnection,
+    operation: Operation,
+    { call, token }: { readonly call: RpcCall<Name>; readonly token?: CallToken | undefined },
+  ): Promise<Attempt<RpcResponse<Name>>> {
+    const channel = await this.#channelFor(connection, operation);
     operation.attempts += 1;
     const ended = operation.observation?.attempt(call.rpc);
     try {
-      const response = await this.#connection.send(channel, call.rpc, call.request, {
+      const response = await connection.send(channel, call.rpc, call.request, {
         routing: `${call.routeBy[0]}=${encodeURIComponent(call.routeBy[1])}`,
         timeoutMs: Math.min(this.#settings.deadlines.attemptMs, operation.remainingMs),
         operation,
+        token: token?.value,
       });
       ended?.('OK');
       return { response };
@@ -153,24 +186,26 @@ export class RpcCaller {
       if (this.#closed) throw new ClientClosedError(operation.context(error));
       operation.lastFailure = error;
       return { failure: toRpcFailure(error) };
+    } finally {
+      connection.release(channel);
     }
   }
 
-  async #channelFor(operation: Operation): Promise<Channel> {
+  async #channelFor(connection: KmsConnection, operation: Operation): Promise<Channel> {
     if (this.#closed) throw new ClientClosedError(operation.context());
-    if (!this.#connection.isOpen) await this.#open(operation);
-    const lease = this.#connection.lease();
+    if (!connection.isOpen) await this.#open(connection, operation);
+    const lease = connection.lease();
     if ('ready' in lease) return lease.ready;
-    return this.#waitInQueue(operation, lease);
+    return this.#waitInQueue(connection, operation, lease);
   }
 
-  async #open(operation: Operation): Promise<void> {
+  async #open(connection: KmsConnection, operation: Operation): Promise<void> {
     // Loading the client libraries takes up to seconds on a cold disk: no reason to fail the first call.
     operation.pauseDeadline();
-    await this.#connection.load();
+    await connection.load();
     operation.resumeDeadline();
     try {
-      await operation.waitFor(this.#connection.open());
+      await operation.waitFor(connection.open());
     } catch (error) {
       operation.throwIfEnded();
       throw new UnauthenticatedError(
@@ -182,6 +217,7 @@ export class RpcCaller {
 
   /** Waiting for a place has a limit of its own, so that a burst of calls does not eat their deadlines. */
   async #waitInQueue(
+    connection: KmsConnection,
     operation: Operation,
     lease: { readonly waiting: Promise<Channel>; leave(): void },
   ): Promise<Channel> {
@@ -193,7 +229,7 @@ export class RpcCaller {
     } catch (error) {
       // A place that was handed over in the same moment as the wait ended must not be lost.
       lease.waiting.then(
-        (late) => this.#connection.release(late),
+        (late) => connection.release(late),
         () => {},
       );
       if (this.#closed) throw new ClientClosedError(operation.context(error));

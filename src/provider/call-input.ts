@@ -34,6 +34,11 @@ export const encryptionOptions = z.strictObject({
     .optional(),
 });
 
+export const grantOptions = z.strictObject({
+  ...callShape,
+  publicMembers: z.enum(['refuse', 'allow'], 'must be refuse or allow').optional(),
+});
+
 export const listKeysOptions = z.strictObject({
   ...callShape,
   labels: z.record(z.string(), z.string()).optional(),

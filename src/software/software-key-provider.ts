@@ -93,7 +93,7 @@ export class SoftwareKeyProvider implements KeyProvider {
     if (process.env['NODE_ENV'] === 'production') {
       logger.warn(
         { event: 'software-keys-in-production', keyRing, store: type },
-        'keys are held in software, in the memory of this process, with NODE_ENV=production',
+        'the store of software keys is in use with NODE_ENV=production: a key of it that is used is in the memory of this process',
       );
       const details = { keyRing, store: type };
       for (const observer of observers) observer.warn?.({ warning: 'software-keys-in-production', details });

@@ -13,9 +13,12 @@ import {
   type SigningAlgorithmEntry,
 } from '../../src/keys/algorithms.js';
 import type { KeyProvider, KeySpec } from '../../src/keys/key-provider.js';
+import type { CalendarClock } from '../support/lifecycle.js';
 
 export interface ProviderUnderTest {
   readonly provider: KeyProvider;
+  /** Of the provider and of what it talks to; absent where time cannot be set forward. */
+  readonly clock?: CalendarClock;
   /** Stops what the provider talks to. */
   close(): Promise<void>;
 }
@@ -609,6 +612,31 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         expect(restored.primary).toBeUndefined();
         await expect(provider.restoreKey(key.name)).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
       });
+    });
+
+    it('destroys a version when its time has come and not before: it cannot be restored, nor sign', async (context) => {
+      const { clock } = underTest;
+      if (clock === undefined) return context.skip();
+      const key = await provider.generateKey(spec({ destroyScheduledDurationSeconds: 86_400 }));
+      await provider.rotateKey(key.name);
+      const first = `${key.name}/cryptoKeyVersions/1`;
+      const earliest = clock.now() + 86_400_000;
+      const { versions } = await provider.destroyKey(first);
+      const [{ name, destroyTime } = { name: '', destroyTime: new Date(0) }] = versions;
+      expect(name).toBe(first);
+      expect(destroyTime.getTime()).toBeGreaterThanOrEqual(earliest);
+      expect(destroyTime.getTime()).toBeLessThanOrEqual(clock.now() + 86_400_000);
+      clock.advanceDays(0.99);
+      expect((await provider.listKeyVersions(key.name))[0]).toMatchObject({
+        ...{ state: 'DESTROY_SCHEDULED', destroyTime },
+      });
+      clock.advanceDays(0.02);
+      const [destroyed] = await provider.listKeyVersions(key.name);
+      expect(destroyed).toMatchObject({ state: 'DESTROYED', destroyEventTime: destroyTime });
+      expect(destroyed).not.toHaveProperty('destroyTime');
+      for (const call of [() => provider.restoreKey(first), () => provider.sign(first, message)])
+        await expect(call()).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
+      expect((await provider.signDetailed(key.name, message)).keyVersion).toMatch(/2$/);
     });
 
     describe('reading', () => {

@@ -10,6 +10,10 @@ class FakeTransport {
   readonly stub = {};
   connected = true;
   closed = false;
+  iamStub(): Promise<Readonly<Record<string, unknown>>> {
+    return Promise.resolve({});
+  }
+
   isConnected(): boolean {
     return this.connected;
   }

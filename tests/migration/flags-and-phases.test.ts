@@ -3,10 +3,11 @@
  * verifies, and what is refused. How flags are read from the environment is in tests/flags.test.ts.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { A2AKeyExchange, A2AKeyExchangeConfig } from '../../src/index.js';
 import { type MigrationWorld, startMigrationWorld } from '../support/migration.js';
+import { recordingLogger } from '../support/software-provider.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 
@@ -213,6 +214,18 @@ describe('in phase 4', () => {
     onTestFinished(() => exchange.close());
     await exchange.generateAgentKey('late');
     expect(existsSync(elsewhere)).toBe(false);
+  });
+
+  it('an empty directory stays empty, and a start says that there was nothing to check', async () => {
+    const path = `${world.storePath}-empty`;
+    mkdirSync(path, { mode: 0o755 });
+    const logger = recordingLogger();
+    const exchange = await world.start(4, { softwareKeyStore: { type: 'file', path }, logger });
+    onTestFinished(() => exchange.close());
+    expect(readdirSync(path)).toEqual([]);
+    expect(logger.lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', fields: { event: 'software-store-not-found', phase: 4 } }),
+    );
   });
 
   it('a software version is refused by its name, for signing and for reading', async () => {

@@ -272,14 +272,28 @@ describe('migrateAgent', () => {
     }
   });
 
-  it('changes nothing when the archive does not take the public keys', async () => {
+  it('has the agent sign as before whenever the archive does not take a key, and is taken up (P2)', async () => {
     const { agentId } = await softwareAgent();
-    const publicKeyArchive = new FailingArchive(world.archive, 0);
-    const failing = await world.start(2, { publicKeyArchive });
-    await expect(failing.migrateAgent(agentId, { strategy: 'regenerate' })).rejects.toThrow('disk full');
-    expect((await exchange.describeAgent(agentId)).versions.map(({ provider }) => provider)).toEqual([
-      'software',
-    ]);
+    for (let taken = 0; ; taken++) {
+      const publicKeyArchive = new FailingArchive(world.archive, taken);
+      const failing = await world.start(2, { publicKeyArchive });
+      const outcome = await failing.migrateAgent(agentId, { strategy: 'regenerate' }).then(
+        () => 'done',
+        ({ message: text }: Error) => text,
+      );
+      await failing.close();
+      const { versions } = await exchange.describeAgent(agentId);
+      const { protectionLevel } = await exchange.signMessageDetailed(agentId, message);
+      // Before the first key was taken nothing was made, and up to the last one the software key signs.
+      if (taken === 0) expect(versions.map(({ provider }) => provider)).toEqual(['software']);
+      expect(protectionLevel).toBe(outcome === 'done' ? 'HSM' : 'SOFTWARE');
+      if (outcome === 'done') {
+        expect(taken).toBeGreaterThan(1);
+        expect(versions.map(({ provider }) => provider)).toEqual(['software', 'kms']);
+        break;
+      }
+      expect(outcome).toBe('disk full');
+    }
   });
 
   it.each(['regenerate', 'import'] as const)(
