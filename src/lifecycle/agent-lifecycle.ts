@@ -72,7 +72,10 @@ export class AgentLifecycle {
     this.#logger = logger;
     this.#rings = rings.map((ring) => ({
       provider: ring,
-      agentKeys: ring === provider ? hierarchy.agentKeys : new AgentKeys(ring, { clock, maxCachedAgents }),
+      agentKeys:
+        ring === provider
+          ? hierarchy.agentKeys
+          : new AgentKeys(ring, { clock, maxCachedAgents, pinnedVersions: [] }),
     }));
     // Two keys for each agent.
     this.#heartbeat = new Heartbeat({ rings, clock, logger, maxKeys: 2 * maxCachedAgents });
