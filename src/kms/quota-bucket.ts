@@ -19,7 +19,6 @@ export interface QuotaRequest {
 export interface Turn {
   readonly slot: Slot;
   readonly tokens: number;
-  readonly takenAt: number;
   /** Whether it is the one that tries if the quota is back. */
   readonly isProbe: boolean;
 }
@@ -45,7 +44,9 @@ const KEPT_MS = 10_000;
 export class QuotaBucket {
   readonly #clock: Clock;
   readonly #pace: Pace;
+  /** What was answered; what is under way, or kept for somebody, is not in it. */
   readonly #spent = new MinuteWindow();
+  #underWay = 0;
   /** Those who had their turn and were refused go before those who wait for their first. */
   readonly #returned = new Set<Waiter>();
   readonly #waiting = new Set<Waiter>();
@@ -79,23 +80,23 @@ export class QuotaBucket {
   enter({ tokens }: QuotaRequest): Turn {
     const isProbe = this.#probe === 'wanted';
     if (isProbe) this.#probe = 'running';
-    const takenAt = this.#clock.now();
-    this.#spent.add(takenAt, tokens);
-    return { slot: this.#pace.reserve(tokens), tokens, takenAt, isProbe };
+    this.#underWay += tokens;
+    return { slot: this.#pace.reserve(tokens), tokens, isProbe };
   }
 
   /** A turn for a caller that does not wait: if there is one now, or one was kept for such a caller. */
   takeOrKeep(request: QuotaRequest): Turn | { readonly retryAfterMs: number } {
     const now = this.#clock.now();
-    const turn = this.take(request) ?? this.#takeKept(now);
+    this.#dropKept(now);
+    const turn = this.#takeKept(now) ?? this.take(request);
     if (turn !== undefined) return turn;
     const readyAt = this.readyAt(request);
     if (this.#probe === 'running') return { retryAfterMs: readyAt - now };
     if (this.#kept === undefined) {
       const slot = this.#pace.reserve(request.tokens);
-      this.#spent.add(now, request.tokens);
+      this.#underWay += request.tokens;
       this.#kept = {
-        turn: { slot, tokens: request.tokens, takenAt: now, isProbe: false },
+        turn: { slot, tokens: request.tokens, isProbe: false },
         from: Math.max(slot.at, readyAt),
       };
     }
@@ -124,15 +125,19 @@ export class QuotaBucket {
   /** When a call could be made at the earliest. Milliseconds since the epoch. */
   readyAt({ tokens, limit }: QuotaRequest): number {
     const now = this.#clock.now();
+    this.#dropKept(now);
     const paced = this.#probe === 'running' ? now + PROBE_MS : this.#pace.nextAt;
     if (limit === undefined) return paced;
+    const most = limit - this.#underWay - tokens;
+    // The end of a call under way has those who wait looked at again.
+    if (most < 0 && this.#underWay > 0) return Math.max(paced, now + PROBE_MS);
     // A call that costs more than the limit goes when nothing else was spent.
-    return Math.max(paced, this.#spent.fallsTo(Math.max(0, limit - tokens), now));
+    return Math.max(paced, this.#spent.fallsTo(Math.max(0, most), now));
   }
 
   ended(turn: Turn, outcome: TurnOutcome): void {
     // The service counts it at some moment before it answers.
-    this.#spent.add(turn.takenAt, -turn.tokens);
+    this.#underWay -= turn.tokens;
     if (outcome.kind !== 'refused') this.#spent.add(this.#clock.now(), turn.tokens);
     if (turn.isProbe) this.#probe = outcome.kind === 'served' ? 'none' : 'wanted';
     if (outcome.kind === 'served') this.#pace.succeeded(turn.tokens);
@@ -148,12 +153,16 @@ export class QuotaBucket {
   #takeKept(now: number): Turn | undefined {
     const kept = this.#kept;
     if (kept === undefined || now < kept.from) return undefined;
-    const { tokens, slot, takenAt } = kept.turn;
     this.#kept = undefined;
-    this.#spent.add(takenAt, -tokens);
-    if (now >= kept.from + KEPT_MS || !this.#pace.isCurrent(slot)) return undefined;
-    this.#spent.add(now, tokens);
-    return { ...kept.turn, takenAt: now };
+    return kept.turn;
+  }
+
+  /** Gives up a turn that nobody came for, or that a refusal has come in between of. */
+  #dropKept(now: number): void {
+    const kept = this.#kept;
+    if (kept === undefined || (now < kept.from + KEPT_MS && this.#pace.isCurrent(kept.turn.slot))) return;
+    this.#kept = undefined;
+    this.#underWay -= kept.turn.tokens;
   }
 
   #serve(): void {

@@ -11,11 +11,10 @@ export class MinuteWindow {
   #second = 0;
   #total = 0;
 
-  /** Counts an amount that was used at that time; a negative one takes it back. What is older than the window is left out. */
+  /** Counts an amount that is used at that time, which is not before that of a call before. */
   add(at: number, amount: number): void {
     const second = Math.floor(at / SLICE_MS);
     this.#moveTo(second);
-    if (second <= this.#second - SLICES) return;
     this.#slices[second % SLICES] = (this.#slices[second % SLICES] ?? 0) + amount;
     this.#total += amount;
   }

@@ -82,6 +82,23 @@ describe('QuotaBucket', () => {
     expect(bucket.take(TEN_A_MINUTE)).toBeDefined();
   });
 
+  it('has a call wait while those under way may still use up the limit', async () => {
+    const turn = takeNow({ tokens: 10, limit: 10 });
+    line('a', TEN_A_MINUTE);
+    await pass(120_000);
+    expect(entered).toEqual([]);
+    bucket.ended(turn, refused());
+    await pass(1_000);
+    expect(entered).toEqual(['a']);
+  });
+
+  it('does not count a kept turn that nobody comes for', async () => {
+    for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
+    expect(bucket.takeOrKeep({ tokens: 10, limit: 10 })).toHaveProperty('retryAfterMs');
+    await pass(72_000);
+    expect(bucket.take({ tokens: 10, limit: 10 })).toBeDefined();
+  });
+
   it('does not count what was refused', () => {
     const all = { tokens: 10, limit: 10 };
     bucket.ended(takeNow(all), refused(100));
