@@ -28,6 +28,7 @@ describe('stats of a client', () => {
       },
       connection: { channelsOpen: 0, callsInFlight: 0, queueDepth: 0 },
       endpoint: { kind: 'emulator', address: emulator.host, port: emulator.port },
+      quota: { callsWaiting: 0 },
     });
     await keys.initialize();
     await keys.generateKey({ ...spec, protectionLevel: 'HSM' });
