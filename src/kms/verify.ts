@@ -31,14 +31,15 @@ export async function verifyWarm(
   reference: KeyReference,
   signed: SignedMessage,
 ): Promise<boolean | undefined> {
-  const names = warmCandidates(core, reference);
-  if (names === undefined) return undefined;
-  for (const name of names) {
+  let verdict: false | undefined;
+  for (const name of warmCandidates(core, reference)) {
     const key = core.publicKeys.peek(name);
     if (key === undefined) return undefined;
-    if (await verifySignature(key, signed.data, signed.signature)) return true;
+    const valid = verifySignature(key, signed.data, signed.signature);
+    if (valid === true || (valid !== false && (await valid))) return true;
+    verdict = false;
   }
-  return names.length === 0 ? undefined : false;
+  return verdict;
 }
 
 /** The verdict, with public keys fetched where need be. */
@@ -62,12 +63,21 @@ export async function verifyCold(
   return false;
 }
 
-function warmCandidates(core: KmsCore, reference: KeyReference): readonly string[] | undefined {
+function warmCandidates(core: KmsCore, reference: KeyReference): Iterable<string> {
   if (reference.kind === 'version') return [reference.version.name];
   const pinned = core.resolver.resolveWarm(reference);
   if (pinned !== undefined) return [pinned.name];
   const snapshot = core.resolver.peek(reference.key);
-  return snapshot && inOrder(core, snapshot).map((version) => version.name);
+  return snapshot === undefined ? [] : namesInOrder(core, snapshot);
+}
+
+/** The version in use is mostly the one, and then the others are not even looked at. */
+function* namesInOrder(core: KmsCore, snapshot: KeySnapshot): Generator<string> {
+  const { current } = snapshot;
+  if (current !== undefined && isCandidate(core, current)) yield current.name;
+  for (const version of inOrder(core, snapshot)) {
+    if (version !== current) yield version.name;
+  }
 }
 
 async function coldCandidates(
@@ -97,7 +107,10 @@ function inOrder(core: KmsCore, snapshot: KeySnapshot): readonly VersionRecord[]
   const { current, versions } = snapshot;
   const others = versions.filter((version) => version.name !== current?.name).toReversed();
   return [...(current === undefined ? [] : [current]), ...others]
-    .filter((version) => findAlgorithm(version.metadata.algorithm)?.purpose === 'ASYMMETRIC_SIGN')
-    .filter((version) => isFetchable(version) || core.publicKeys.mayBeRecalled(version.name))
+    .filter((version) => isCandidate(core, version))
     .slice(0, MAX_CANDIDATES);
 }
+
+const isCandidate = (core: KmsCore, version: VersionRecord): boolean =>
+  findAlgorithm(version.metadata.algorithm)?.purpose === 'ASYMMETRIC_SIGN' &&
+  (isFetchable(version) || core.publicKeys.mayBeRecalled(version.name));
