@@ -25,19 +25,38 @@ export interface SignedMessage {
   readonly signature: Uint8Array;
 }
 
-/** The verdict if it needs no call: every public key that has to be tried is in the cache. */
-export async function verifyWarm(
+/**
+ * The verdict if it needs no call: every public key that has to be tried is in the cache. It comes at once when the
+ * signature is by the version in use, as it mostly is.
+ */
+export function verifyWarm(
   core: KmsCore,
   reference: KeyReference,
   signed: SignedMessage,
-): Promise<boolean | undefined> {
-  let verdict: false | undefined;
-  for (const name of warmCandidates(core, reference)) {
+): Verdict | Promise<Verdict> {
+  const name = inUse(core, reference);
+  if (name === undefined) return verifyOthers(core, reference, signed, undefined);
+  const key = core.publicKeys.peek(name);
+  if (key === undefined) return undefined;
+  const valid = verifySignature(key, signed.data, signed.signature);
+  return valid === true || verifyOthers(core, reference, signed, valid);
+}
+
+type Verdict = boolean | undefined;
+
+async function verifyOthers(
+  core: KmsCore,
+  reference: KeyReference,
+  signed: SignedMessage,
+  byVersionInUse: Verdict | Promise<boolean>,
+): Promise<Verdict> {
+  let verdict = await byVersionInUse;
+  if (verdict) return true;
+  for (const name of others(core, reference)) {
     const key = core.publicKeys.peek(name);
     if (key === undefined) return undefined;
-    const valid = verifySignature(key, signed.data, signed.signature);
-    if (valid === true || (valid !== false && (await valid))) return true;
-    verdict = false;
+    verdict = await verifySignature(key, signed.data, signed.signature);
+    if (verdict) return true;
   }
   return verdict;
 }
@@ -63,21 +82,22 @@ export async function verifyCold(
   return false;
 }
 
-function warmCandidates(core: KmsCore, reference: KeyReference): Iterable<string> {
-  if (reference.kind === 'version') return [reference.version.name];
+function inUse(core: KmsCore, reference: KeyReference): string | undefined {
+  if (reference.kind === 'version') return reference.version.name;
   const pinned = core.resolver.resolveWarm(reference);
-  if (pinned !== undefined) return [pinned.name];
-  const snapshot = core.resolver.peek(reference.key);
-  return snapshot === undefined ? [] : namesInOrder(core, snapshot);
+  if (pinned !== undefined) return pinned.name;
+  const current = core.resolver.peek(reference.key)?.current;
+  return current !== undefined && isCandidate(core, current) ? current.name : undefined;
 }
 
-/** The version in use is mostly the one, and then the others are not even looked at. */
-function* namesInOrder(core: KmsCore, snapshot: KeySnapshot): Generator<string> {
-  const { current } = snapshot;
-  if (current !== undefined && isCandidate(core, current)) yield current.name;
-  for (const version of inOrder(core, snapshot)) {
-    if (version !== current) yield version.name;
-  }
+/** What may have signed besides the version in use. */
+function others(core: KmsCore, reference: KeyReference): readonly string[] {
+  if (reference.kind === 'version' || core.resolver.isPinned(reference.key)) return [];
+  const snapshot = core.resolver.peek(reference.key);
+  if (snapshot === undefined) return [];
+  return inOrder(core, snapshot)
+    .filter((version) => version.name !== snapshot.current?.name)
+    .map((version) => version.name);
 }
 
 async function coldCandidates(

@@ -24,19 +24,19 @@ export interface VerificationKey {
 }
 
 /**
- * What one turn of the event loop may verify on it: about 3 ms. One unit is a tenth of a millisecond, which is what P-256,
- * Ed25519 and RSA take at the most.
+ * What one turn of the event loop may verify on it: a few milliseconds. One unit is up to a tenth of a millisecond: P-256,
+ * Ed25519 and RSA.
  */
-const turn = new TurnBudget(32);
+const turn = new TurnBudget(64);
 const FAST_UNITS = 1;
 /** P-384 and secp256k1, for which OpenSSL has no fast code: most of a millisecond. */
 const SLOW_CURVE_UNITS = 8;
 /** Post-quantum signatures are verified in JavaScript, in milliseconds. */
-const POST_QUANTUM_UNITS = 32;
+const POST_QUANTUM_UNITS = 64;
 
 /**
  * Whether the signature over the message is by the key. Verified at once as long as this turn of the event loop has time for
- * it; after that the slow curves are verified by the thread pool, and everything else waits for a turn.
+ * it; what is more waits for a turn, and while others wait too, the slow curves go to the thread pool.
  */
 export function verifySignature(
   key: VerificationKey,
@@ -76,13 +76,10 @@ function verifyNow({ algorithm, material, data, signature }: Check): boolean | P
 async function verifyLater(check: Check, units: number): Promise<boolean> {
   // Of now: the caller may use its buffers for something else in the meantime.
   const copied = { ...check, data: Buffer.from(check.data), signature: Buffer.from(check.signature) };
+  await turn.wait(units);
   const { algorithm, material } = copied;
-  if (material.kind === 'raw' || !isSlowCurve(algorithm.key)) {
-    await turn.wait(units);
-    return verifyNow(copied);
-  }
+  if (material.kind === 'raw' || !isSlowCurve(algorithm.key) || !turn.isBusy) return verifyNow(copied);
   const key = nodeKey(algorithm.key, material.keyObject);
-  await turn.wait(FAST_UNITS);
   return new Promise((resolve) => {
     verify(digestOf(algorithm), copied.data, key, copied.signature, (error, valid) =>
       resolve(error === null && valid),

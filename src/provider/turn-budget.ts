@@ -19,6 +19,11 @@ export class TurnBudget {
     this.#unitsPerTurn = unitsPerTurn;
   }
 
+  /** Whether work is waiting. */
+  get isBusy(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   /** Whether the work may be done at once. What is done last in a turn may be larger than what was left of it. */
   take(units: number): boolean {
     if (this.#waiting.size > 0 || this.#used >= this.#unitsPerTurn) return false;

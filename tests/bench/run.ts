@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: starts an emulator in a process of its own, runs every group of benches against it, prints a table and
- * writes results.json. `npm run bench -- batch receipts` runs the groups whose names begin so, and writes nothing. Ends with
+ * writes results.json and docs/performance.md. `npm run bench -- batch receipts` runs the groups whose names begin so, and writes nothing. Ends with
  * status 1 when a bench is below its floor.
  *
  * The emulator's HSM answers without delay. Groups that are about the delay, quotas or large key rings start emulators of
@@ -14,8 +14,9 @@ import { startEmulatorProcess } from './emulator-process.js';
 import { benchEnvelope } from './envelope.js';
 import { measuredOn } from './environment.js';
 import type { Bench, BenchGroup } from './measure.js';
+import { writePerformancePage } from './performance-page.js';
 import { benchReceipts } from './receipts.js';
-import { RESULTS, writeResults } from './results-file.js';
+import { RESULTS, type Results, writeResults } from './results-file.js';
 import { benchSigning } from './signing.js';
 import { benchVerification } from './verification.js';
 
@@ -48,7 +49,9 @@ try {
 
 const results = benches.map(({ id, result }) => [id, result] as const);
 if (wanted.length === 0) {
-  writeResults(RESULTS, { environment: measuredOn(new Date()), benches: new Map(results) });
+  const all: Results = { environment: measuredOn(new Date()), benches: new Map(results) };
+  writeResults(RESULTS, all);
+  writePerformancePage(all);
 }
 console.table(
   Object.fromEntries(benches.map(({ id, result, ratioFloor }) => [id, { ...result, floor: ratioFloor }])),
