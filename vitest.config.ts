@@ -6,8 +6,8 @@ export default defineConfig({
     // RSA-4096 keys are generated in pure software; on a busy two-core machine that takes seconds.
     // By default one core of two is left unused.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     reporters: ['default', 'json'],
     outputFile: { json: 'coverage/test-results.json' },
     coverage: {

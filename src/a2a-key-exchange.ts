@@ -3,21 +3,36 @@
  * here is a cache, and any process with the same configuration finds the same agents.
  */
 
+import {
+  AgentAccess,
+  type AgentAccessBinding,
+  type AgentAccessOptions,
+  type GrantAgentAccessOptions,
+} from './access/agent-access.js';
+import { AgentIdentities } from './access/agent-identities.js';
+import { type AgentRoleName, resolveAgentRoles } from './access/agent-roles.js';
+import type { AuditTrail } from './audit/audit-trail.js';
+import { initializeAudited } from './audit/create-audit-trail.js';
+import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
 import type { Clock } from './clock.js';
-import { type A2AKeyExchangeConfig, parseAgentConfig } from './config.js';
+import { type A2AKeyExchangeConfig, type KMSConfig, parseAgentConfig } from './config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
 import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
+import { type ExchangeStats, exchangeReadings, exchangeStats } from './exchange-stats.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
+import type { AccessChange } from './keys/access.js';
 import { agentKeyRoleLabel } from './keys/agent-key-name.js';
+import type { ProtectionLevel } from './keys/algorithms.js';
+import type { Impersonation } from './keys/impersonation.js';
 import type {
   CallOptions,
   KeyMetadata,
@@ -26,6 +41,7 @@ import type {
   RotationResult,
   SignatureDetails,
 } from './keys/key-provider.js';
+import { keyRingName } from './keys/resource-name.js';
 import type { RotationPolicy } from './keys/rotation-policy.js';
 import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';
 import { type AgentDescription, type AgentSummary, toSummary } from './lifecycle/describe-agent.js';
@@ -43,13 +59,14 @@ import type {
   PurgeMigratedKeysOptions,
   PurgeReport,
 } from './migration/migration-report.js';
-import { selectKeys } from './provider-selection.js';
+import { type StatsSource, selectKeys } from './provider-selection.js';
 import type { LocationStatus } from './replication/location.js';
 import {
   type LocatedPublicKey,
   publicKeysOf,
   ReplicatedKeyProvider,
 } from './replication/replicated-key-provider.js';
+import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -81,17 +98,26 @@ export class A2AKeyExchange {
   readonly keys: KeyProvider;
   /** Master keys, endorsements of agents' keys, and encryption to agents. */
   readonly hierarchy: KeyHierarchy;
+  /** The audit trail, where the configuration has one: its anchor, checkpoints and counts. */
+  readonly audit: AuditTrail | undefined;
+  readonly #auditKeyLevel: ProtectionLevel;
   readonly #ensureMasters: boolean;
+  readonly #access: AgentAccess;
+  readonly #identities: AgentIdentities | undefined;
   readonly #lifecycle: AgentLifecycle;
   readonly #batches: BatchSigning;
   readonly #migration: AgentMigration;
   readonly #ciphers: OpenCiphers;
   readonly #clock: Clock;
+  readonly #sources: readonly StatsSource[];
+  readonly #telemetry: StartedReadings | undefined;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
-    const { kms, agents, source } = parseAgentConfig(config);
+    const parsed = parseAgentConfig(config);
+    const { kms, agents, source } = parsed;
+    const audited = withAudit(parsed, (keyId) => this.hierarchy.agentKeys.agentOf(keyId));
     const {
       defaultAlgorithm,
       hierarchy,
@@ -99,14 +125,25 @@ export class A2AKeyExchange {
       logger,
       replicas: _,
       replication: __,
+      impersonateAgents,
+      accessRoles,
       ...rest
     } = agents;
-    const { keys, migration } = selectKeys({ kms, source, agents });
+    this.#identities = impersonateAgents && new AgentIdentities(impersonateAgents, rest.maxCachedAgents);
+    const { keys, migration, sources } = selectKeys({
+      kms: withIdentities(audited.kms, this.#identities),
+      source,
+      agents,
+    });
     this.keys = keys;
+    this.audit = audited.trail;
+    this.audit?.signWith(keys);
+    this.#auditKeyLevel = audited.auditKeyLevel;
     this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       defaultAlgorithm: defaultAlgorithm.name,
+      pinnedVersions: pinnedNames(kms),
       ...(hierarchy && {
         rootAlgorithm: hierarchy.rootAlgorithm,
         masterProtectionLevel: hierarchy.protectionLevel,
@@ -114,6 +151,11 @@ export class A2AKeyExchange {
         kekRotationPeriodSeconds: hierarchy.kekRotationPeriodSeconds,
       }),
     });
+    this.#access = new AgentAccess(
+      this.keys,
+      this.hierarchy.agentKeys,
+      resolveAgentRoles(kms.projectId, accessRoles),
+    );
     this.#batches = new BatchSigning(this.keys, {
       versionKeys: this.hierarchy.versionKeys,
       clock: rest.clock,
@@ -123,12 +165,24 @@ export class A2AKeyExchange {
     this.#ensureMasters = hierarchy !== undefined;
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
     this.#rotationPolicy = rotationPolicy;
+    this.#sources = sources;
+    this.#telemetry = exchangeReadings(kms.telemetry, {
+      keyRing: keyRingName(kms),
+      stats: () => this.stats(),
+    });
   }
 
-  /** Makes sure that the key ring exists and, with `hierarchy` in the configuration, the master keys. */
+  /**
+   * Makes sure that the key ring exists, with `hierarchy` in the configuration the master keys, and with `audit` the key of
+   * the audit trail.
+   */
   async initialize(options?: CallOptions): Promise<void> {
-    if (this.#ensureMasters) await this.hierarchy.initialize(options);
-    else await this.keys.initialize(options);
+    this.#telemetry?.start();
+    const audit = { provider: this.keys, protectionLevel: this.#auditKeyLevel, options };
+    await initializeAudited(this.audit, audit, async () => {
+      if (this.#ensureMasters) await this.hierarchy.initialize(options);
+      else await this.keys.initialize(options);
+    });
   }
 
   /**
@@ -252,6 +306,17 @@ export class A2AKeyExchange {
     return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
   }
 
+  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  stats(): ExchangeStats {
+    const { agentKeys } = this.hierarchy;
+    return exchangeStats({
+      sources: this.#sources,
+      agentKeys,
+      ciphers: this.#ciphers,
+      locations: this.replication(),
+    });
+  }
+
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */
   encryptForAgent(
     recipient: Recipient,
@@ -263,6 +328,7 @@ export class A2AKeyExchange {
 
   /** Opens a JWE that was encrypted to the agent; its content key is unwrapped in the HSM. */
   async decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
+    this.#identities?.note(agentId);
     const plaintext = await this.hierarchy.decryptAsAgent(agentId, jwe, options);
     this.#lifecycle.touch(agentId, 'encryption');
     return plaintext;
@@ -375,6 +441,36 @@ export class A2AKeyExchange {
     return this.#migration.purgeMigratedKeys(options);
   }
 
+  /**
+   * Gives a member a role on the agent's key, and on nothing else; with `replicas`, in all key rings. May be repeated.
+   * @param member as in an IAM policy, e.g. `serviceAccount:bot@my-project.iam.gserviceaccount.com`.
+   * @param role `signer`, `verifier`, `rotator`, `administrator` (docs/access.md), or the full name of a role.
+   * @throws AccessControlUnsupportedError for software keys.
+   */
+  grantAgentAccess(
+    agentId: string,
+    member: string,
+    role: AgentRoleName | (string & {}),
+    options?: GrantAgentAccessOptions,
+  ): Promise<AccessChange> {
+    return this.#access.grant(agentId, member, role, options);
+  }
+
+  /** Takes a role on the agent's key from a member, also one it has under a condition. What it inherits stays. */
+  revokeAgentAccess(
+    agentId: string,
+    member: string,
+    role: AgentRoleName | (string & {}),
+    options?: AgentAccessOptions,
+  ): Promise<AccessChange> {
+    return this.#access.revoke(agentId, member, role, options);
+  }
+
+  /** Who has which role by the policy of the agent's key itself; what the key ring and the project give is not in it. */
+  listAgentAccess(agentId: string, options?: AgentAccessOptions): Promise<readonly AgentAccessBinding[]> {
+    return this.#access.list(agentId, options);
+  }
+
   /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */
   idle(): Promise<void> {
     return this.#lifecycle.idle();
@@ -384,7 +480,9 @@ export class A2AKeyExchange {
   async close(): Promise<void> {
     await this.#ciphers.close();
     await this.#lifecycle.close();
+    await this.audit?.close();
     await this.keys.close();
+    this.#telemetry?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -397,8 +495,24 @@ export class A2AKeyExchange {
     options: CallOptions | undefined,
     use: (keyName: string) => Promise<T>,
   ): Promise<T> {
+    this.#telemetry?.start();
     const context = { operation, resource: `agent ${JSON.stringify(agentId)}` };
     const agent = requireAgentId(context, agentId);
+    this.#identities?.note(agent);
     return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));
   }
+}
+
+/** Agents' keys are used as their service accounts; the user's own choice counts for all other keys. */
+function withIdentities(kms: KMSConfig, identities: AgentIdentities | undefined): KMSConfig {
+  if (identities === undefined) return kms;
+  const impersonateKeys = (keyId: string): Impersonation | undefined =>
+    identities.identityOf(keyId) ?? kms.impersonateKeys?.(keyId);
+  return { ...kms, impersonateKeys };
+}
+
+/** The versions in the key ring that agents' keys are named after; those of replicas are of the same keys. */
+function pinnedNames(kms: KMSConfig): readonly string[] {
+  const prefix = `${keyRingName(kms)}/`;
+  return (kms.pinnedVersions ?? []).map(({ name }) => name).filter((name) => name.startsWith(prefix));
 }

@@ -5,7 +5,17 @@
 
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import {
+  type AccessRolesConfig,
+  type AgentImpersonations,
+  accessRolesSchema,
+  agentImpersonationsSchema,
+  identityProblems,
+  impersonationSchema,
+  keyImpersonationSchema,
+} from './access-config.js';
 import type { AttestationRoots } from './attestation/roots.js';
+import { type AuditConfig, auditSchema, type ResolvedAuditConfig } from './audit-config.js';
 import { type Clock, systemClock } from './clock.js';
 import { type ConfigProblem, InvalidConfigError } from './errors.js';
 import { type KeySource, type MigrationPhase, RETENTION_DEFAULT_DAYS, resolveKeySource } from './flags.js';
@@ -19,10 +29,12 @@ import {
   type SigningAlgorithm,
   type SigningAlgorithmEntry,
 } from './keys/algorithms.js';
+import type { Impersonation } from './keys/impersonation.js';
 import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from './keys/key-provider.js';
 import type { PublicKeyArchive } from './keys/public-key-archive.js';
 import { checkPolicy, type RotationPolicy } from './keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from './logger.js';
+import type { ProviderObserver } from './provider/observer.js';
 import {
   type ReplicaConfig,
   type ReplicationConfig,
@@ -35,6 +47,7 @@ import {
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
 } from './software-config.js';
+import type { TelemetrySetting } from './telemetry/load.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
 const LOCATION_ID = /^[a-z][a-z0-9-]{0,62}$/;
@@ -74,6 +87,9 @@ const isClock = (value: unknown): value is Clock =>
   typeof value === 'object' &&
   value !== null &&
   (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
+
+const isObserver = (value: unknown): value is ProviderObserver =>
+  typeof value === 'object' && value !== null && typeof Reflect.get(value, 'begin') === 'function';
 
 const isArchive = (value: unknown): value is PublicKeyArchive =>
   typeof value === 'object' &&
@@ -131,6 +147,11 @@ export const runtimeShape = {
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
     .optional(),
   clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+  observers: z
+    .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
+    .default([]),
+  audit: auditSchema.optional(),
+  telemetry: z.enum(['off', 'auto', 'on'], 'must be off, auto or on').default('off'),
 } as const;
 
 const kmsShape = {
@@ -143,6 +164,13 @@ const kmsShape = {
     .optional(),
   emulatorHost: z.string('must be HOST:PORT').regex(HOST_AND_PORT, 'is not HOST:PORT').optional(),
   allowEmulatorInProduction: z.boolean('must be true or false').default(false),
+  emulatorAccessToken: z.string('must be a token').min(1, 'must not be empty').optional(),
+  impersonate: impersonationSchema.optional(),
+  impersonateKeys: keyImpersonationSchema.optional(),
+  iamCredentialsEndpoint: z
+    .string('must be a host name')
+    .regex(HOST, 'is not a host name, optionally with a port')
+    .optional(),
   deadlines: z
     .strictObject({
       /** Total deadline of an operation, with all its calls and retries. */
@@ -224,6 +252,8 @@ const agentShape = {
         .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
     })
     .optional(),
+  accessRoles: accessRolesSchema,
+  impersonateAgents: agentImpersonationsSchema.optional(),
   replicas: replicasSchema,
   replication: replicationSchema,
   enableHsmKeys: z.boolean('must be true or false').optional(),
@@ -277,6 +307,20 @@ export interface KMSConfig {
   readonly emulatorHost?: string | undefined;
   /** Allows an emulator with `NODE_ENV=production`. Default false. */
   readonly allowEmulatorInProduction?: boolean | undefined;
+  /** Access token that calls to an emulator carry which enforces IAM. Refused without an emulator. */
+  readonly emulatorAccessToken?: string | undefined;
+  /**
+   * Service account to act as in all calls, in place of the process's own identity, which needs
+   * `iam.serviceAccounts.getAccessToken` on it.
+   */
+  readonly impersonate?: Impersonation | undefined;
+  /**
+   * Service account to act as where a key is used to sign, encrypt or decrypt; called with the short id of the key. Where
+   * it gives none, and for all other calls, `impersonate` counts.
+   */
+  readonly impersonateKeys?: ((keyId: string) => Impersonation | undefined) | undefined;
+  /** Host that gives out tokens of service accounts. Default `iamcredentials.googleapis.com`. */
+  readonly iamCredentialsEndpoint?: string | undefined;
   /** Milliseconds. */
   readonly deadlines?:
     | {
@@ -336,6 +380,15 @@ export interface KMSConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
+  /** Who is told of every call, besides telemetry. Default: nobody, at no cost. */
+  readonly observers?: readonly ProviderObserver[] | undefined;
+  /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. */
+  readonly audit?: AuditConfig | undefined;
+  /**
+   * Spans and metrics through the OpenTelemetry API (docs/telemetry.md). `off`, the default: the package is not loaded.
+   * `auto`: if `@opentelemetry/api` is installed. `on`: it has to be, else the configuration is refused.
+   */
+  readonly telemetry?: TelemetrySetting | undefined;
 }
 
 /** Configuration of an `A2AKeyExchange`: that of a `KMSClient`, and what new agents get. */
@@ -344,6 +397,13 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
   readonly defaultAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
   /** Default `HSM`. `SOFTWARE` only when asked for by name. */
   readonly protectionLevel?: ProtectionLevel | undefined;
+  /**
+   * Service account that uses the keys of an agent, by agent id: to sign, and to decrypt what was encrypted to the agent.
+   * Making keys, looking at them, rotating and destroying them stays with the process's own identity or `impersonate`.
+   */
+  readonly impersonateAgents?: AgentImpersonations | undefined;
+  /** Custom roles that `grantAgentAccess` grants. Default: those of docs/deploy, in the project. */
+  readonly accessRoles?: AccessRolesConfig | undefined;
   /** Agents whose key name is remembered. Default 10,000. */
   readonly maxCachedAgents?: number | undefined;
   /** What `rotateDueKeys` does with the signing keys of new agents. Default: none, they are rotated by hand. */
@@ -404,6 +464,13 @@ export type KmsEndpoint =
     }
   | { readonly kind: 'emulator'; readonly host: string; readonly port: number };
 
+/** Host and port that the calls go to. */
+export function serverOf(endpoint: KmsEndpoint): { readonly address: string; readonly port: number } {
+  if (endpoint.kind === 'emulator') return { address: endpoint.host, port: endpoint.port };
+  const { hostname, port } = new URL(`https://${endpoint.apiEndpoint ?? 'cloudkms.googleapis.com'}`);
+  return { address: hostname, port: port === '' ? 443 : Number(port) };
+}
+
 type ParsedKms = z.output<typeof kmsSchema>;
 
 /** A configuration that was checked, with all defaults in place. */
@@ -420,6 +487,8 @@ export interface ResolvedKMSConfig
 }
 
 export interface ResolvedAgentConfig {
+  readonly impersonateAgents: AgentImpersonations | undefined;
+  readonly accessRoles: AccessRolesConfig;
   readonly replicas: readonly ReplicaConfig[];
   readonly replication: { readonly failureThreshold: number; readonly halfOpenAfterMs: number };
   readonly defaultAlgorithm: SigningAlgorithmEntry;
@@ -439,6 +508,12 @@ export interface ResolvedAgentConfig {
   readonly logger: Logger;
 }
 
+/** The endpoint as the audit trail has it: only where it is not the usual one. */
+export function shownEndpoint(endpoint: KmsEndpoint): Readonly<Record<string, string>> {
+  if (endpoint.kind === 'emulator') return { emulator: `${endpoint.host}:${endpoint.port}` };
+  return endpoint.apiEndpoint === undefined ? {} : { apiEndpoint: endpoint.apiEndpoint };
+}
+
 /** The environment variables that are read. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -450,7 +525,10 @@ export function parseKMSConfig(config: unknown, environment: Environment = proce
   const parsed = kmsSchema.safeParse(config);
   if (!parsed.success)
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
-  const problems = endpointProblems(parsed.data, environment);
+  const problems = [
+    ...endpointProblems(parsed.data, environment),
+    ...tokenProblems(parsed.data, environment),
+  ];
   if (problems.length > 0) throw new InvalidConfigError(problems);
   return resolveKms(parsed.data, environment);
 }
@@ -466,16 +544,17 @@ export function parseAgentConfig(
   readonly kms: KMSConfig;
   readonly agents: ResolvedAgentConfig;
   readonly source: KeySource<SoftwareKeyStoreConfig>;
+  readonly audit: ResolvedAuditConfig | undefined;
 } {
   const parsed = agentSchema.safeParse(config);
   if (!parsed.success) {
     throw new InvalidConfigError([...toProblems(parsed.error), ...endpointProblems(config, environment)]);
   }
   const { defaultAlgorithm, maxCachedAgents, rotationPolicy, hierarchy, ...selection } = parsed.data;
-  const { replicas, replication, ...others } = selection;
+  const { replicas, replication, impersonateAgents, accessRoles, ...others } = selection;
   const { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration, ...rest } = others;
-  const { protectionLevel: configuredLevel, ...kms } = rest;
-  const problems = [...endpointProblems(kms, environment)];
+  const { protectionLevel: configuredLevel, audit, ...kms } = rest;
+  const problems = [...endpointProblems(kms, environment), ...tokenProblems(kms, environment)];
   const flags = { enableHsmKeys, useSoftwareKeys, softwareKeys, softwareKeyStore, migration };
   const { publicKeyArchive } = kms;
   const source = resolveKeySource({ ...flags, publicKeyArchive }, environment, problems);
@@ -498,6 +577,7 @@ export function parseAgentConfig(
   if (replicas.length > 0 && source !== undefined && source.kind !== 'hsm') {
     problems.push({ field: 'replicas', problem: 'cannot be combined with software keys or a migration' });
   }
+  if (source?.kind === 'software') problems.push(...identityWithoutUse({ ...kms, impersonateAgents }));
   const masters = hierarchy && source?.kind === 'software' ? { ...hierarchy, protectionLevel } : hierarchy;
   const resolvedHierarchy = resolveHierarchy(masters, problems);
   if (problems.length > 0 || source === undefined) throw new InvalidConfigError(problems);
@@ -510,10 +590,22 @@ export function parseAgentConfig(
       ...agents,
       replicas,
       replication,
+      impersonateAgents,
+      accessRoles,
       ...(resolvedHierarchy && { hierarchy: resolvedHierarchy }),
     },
     source,
+    audit,
   };
+}
+
+/** Options that say who calls Cloud KMS, in a configuration that never does. */
+function identityWithoutUse(config: Readonly<Record<string, unknown>>): readonly ConfigProblem[] {
+  return ['impersonate', 'impersonateKeys', 'impersonateAgents'].flatMap((field) =>
+    config[field] === undefined
+      ? []
+      : [{ field, problem: 'has no meaning for software keys, which have no IAM' }],
+  );
 }
 
 type ParsedHierarchy = z.output<typeof agentSchema>['hierarchy'];
@@ -559,6 +651,10 @@ function emulatorSource(
   return fromEnvironment ? { field: 'KMS_EMULATOR_HOST', address: fromEnvironment } : undefined;
 }
 
+function tokenProblems(parsed: ParsedKms, environment: Environment): readonly ConfigProblem[] {
+  return identityProblems({ ...parsed, isEmulator: emulatorSource(parsed, environment) !== undefined });
+}
+
 /** What is wrong with the choice between Cloud KMS and an emulator; independent of the other fields. */
 function endpointProblems(config: unknown, environment: Environment): ConfigProblem[] {
   const emulator = emulatorSource(config, environment);
@@ -586,23 +682,26 @@ function endpointProblems(config: unknown, environment: Environment): ConfigProb
   return problems;
 }
 
+/** Where the calls of a configuration that was parsed go. */
+export function endpointOf(config: KMSConfig, environment: Environment = process.env): KmsEndpoint {
+  const emulator = emulatorSource(config, environment);
+  if (emulator !== undefined) return emulatorEndpoint(emulator.address);
+  return { kind: 'cloud', apiEndpoint: config.apiEndpoint, credentialsPath: config.credentialsPath };
+}
+
 function resolveKms(parsed: ParsedKms, environment: Environment): ResolvedKMSConfig {
   const {
     logger,
     clock,
-    apiEndpoint,
-    emulatorHost: _,
-    allowEmulatorInProduction: __,
-    credentialsPath,
+    apiEndpoint: _,
+    emulatorHost: __,
+    allowEmulatorInProduction: ___,
+    credentialsPath: ____,
     ...rest
   } = parsed;
-  const emulator = emulatorSource(parsed, environment);
   return {
     ...rest,
-    endpoint:
-      emulator === undefined
-        ? { kind: 'cloud', apiEndpoint, credentialsPath }
-        : emulatorEndpoint(emulator.address),
+    endpoint: endpointOf(parsed, environment),
     logger: logger ?? createDefaultLogger(),
     clock: clock ?? systemClock,
   };

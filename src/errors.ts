@@ -254,6 +254,45 @@ export class UnauthenticatedError extends A2AKmsError {
   }
 }
 
+/** A token of the service account to act as could not be had (IAM Credentials: GenerateAccessToken). Nothing was sent to Cloud KMS. */
+export class ImpersonationError extends A2AKmsError {
+  readonly code = 'IMPERSONATION_FAILED';
+  /** Email of the service account. */
+  readonly serviceAccount: string;
+  /** The IAM permission it needs, on that service account. */
+  readonly permission = 'iam.serviceAccounts.getAccessToken';
+  /** A predefined role that holds it. */
+  readonly role = 'roles/iam.serviceAccountTokenCreator';
+
+  constructor(context: ErrorContext, serviceAccount: string, problem: string) {
+    super(
+      sentence(
+        context,
+        `no token of ${serviceAccount} could be had: ${problem}`,
+        'Check that it exists and that the identity of this process, or each delegate on the next, has iam.serviceAccounts.getAccessToken on it (roles/iam.serviceAccountTokenCreator).',
+      ),
+      context,
+    );
+    this.serviceAccount = serviceAccount;
+  }
+}
+
+/** The keys have no policies that could say who may use them: they are software keys. */
+export class AccessControlUnsupportedError extends A2AKmsError {
+  readonly code = 'ACCESS_CONTROL_UNSUPPORTED';
+
+  constructor(context: ErrorContext) {
+    super(
+      sentence(
+        context,
+        'software keys have no IAM policy: whoever can open their store can use them all.',
+        'Move the agent to an HSM key with migrateAgent.',
+      ),
+      context,
+    );
+  }
+}
+
 /** The resource is in a state, or has a purpose, that does not allow the call. */
 export class FailedPreconditionError extends A2AKmsError {
   readonly code = 'FAILED_PRECONDITION';
@@ -317,6 +356,22 @@ export class ArchiveError extends A2AKmsError {
   constructor(context: ErrorContext, problem: string) {
     super(
       sentence(context, problem, 'Check the archive: its place, its permissions and what is in it.'),
+      context,
+    );
+  }
+}
+
+/** The event of a call could not be written to the audit trail, and `audit.failClosed` is set. */
+export class AuditWriteError extends A2AKmsError {
+  readonly code = 'AUDIT';
+
+  constructor(context: ErrorContext, problem: string) {
+    super(
+      sentence(
+        context,
+        problem,
+        'Check where the audit trail is written to: its disk, its permissions, the service behind it.',
+      ),
       context,
     );
   }
@@ -804,11 +859,14 @@ export type ErrorCode =
   | 'AGENT_KEY_NOT_FOUND'
   | 'PERMISSION_DENIED'
   | 'UNAUTHENTICATED'
+  | 'IMPERSONATION_FAILED'
+  | 'ACCESS_CONTROL_UNSUPPORTED'
   | 'FAILED_PRECONDITION'
   | 'VERSION_IN_USE'
   | 'CONCURRENT_CHANGE'
   | 'PUBLIC_KEY_NOT_ARCHIVED'
   | 'ARCHIVE'
+  | 'AUDIT'
   | 'ALREADY_EXISTS'
   | 'RESOURCE_EXHAUSTED'
   | 'UNAVAILABLE'

@@ -1,6 +1,13 @@
 /** The public API of a2a-kms. */
 
 export { A2AKeyExchange, type EnvelopeOptions, type VerifyMessageOptions } from './a2a-key-exchange.js';
+export type {
+  AgentAccessBinding,
+  AgentAccessOptions,
+  GrantAgentAccessOptions,
+} from './access/agent-access.js';
+export { AGENT_ROLES, type AgentRole, type AgentRoleName } from './access/agent-roles.js';
+export type { AccessRolesConfig, AgentImpersonations } from './access-config.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
@@ -13,6 +20,18 @@ export {
   attestedKeyOf,
   verifyAttestation,
 } from './attestation/verify-attestation.js';
+export type { AuditAnchor, AuditStats, AuditTrail } from './audit/audit-trail.js';
+export type { AuditCheckpoint, AuditEvent, AuditLine, AuditNotice } from './audit/line.js';
+export type { CheckpointKey } from './audit/section-check.js';
+export {
+  type AuditKeys,
+  type AuditProblem,
+  type AuditVerification,
+  type VerifiedChain,
+  type VerifyAuditTrailOptions,
+  verifyAuditTrail,
+} from './audit/verify-audit-trail.js';
+export type { AuditConfig, AuditSink, AuditSinkConfig } from './audit-config.js';
 export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
 export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
 export { BlindedMessage } from './batch/blinded-message.js';
@@ -22,10 +41,11 @@ export type { SignManyOptions, SignManyOutcome, SignManyProgress } from './batch
 export { examineReceipt, type ReceiptVerdict, verifyReceipt } from './batch/verify-receipt.js';
 export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
-export { EnvelopeCipher } from './envelope/envelope-cipher.js';
+export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
-export type { EnvelopeCipherOptions } from './envelope/options.js';
+export type { EnvelopeCallOptions, EnvelopeCipherOptions } from './envelope/options.js';
 export * from './errors.js';
+export type { ExchangeStats } from './exchange-stats.js';
 export type { MigrationPhase } from './flags.js';
 export type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 export type {
@@ -73,6 +93,13 @@ export {
   type VerifyJwsOptions,
   verifyCompactJws,
 } from './identity/jws.js';
+export type {
+  AccessBinding,
+  AccessChange,
+  AccessManager,
+  GrantOptions,
+  TestedPermissions,
+} from './keys/access.js';
 export type { AgentAlgorithmAlias } from './keys/algorithm-alias.js';
 export {
   type AlgorithmEntry,
@@ -84,6 +111,7 @@ export {
   type SignatureEncoding,
   type SigningAlgorithm,
 } from './keys/algorithms.js';
+export type { Impersonation } from './keys/impersonation.js';
 export type {
   CallOptions,
   DestroyOptions,
@@ -142,9 +170,26 @@ export type {
   PurgeReport,
 } from './migration/migration-report.js';
 export type { MigrationStrategy } from './migration/standing.js';
+export type {
+  CallObserver,
+  ObservedAttempt,
+  ObservedCall,
+  ObservedOutcome,
+  ObservedVersion,
+  ProviderObserver,
+} from './provider/observer.js';
+export type {
+  CacheStats,
+  ConnectionStats,
+  KmsStats,
+  OperationStats,
+  ProviderStats,
+  SoftwareStats,
+} from './provider/stats.js';
 export type { LocationStatus } from './replication/location.js';
 export { type LocatedPublicKey, ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 export type { ReplicaConfig, ReplicationConfig } from './replication-config.js';
 export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
 export { SoftwareKeyProvider } from './software/software-key-provider.js';
 export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './software-config.js';
+export type { TelemetrySetting } from './telemetry/load.js';

@@ -1,6 +1,5 @@
 /** Which provider of keys a configuration asks for. The configuration alone decides: no failure leads from one to another. */
 
-import { existsSync } from 'node:fs';
 import type { Clock } from './clock.js';
 import type { KMSConfig } from './config.js';
 import type { KeySource } from './flags.js';
@@ -17,34 +16,38 @@ import { MigratingKeyProvider } from './migration/migrating-key-provider.js';
 import { phaseCheck } from './migration/phase-check.js';
 import { SoftwareArchive } from './migration/software-archive.js';
 import { SoftwareKeys } from './migration/software-keys.js';
+import type { ProviderStats } from './provider/stats.js';
 import { Location } from './replication/location.js';
 import { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 import type { ReplicaConfig } from './replication-config.js';
 import { SoftwareKeyProvider } from './software/software-key-provider.js';
+import { storeExists } from './software/store/store-directory.js';
 import type { SoftwareKeyStoreConfig } from './software-config.js';
 
-export function selectProvider(config: KMSConfig): KeyProvider {
-  return new KMSClient(config);
+/** Who can be asked what it has counted. */
+export interface StatsSource {
+  stats(): ProviderStats;
 }
 
 /** One client for each key ring, or the client of the only one. */
 function replicated(
   config: KMSConfig,
   { replicas, replication, clock, logger }: KeySelection['agents'],
-): KeyProvider {
-  if (replicas.length === 0) return selectProvider(config);
+): { readonly keys: KeyProvider; readonly sources: readonly StatsSource[] } {
+  if (replicas.length === 0) {
+    const keys = new KMSClient(config);
+    return { keys, sources: [keys] };
+  }
+  const sources: StatsSource[] = [];
   const locate = (own: KMSConfig): Location => {
     const keyRing = keyRingName(own);
     const pinnedVersions = config.pinnedVersions?.filter(({ name }) => name.startsWith(`${keyRing}/`));
-    return new Location({
-      keyRing,
-      provider: selectProvider({ ...own, pinnedVersions }),
-      ...replication,
-      logger,
-    });
+    const provider = new KMSClient({ ...own, pinnedVersions });
+    sources.push(provider);
+    return new Location({ keyRing, provider, ...replication, logger });
   };
   const { apiEndpoint: _, emulatorHost, ...common } = config;
-  return new ReplicatedKeyProvider({
+  const keys = new ReplicatedKeyProvider({
     locations: [
       locate(config),
       ...replicas.map((replica) =>
@@ -54,6 +57,7 @@ function replicated(
     clock,
     operationMs: config.deadlines?.operationMs ?? DEFAULT_OPERATION_MS,
   });
+  return { keys, sources };
 }
 
 /** As `deadlines.operationMs` of a `KMSClient`. */
@@ -76,29 +80,44 @@ export interface KeySelection {
 export function selectKeys({ kms, source, agents }: KeySelection): {
   readonly keys: KeyProvider;
   readonly migration: AgentMigration;
+  /** All providers that were opened. */
+  readonly sources: readonly StatsSource[];
 } {
   if (source.kind === 'hsm') {
-    return { keys: replicated(kms, agents), migration: new AgentMigration({ services: undefined, source }) };
+    return { ...replicated(kms, agents), migration: new AgentMigration({ services: undefined, source }) };
   }
   const { clock, logger, maxCachedAgents, defaultAlgorithm } = agents;
   const { publicKeyArchive: archive } = kms;
-  const openStore = (store: SoftwareKeyStoreConfig): SoftwareKeys => {
-    const { projectId, locationId, keyRingId } = kms;
+  const softwareProvider = (store: SoftwareKeyStoreConfig): SoftwareKeyProvider => {
+    const { projectId, locationId, keyRingId, observers, telemetry } = kms;
     const publicKeyArchive = archive && new SoftwareArchive(archive);
     const common = { projectId, locationId, keyRingId, publicKeyArchive, logger, clock };
-    return new SoftwareKeys(new SoftwareKeyProvider({ ...common, softwareKeyStore: store }));
+    return new SoftwareKeyProvider({ ...common, observers, telemetry, softwareKeyStore: store });
   };
-  const providers = openProviders(source, { openStore, openHsm: () => selectProvider(kms) });
+  const openStore = (store: SoftwareKeyStoreConfig): SoftwareKeys =>
+    new SoftwareKeys(softwareProvider(store));
+  const sources: StatsSource[] = [];
+  const counted = <T extends StatsSource>(provider: T): T => {
+    sources.push(provider);
+    return provider;
+  };
+  const providers = openProviders(source, {
+    openStore: (store) => new SoftwareKeys(counted(softwareProvider(store))),
+    openHsm: () => counted(new KMSClient(kms)),
+  });
   // Two keys for each agent, and versions of each.
   const maxVersions = 8 * maxCachedAgents;
   const archived = archive && new ArchivedKeys({ archive, clock, maxVersions });
-  const look = (): Promise<readonly KeyMetadata[]> => lookInto(source.store, openStore);
+  const look = (): Promise<readonly KeyMetadata[] | undefined> => lookInto(source.store, openStore);
+  const { NODE_ENV: nodeEnv } = process.env;
+  const keyRing = keyRingName(kms);
+  const observers = kms.observers ?? [];
   const keys = new MigratingKeyProvider({
     router: new KeyRouter(providers),
-    keyRing: keyRingName(kms),
+    keyRing,
     archived,
     hsmKeys: source.kind === 'software' ? source.hsmKeys : 'used',
-    phaseCheck: phaseCheck({ providers, look, logger, nodeEnv: process.env['NODE_ENV'] }),
+    phaseCheck: phaseCheck({ providers, keyRing, look, logger, observers, nodeEnv }),
   });
   const { hsm, software } = providers;
   const services: MigrationServices | undefined =
@@ -114,7 +133,7 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
     const name = cryptoKeyName(keyRingName(kms), keyId);
     return (await archived.has(name, 'hsm')) ? name : undefined;
   };
-  return { keys, migration: new AgentMigration({ services, source, archivedKeyName }) };
+  return { keys, migration: new AgentMigration({ services, source, archivedKeyName }), sources };
 }
 
 function openProviders(
@@ -133,12 +152,13 @@ function openProviders(
   return { hsm, software: open.openStore(store), phase };
 }
 
-/** What a store holds that is not opened any more: nothing where there is none, and it is not made for the look. */
+/** What a store holds that is not opened any more. Where there is no database none is made for the look. */
 async function lookInto(
   store: SoftwareKeyStoreConfig | undefined,
   openStore: (store: SoftwareKeyStoreConfig) => SoftwareKeys,
-): Promise<readonly KeyMetadata[]> {
-  if (store?.type !== 'file' || !existsSync(store.path)) return [];
+): Promise<readonly KeyMetadata[] | undefined> {
+  if (store?.type !== 'file') return [];
+  if (!storeExists(store.path)) return undefined;
   const opened = openStore(store);
   try {
     return await opened.listKeys();

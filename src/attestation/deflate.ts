@@ -1,7 +1,7 @@
 /**
  * One spelling of compressed data. Deflate (RFC 1951) can say the same bytes in many ways: a back-reference may point to
  * any earlier copy, and bits after the end are ignored. Compressors take the nearest copy and fill with zeros, so that is
- * the only spelling accepted here: it leaves no bit that could be changed without a trace.
+ * the only spelling accepted here: before the last copy it leaves no bit that could be changed without a trace.
  */
 
 /** RFC 1951 section 3.2.5: lengths from symbol 257 on, and distances, each with the number of extra bits. */
@@ -63,8 +63,10 @@ export function isCanonicalDeflate(deflated: Buffer, inflated: Buffer): boolean 
         (DISTANCE_BASES[distanceSymbol] ?? 0) + bits.read(DISTANCE_EXTRA_BITS[distanceSymbol] ?? 0);
       const copied = inflated.subarray(written, written + length);
       const nearest = inflated.subarray(0, written + length - 1).lastIndexOf(copied);
-      if (nearest !== written - distance) return false;
       written += length;
+      // Zlib as Node has it looks for 4 bytes: a copy at the very end, where there are fewer, is found by chance. What is
+      // compressed here ends with a signature, so hardly ever with a copy.
+      if (nearest !== written - length - distance && written !== inflated.length) return false;
     }
   }
   return bits.skipToByte() && bits.atEnd;

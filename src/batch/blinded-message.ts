@@ -5,7 +5,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
-import { hashLeaf } from './merkle.js';
+import { hashLeaf } from '../merkle.js';
 
 /** As long as the hash: guessing a blinding is no easier than guessing the leaf hash. */
 export const BLINDING_BYTES = 32;

@@ -4,9 +4,9 @@
  */
 
 import type { ParseResult } from '../keys/parse-result.js';
+import { HASH_BYTES, PATH_MAX_LENGTH, TREE_SIZE_MAX } from '../merkle.js';
 import { BLINDING_BYTES } from './blinded-message.js';
 import type { Cbor } from './cbor.js';
-import { HASH_BYTES, PATH_MAX_LENGTH, TREE_SIZE_MAX } from './merkle.js';
 
 /** Labels of the IANA registry "COSE Header Parameters", and of proofs in "COSE Verifiable Data Structure Proofs". */
 export const LABEL = {

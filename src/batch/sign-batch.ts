@@ -12,9 +12,9 @@ import {
 import { derToP1363 } from '../identity/der.js';
 import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { buildMerkleTree } from '../merkle.js';
 import { type BlindedMessage, blind, nextBlinding } from './blinded-message.js';
 import { type Cbor, loadCbor } from './cbor.js';
-import { buildMerkleTree } from './merkle.js';
 import { encodeProtectedHeader, type SignedRoot, sigStructure } from './receipt-format.js';
 import { ReceiptWriter } from './receipt-writer.js';
 

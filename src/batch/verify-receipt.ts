@@ -5,8 +5,8 @@
 
 import { InvalidArgumentError } from '../errors.js';
 import type { SigningAlgorithm } from '../keys/algorithms.js';
+import { hashLeaf, rootOfInclusion } from '../merkle.js';
 import { type Cbor, loadCbor } from './cbor.js';
-import { hashLeaf, rootOfInclusion } from './merkle.js';
 import { type ReceiptJson, readReceipt } from './receipt-json.js';
 import { type ReceiptTrust, rootsOf, type TrustedKeys, type TrustedRoots } from './receipt-trust.js';
 

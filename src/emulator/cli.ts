@@ -1,5 +1,6 @@
 /** The command line of the emulator. `main.ts` gives it the process; everything here can be tested. */
 
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { KmsEmulatorOptions } from './options.js';
 
@@ -11,6 +12,7 @@ A local Cloud KMS for tests and development. No place for real keys.
   --host H              address to listen on; default 127.0.0.1
   --hsm-latency-ms N    how long an operation with an HSM key takes; default 0
   --state-file PATH     keep the keys in a file, over restarts
+  --iam PATH            enforce IAM, with bindings, roles, tokens and serviceAccounts from a JSON file
   --help                show this text
 
 Prints KMS_EMULATOR_HOST=HOST:PORT as soon as it serves.
@@ -31,6 +33,7 @@ export function parseCommandLine(args: readonly string[]): Command {
         host: { type: 'string' },
         'hsm-latency-ms': { type: 'string' },
         'state-file': { type: 'string' },
+        iam: { type: 'string' },
         help: { type: 'boolean' },
       },
     });
@@ -42,6 +45,7 @@ export function parseCommandLine(args: readonly string[]): Command {
         host: values.host,
         hsmLatencyMs: wholeNumber('--hsm-latency-ms', values['hsm-latency-ms']),
         stateFile: values['state-file'],
+        ...(values.iam !== undefined && { iam: JSON.parse(readFileSync(values.iam, 'utf8')) }),
       },
     };
   } catch (error) {

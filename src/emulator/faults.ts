@@ -115,6 +115,8 @@ export class FaultInjector {
 const REQUEST_PAYLOADS = ['plaintext', 'ciphertext', 'data', 'digest'];
 /** Payload and checksum fields of answers. */
 const RESPONSE_PAYLOADS: readonly (readonly [payload: string, checksum: string])[] = [
+  // A policy has no checksum; its etag is what must not be missing.
+  ['etag', 'etag'],
   ['signature', 'signatureCrc32c'],
   ['ciphertext', 'ciphertextCrc32c'],
   ['plaintext', 'plaintextCrc32c'],

@@ -3,9 +3,10 @@
 export type { Clock } from '../clock.js';
 export { EMULATOR_ATTESTATION_ROOTS } from './attestation/authority.js';
 export type { ActiveFault, Corruption, FaultInjector, FaultRule } from './faults.js';
+export type { PolicyBinding } from './iam/policies.js';
 export { ManualClock } from './manual-clock.js';
-export type { EmulatorLogger, KmsEmulatorOptions } from './options.js';
+export type { EmulatorIamOptions, EmulatorLogger, KmsEmulatorOptions } from './options.js';
 export type { QuotaLimits } from './quota.js';
 export type { RequestLog, RequestLogEntry } from './request-log.js';
 export type { RpcMessage, StatusDetail, StatusName } from './rpc.js';
-export { type KmsEmulator, startKmsEmulator } from './server.js';
+export { type EmulatorIam, type KmsEmulator, startKmsEmulator } from './server.js';

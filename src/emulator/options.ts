@@ -2,11 +2,24 @@
 
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
+import type { PolicyBinding } from './iam/policies.js';
 import type { QuotaLimits } from './quota.js';
 
 export interface EmulatorLogger {
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
+}
+
+/** Who may do what. A member is written as in a policy, e.g. `serviceAccount:bot@project.iam.gserviceaccount.com`. */
+export interface EmulatorIamOptions {
+  /** The policy that all key rings, keys and service accounts inherit, as from a project. */
+  readonly bindings?: readonly PolicyBinding[] | undefined;
+  /** Custom roles: full name, e.g. `projects/p/roles/a2aSigner`, and permissions. */
+  readonly roles?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** Access tokens that never expire, and whose they are. More are issued by `iam.issueToken` and GenerateAccessToken. */
+  readonly tokens?: Readonly<Record<string, string>> | undefined;
+  /** Policies of service accounts, by email: who may have their tokens. */
+  readonly serviceAccounts?: Readonly<Record<string, readonly PolicyBinding[]>> | undefined;
 }
 
 export interface KmsEmulatorOptions {
@@ -26,6 +39,8 @@ export interface KmsEmulatorOptions {
   readonly quota?: QuotaLimits | undefined;
   /** HTTP/2 streams at once on one connection. Default 100, like the front end of Cloud KMS. */
   readonly maxConcurrentStreams?: number | undefined;
+  /** Enforces IAM: every call needs a token, and its owner the permission. Default: nobody is refused. */
+  readonly iam?: EmulatorIamOptions | undefined;
   /** File that keeps the keys over a restart. Default: none, keys are gone when the emulator stops. */
   readonly stateFile?: string | undefined;
   /** Default: standard error. */
@@ -40,6 +55,14 @@ const hasMethods = (value: unknown, methods: readonly string[]): boolean =>
 const perMinute = z.int().min(0).optional();
 const milliseconds = (defaultMs: number) => z.number().min(0).max(86_400_000).default(defaultMs);
 
+const bindings = z.array(
+  z.strictObject({
+    role: z.string(),
+    members: z.array(z.string()),
+    condition: z.strictObject({ expression: z.string() }).optional(),
+  }),
+);
+
 const schema = z.strictObject({
   host: z.string().min(1).default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(0),
@@ -51,6 +74,14 @@ const schema = z.strictObject({
     .strictObject({ readPerMinute: perMinute, writePerMinute: perMinute, cryptographicPerMinute: perMinute })
     .default({}),
   maxConcurrentStreams: z.int().min(1).max(2_147_483_647).default(100),
+  iam: z
+    .strictObject({
+      bindings: bindings.default([]),
+      roles: z.record(z.string(), z.array(z.string())).default({}),
+      tokens: z.record(z.string().min(1), z.string()).default({}),
+      serviceAccounts: z.record(z.string(), bindings).default({}),
+    })
+    .optional(),
   stateFile: z.string().min(1).optional(),
   logger: z
     .custom<EmulatorLogger>((value) => hasMethods(value, ['warn', 'error']))

@@ -57,6 +57,8 @@ export interface CallContext {
   readonly clock: Clock;
   /** Request metadata, names in lower case, first value of each. */
   readonly metadata: ReadonlyMap<string, string>;
+  /** Who calls, as a member of a policy; undefined where IAM is not enforced. */
+  readonly principal: string | undefined;
   /** Waits as long as an HSM takes for one operation; handlers call it for versions of protection level HSM. */
   delayForHsm(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * The gRPC server: every RPC of Cloud KMS is registered, and each call goes through the log, the faults, the quota and
- * the handler, in that order. Connections are accepted here and handed to gRPC, so that one can be cut on purpose.
+ * The gRPC server: every RPC of Cloud KMS is registered, and each call goes through the log, the faults, access
+ * control, the quota and the handler, in that order. Connections are accepted here and handed to gRPC, so that one can be cut on purpose.
  */
 
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
@@ -13,7 +13,10 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { corruptRequest, corruptResponse, FaultInjector, type FaultRule } from './faults.js';
-import { IamPolicies } from './iam-policies.js';
+import { type AccessControl, enforceIam } from './iam/access-control.js';
+import { credentialsHandlers } from './iam/credentials-service.js';
+import { IamPolicies } from './iam/policies.js';
+import { AccessTokens } from './iam/tokens.js';
 import { KmsService } from './kms-service.js';
 import { locationHandlers } from './locations.js';
 import { OperationStore } from './operations.js';
@@ -37,6 +40,14 @@ import {
 import { StateFile } from './state-file.js';
 import { encodeStatusDetails, loadWireDefinitions, type WireDefinitions } from './wire.js';
 
+/** Access tokens of the emulator. They count where IAM is enforced, and are not looked at otherwise. */
+export interface EmulatorIam {
+  /** A token of a member, for an hour of the emulator's clock or as long as said. */
+  issueToken(member: string, options?: { readonly lifetimeSeconds?: number }): string;
+  /** Ends all tokens of a member. */
+  revokeTokens(member: string): void;
+}
+
 /** A running emulator. */
 export interface KmsEmulator extends AsyncDisposable {
   readonly host: string;
@@ -45,6 +56,7 @@ export interface KmsEmulator extends AsyncDisposable {
   readonly endpoint: string;
   readonly requests: RequestLog;
   readonly faults: FaultInjector;
+  readonly iam: EmulatorIam;
   /** Makes the next versions that are generated fail with this reason, until it is called with undefined. */
   failGeneration(reason: string | undefined): void;
   /** Stops at once, also with calls under way. */
@@ -67,6 +79,8 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
     hsmGenerationMs: resolved.hsmGenerationMs,
   });
   const iam = new IamPolicies((name) => service.resourceExists(name));
+  const tokens = new AccessTokens(clock, resolved.iam?.tokens ?? {});
+  const access = resolved.iam && enforceIam(resolved.iam, { clock, policies: iam, tokens });
   const state =
     resolved.stateFile === undefined ? undefined : new StateFile(resolved.stateFile, { kms: service, iam });
   await state?.load();
@@ -81,6 +95,7 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
       savedTransitions = Math.max(savedTransitions, transitions);
     },
     settled: async () => state?.settled(),
+    access,
   });
   const server = new Server({
     'grpc.max_concurrent_streams': resolved.maxConcurrentStreams,
@@ -91,6 +106,7 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
     ['google.iam.v1.IAMPolicy', iam.handlers],
     ['google.cloud.location.Locations', locationHandlers(wire)],
     ['google.longrunning.Operations', operations.handlers],
+    ['google.iam.credentials.v1.IAMCredentials', credentialsHandlers(tokens, access)],
   ]);
   for (const [name, definition] of wire.services)
     server.addService(definition, pipeline.implement(definition, handlers.get(name) ?? {}));
@@ -119,6 +135,10 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
     endpoint,
     requests: pipeline.requests,
     faults: pipeline.faults,
+    iam: {
+      issueToken: (member, options) => tokens.issue(member, options).token,
+      revokeTokens: (member) => tokens.revoke(member),
+    },
     failGeneration: (reason) => service.failGeneration(reason),
     close,
     [Symbol.asyncDispose]: close,
@@ -148,7 +168,8 @@ async function stop(listener: NetServer, server: Server, pipeline: Pipeline): Pr
 
 type Call = ServerUnaryCall<RpcMessage, RpcMessage>;
 
-interface Persistence {
+interface Surroundings {
+  readonly access: AccessControl | undefined;
   /** Returns when what the RPC may have changed is on disk. */
   save(rpc: string): Promise<void>;
   settled(): Promise<void>;
@@ -163,15 +184,15 @@ class Pipeline {
   readonly #logger: EmulatorLogger;
   readonly #quota: Quota;
   readonly #wire: WireDefinitions;
-  readonly #persistence: Persistence;
+  readonly #surroundings: Surroundings;
   readonly #timers = new Set<NodeJS.Timeout>();
 
-  constructor(options: ResolvedEmulatorOptions, wire: WireDefinitions, persistence: Persistence) {
+  constructor(options: ResolvedEmulatorOptions, wire: WireDefinitions, surroundings: Surroundings) {
     this.#options = options;
     this.#logger = options.logger;
     this.#quota = new Quota(options.quota, options.clock);
     this.#wire = wire;
-    this.#persistence = persistence;
+    this.#surroundings = surroundings;
   }
 
   stop(): void {
@@ -180,7 +201,7 @@ class Pipeline {
 
   /** Returns when nothing is being written any more. */
   settled(): Promise<void> {
-    return this.#persistence.settled();
+    return this.#surroundings.settled();
   }
 
   implement(
@@ -211,10 +232,15 @@ class Pipeline {
       const fault = this.faults.match(rpc, call.request);
       if (fault?.delayMs !== undefined) await this.#wait(fault.delayMs);
       if (fault !== undefined && !fault.applyAfterExecution && this.#strike(fault, call)) return;
+      const principal = this.#surroundings.access?.admit(
+        rpc,
+        call.request,
+        entry.metadata.get('authorization'),
+      );
       this.#quota.take(rpc, call.request);
       const request = fault?.corrupt === 'request' ? corruptRequest(call.request) : call.request;
-      const response = await handler(request, this.#context(rpc, entry));
-      await this.#persistence.save(rpc);
+      const response = await handler(request, this.#context(rpc, entry, principal));
+      await this.#surroundings.save(rpc);
       if (fault?.applyAfterExecution && this.#strike(fault, call)) return;
       const corrupt = fault?.corrupt;
       entry.status = 'OK';
@@ -243,11 +269,12 @@ class Pipeline {
     return false;
   }
 
-  #context(rpc: string, entry: RequestLogEntry): CallContext {
+  #context(rpc: string, entry: RequestLogEntry, principal: string | undefined): CallContext {
     const { clock, hsmLatencyMs } = this.#options;
     return {
       method: rpc,
       clock,
+      principal,
       get metadata() {
         return entry.metadata;
       },

@@ -1,6 +1,6 @@
 /**
- * The wire format: service definitions made from the descriptors that ship inside @google-cloud/kms and google-gax, and
- * the encoding of error details. Nothing here knows what an RPC does.
+ * The wire format: service definitions made from the descriptors that ship inside @google-cloud/kms,
+ * @google-cloud/iam-credentials and google-gax, and the encoding of error details. Nothing here knows what an RPC does.
  */
 
 import { readFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ export interface WireDefinitions {
   encode(type: string, value: RpcMessage): Buffer;
 }
 
-/** Loads the descriptors: those of Cloud KMS, and those of the mixins that the official clients call. */
+/** Loads the descriptors: those of Cloud KMS, of the mixins that the official clients call, and of IAM Credentials. */
 export function loadWireDefinitions(): WireDefinitions {
   const require = createRequire(import.meta.url);
   // google-gax is a dependency of the client, not of this package, so it is looked up from there.
@@ -36,6 +36,7 @@ export function loadWireDefinitions(): WireDefinitions {
   const gaxProtos = join(dirname(gaxMain), '..', 'protos');
   const definitions: PackageDefinition[] = [
     fromJSON(require('@google-cloud/kms/build/protos/protos.json'), LOADER_OPTIONS),
+    fromJSON(require('@google-cloud/iam-credentials/build/protos/protos.json'), LOADER_OPTIONS),
     ...['iam_service', 'locations', 'operations'].map((name) =>
       fromJSON(JSON.parse(readFileSync(join(gaxProtos, `${name}.json`), 'utf8')), LOADER_OPTIONS),
     ),

@@ -13,7 +13,7 @@ import {
   InvalidEnvelopeError,
   OperationAbortedError,
 } from '../errors.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import { type CacheStats, frozen } from '../provider/stats.js';
 import { AbortListeners } from './abort-listeners.js';
 import { Caller } from './caller.js';
 import { DataKey } from './data-key.js';
@@ -22,6 +22,7 @@ import { KeyWrapper, type KeyWrappingProvider, WrappedDataKey } from './key-wrap
 import { openMessage, sealMessage } from './message.js';
 import { MessageKeys } from './message-keys.js';
 import {
+  type EnvelopeCallOptions,
   type EnvelopeCipherOptions,
   parseCallOptions,
   parseEnvelopeOptions,
@@ -29,10 +30,19 @@ import {
   requireBytes,
 } from './options.js';
 import { RewrappedKeys } from './rewrapped-keys.js';
+import type { Held } from './shared-call.js';
 import { EnvelopeStreams } from './streams.js';
 import { UnwrappedKeys } from './unwrapped-keys.js';
 
 const NO_DATA = new Uint8Array(0);
+
+/** How often a data key was there when it was needed. Plain frozen data. */
+export interface EnvelopeStats {
+  /** Data keys that messages are encrypted with: one of them is in use at a time. */
+  readonly dataKeys: CacheStats;
+  /** Data keys that were unwrapped. */
+  readonly unwrappedKeys: CacheStats;
+}
 
 /**
  * Encrypts data of any size; only data keys are sent to the provider, to be wrapped by the key-encryption key.
@@ -93,27 +103,28 @@ export class EnvelopeCipher {
   async encrypt(
     plaintext: Uint8Array,
     associatedData: Uint8Array = NO_DATA,
-    options?: CallOptions,
+    options?: EnvelopeCallOptions,
   ): Promise<Buffer> {
     const context = this.#context('encrypt');
-    requireBytes(context, 'plaintext', plaintext);
-    requireBytes(context, 'associatedData', associatedData);
+    const message = requireBytes(context, 'plaintext', plaintext);
+    const data = requireBytes(context, 'associatedData', associatedData);
     const caller = this.#callers(context, options);
     const limitBytes = this.#options.dataKeys.maxBytes;
-    if (plaintext.length > limitBytes) {
+    if (message.length > limitBytes) {
       throw new DataTooLargeError(
         context,
-        { what: 'plaintext', sizeBytes: plaintext.length, limitBytes },
+        { what: 'plaintext', sizeBytes: message.length, limitBytes },
         'Use encryptStream, which takes data of any size.',
       );
     }
-    const taken = this.#messageKeys.take(plaintext.length, caller);
-    const wrapped = taken instanceof WrappedDataKey ? taken : await taken;
+    const taken = this.#messageKeys.take(message.length, caller);
+    if (taken instanceof WrappedDataKey) return seal(taken, message, data);
+    // The caller may change its bytes, or give them to another thread, while the key is waited for.
+    const [messageCopy, dataCopy] = [Buffer.from(message), Buffer.from(data)];
     try {
-      this.#requireOpen(context);
-      return sealMessage({ key: wrapped.key.bytes, associatedData }, wrapped.header, plaintext);
+      return seal(await this.#unlessClosed(context, taken), messageCopy, dataCopy);
     } finally {
-      wrapped.release();
+      messageCopy.fill(0);
     }
   }
 
@@ -125,46 +136,40 @@ export class EnvelopeCipher {
   async decrypt(
     ciphertext: Uint8Array,
     associatedData: Uint8Array = NO_DATA,
-    options?: CallOptions,
+    options?: EnvelopeCallOptions,
   ): Promise<Buffer> {
     const context = this.#context('decrypt');
-    requireBytes(context, 'ciphertext', ciphertext);
-    requireBytes(context, 'associatedData', associatedData);
+    const bytes = requireBytes(context, 'ciphertext', ciphertext);
+    const data = requireBytes(context, 'associatedData', associatedData);
     const caller = this.#callers(context, options);
-    const { wrappedKey, payload } = parseEnvelope(context, ciphertext);
+    const { wrappedKey, payload } = parseEnvelope(context, bytes);
     const unwrapped = this.#unwrappedKeys.get(wrappedKey, caller);
-    const key = unwrapped instanceof DataKey ? unwrapped : await unwrapped;
-    try {
-      this.#requireOpen(context);
-      if (key.kind !== 'message') {
-        throw new InvalidEnvelopeError(context, 'data-key', 'its data key is for streams, not for messages.');
-      }
-      const plaintext = openMessage({ key: key.bytes, associatedData }, payload);
-      if (plaintext === undefined) throw new DecryptionFailedError(context);
-      return plaintext;
-    } finally {
-      key.release();
-    }
+    if (unwrapped instanceof DataKey) return open(context, unwrapped, { payload, data });
+    // As in encrypt.
+    const copies = { payload: Buffer.from(payload), data: Buffer.from(data) };
+    return open(context, await this.#unlessClosed(context, unwrapped), copies);
   }
 
   /**
    * Wraps the data key of a message, or of a stream that is wholly in memory, with the version of the key-encryption key
    * that is in use now. What was encrypted stays as it is and is neither decrypted nor verified.
    */
-  async reencrypt(ciphertext: Uint8Array, options?: CallOptions): Promise<Buffer> {
+  async reencrypt(ciphertext: Uint8Array, options?: EnvelopeCallOptions): Promise<Buffer> {
     const context = this.#context('reencrypt');
-    requireBytes(context, 'ciphertext', ciphertext);
+    const bytes = requireBytes(context, 'ciphertext', ciphertext);
     const caller = this.#callers(context, options);
-    const { wrappedKey, payload } = parseEnvelope(context, ciphertext);
+    const { wrappedKey, payload } = parseEnvelope(context, bytes);
+    // As in encrypt.
+    const copy = Buffer.from(payload);
     const rewrappedKey = await this.#rewrappedKeys.get(wrappedKey, caller());
-    return Buffer.concat([encodeHeader(rewrappedKey), payload]);
+    return Buffer.concat([encodeHeader(rewrappedKey), copy]);
   }
 
   /**
    * A Node stream that encrypts what is written to it: bytes of any length, in constant memory. Each stream has a data key
    * of its own. `options` are for the call that wraps it; the signal ends the stream at any time.
    */
-  encryptStream(associatedData: Uint8Array = NO_DATA, options?: CallOptions): Transform {
+  encryptStream(associatedData: Uint8Array = NO_DATA, options?: EnvelopeCallOptions): Transform {
     return this.#streams.node({ operation: 'encryptStream', kind: 'encrypt', associatedData, options });
   }
 
@@ -175,12 +180,12 @@ export class EnvelopeCipher {
    * It fails with StreamDecryptionError when the stream is damaged, cut short, extended or put together from parts or the
    * associated data is not right, and with InvalidEnvelopeError when the bytes are not an encrypted stream.
    */
-  decryptStream(associatedData: Uint8Array = NO_DATA, options?: CallOptions): Transform {
+  decryptStream(associatedData: Uint8Array = NO_DATA, options?: EnvelopeCallOptions): Transform {
     return this.#streams.node({ operation: 'decryptStream', kind: 'decrypt', associatedData, options });
   }
 
   /** As `reencrypt`, for a stream: a Node stream that changes the header and passes everything after it on. */
-  reencryptStream(options?: CallOptions): Transform {
+  reencryptStream(options?: EnvelopeCallOptions): Transform {
     return this.#streams.node({
       operation: 'reencryptStream',
       kind: 'reencrypt',
@@ -192,7 +197,7 @@ export class EnvelopeCipher {
   /** As `encryptStream`, for `pipeThrough` of a Web stream. */
   encryptWebStream(
     associatedData: Uint8Array = NO_DATA,
-    options?: CallOptions,
+    options?: EnvelopeCallOptions,
   ): ReadableWritablePair<Uint8Array, Uint8Array> {
     return this.#streams.web({ operation: 'encryptWebStream', kind: 'encrypt', associatedData, options });
   }
@@ -200,19 +205,24 @@ export class EnvelopeCipher {
   /** As `decryptStream`, for `pipeThrough` of a Web stream. When it fails, what was received of it must be discarded. */
   decryptWebStream(
     associatedData: Uint8Array = NO_DATA,
-    options?: CallOptions,
+    options?: EnvelopeCallOptions,
   ): ReadableWritablePair<Uint8Array, Uint8Array> {
     return this.#streams.web({ operation: 'decryptWebStream', kind: 'decrypt', associatedData, options });
   }
 
   /** As `reencryptStream`, for `pipeThrough` of a Web stream. */
-  reencryptWebStream(options?: CallOptions): ReadableWritablePair<Uint8Array, Uint8Array> {
+  reencryptWebStream(options?: EnvelopeCallOptions): ReadableWritablePair<Uint8Array, Uint8Array> {
     return this.#streams.web({
       operation: 'reencryptWebStream',
       kind: 'reencrypt',
       associatedData: NO_DATA,
       options,
     });
+  }
+
+  /** What was counted since the cipher was made. Makes no call. */
+  stats(): EnvelopeStats {
+    return frozen({ dataKeys: this.#messageKeys.stats, unwrappedKeys: this.#unwrappedKeys.stats });
   }
 
   /** Zeroes all keys. Calls that wait, streams that have not ended and later calls fail with `ClientClosedError`. */
@@ -234,7 +244,7 @@ export class EnvelopeCipher {
   }
 
   /** Checks what holds for every call, and gives its caller, which is made only if it has to wait. */
-  #callers(context: ErrorContext, options: CallOptions | undefined): () => Caller {
+  #callers(context: ErrorContext, options: EnvelopeCallOptions | undefined): () => Caller {
     this.#requireOpen(context);
     const { clock, timeoutMs: byDefault } = this.#options;
     if (options === undefined) {
@@ -247,5 +257,40 @@ export class EnvelopeCipher {
 
   #requireOpen(context: ErrorContext): void {
     if (this.#closed) throw new ClientClosedError(context);
+  }
+
+  /** A key that was waited for, if the cipher was not closed in the moment in which it came. */
+  async #unlessClosed<T extends Held>(context: ErrorContext, wait: Promise<T>): Promise<T> {
+    const held = await wait;
+    if (!this.#closed) return held;
+    held.release();
+    throw new ClientClosedError(context);
+  }
+}
+
+/** Encrypts with a key that is held, and lets go of it. */
+function seal(wrapped: WrappedDataKey, plaintext: Uint8Array, associatedData: Uint8Array): Buffer {
+  try {
+    return sealMessage({ key: wrapped.key.bytes, associatedData }, wrapped.header, plaintext);
+  } finally {
+    wrapped.release();
+  }
+}
+
+/** Decrypts with a key that is held, and lets go of it. */
+function open(
+  context: ErrorContext,
+  key: DataKey,
+  { payload, data: associatedData }: { readonly payload: Buffer; readonly data: Uint8Array },
+): Buffer {
+  try {
+    if (key.kind !== 'message') {
+      throw new InvalidEnvelopeError(context, 'data-key', 'its data key is for streams, not for messages.');
+    }
+    const plaintext = openMessage({ key: key.bytes, associatedData }, payload);
+    if (plaintext === undefined) throw new DecryptionFailedError(context);
+    return plaintext;
+  } finally {
+    key.release();
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { AbortListeners } from './abort-listeners.js';
 import type { Caller } from './caller.js';
 import type { KeyWrapper, WrappedDataKey } from './key-wrapper.js';
@@ -35,15 +36,25 @@ export class MessageKeys {
   /** Calls under way; only the latest is of the current batch. */
   readonly #calls = new Set<SharedCall<WrappedDataKey>>();
   #current: Batch | undefined;
+  #hits = 0;
+  #misses = 0;
 
   constructor(options: MessageKeysOptions) {
     this.#options = options;
   }
 
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#current?.ready === undefined ? 0 : 1 };
+  }
+
   /** The key for one message, held for the caller; at once when it is there. */
   take(sizeBytes: number, caller: () => Caller): WrappedDataKey | Promise<WrappedDataKey> {
     const batch = this.#reserve(sizeBytes);
-    if (batch.ready === undefined) return this.#wait(batch, sizeBytes, caller());
+    if (batch.ready === undefined) {
+      this.#misses += 1;
+      return this.#wait(batch, sizeBytes, caller());
+    }
+    this.#hits += 1;
     batch.ready.hold();
     return batch.ready;
   }

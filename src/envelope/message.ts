@@ -26,7 +26,7 @@ export function sealMessage(
 ): Buffer {
   const ivAt = header.length;
   const ciphertextAt = ivAt + IV_BYTES;
-  const sealed = Buffer.allocUnsafeSlow(ciphertextAt + plaintext.length + TAG_BYTES);
+  const sealed = Buffer.allocUnsafe(ciphertextAt + plaintext.length + TAG_BYTES);
   sealed.set(header);
   randomFillSync(sealed, ivAt, IV_BYTES);
   const cipher = createCipheriv('aes-256-gcm', key, sealed.subarray(ivAt, ciphertextAt));
@@ -61,7 +61,9 @@ function decryptPieces(decipher: { update(piece: Uint8Array): Buffer }, cipherte
   if (ciphertext.length <= PIECE_BYTES) return decipher.update(ciphertext);
   const plaintext = Buffer.allocUnsafeSlow(ciphertext.length);
   for (let offset = 0; offset < ciphertext.length; offset += PIECE_BYTES) {
-    plaintext.set(decipher.update(ciphertext.subarray(offset, offset + PIECE_BYTES)), offset);
+    const piece = decipher.update(ciphertext.subarray(offset, offset + PIECE_BYTES));
+    plaintext.set(piece, offset);
+    piece.fill(0);
   }
   return plaintext;
 }

@@ -32,6 +32,12 @@ export interface EnvelopeCipherOptions {
   readonly clock?: Clock | undefined;
 }
 
+/**
+ * What a call may set for itself; not what to do when a quota is used up, since its call to the provider is shared with
+ * others.
+ */
+export type EnvelopeCallOptions = Pick<CallOptions, 'signal' | 'timeoutMs'>;
+
 export interface DataKeyLimits {
   readonly maxAgeMs: number;
   readonly maxMessages: number;
@@ -102,16 +108,21 @@ export function parseEnvelopeOptions(options: EnvelopeCipherOptions): ResolvedEn
 }
 
 /** @throws InvalidArgumentError naming every option that is wrong. */
-export function parseCallOptions(context: ErrorContext, options: CallOptions): CallOptions {
+export function parseCallOptions(context: ErrorContext, options: EnvelopeCallOptions): EnvelopeCallOptions {
   const parsed = callOptions.safeParse(options);
   if (parsed.success) return parsed.data;
   const problems = problemsOf(parsed.error).map(({ field, problem }) => `options.${field} ${problem}`);
   throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
 }
 
-/** @throws InvalidArgumentError for what is not bytes. Strings are not taken: their encoding would be a guess. */
+/**
+ * The bytes that were passed; a copy where other threads could change them meanwhile, after they were checked.
+ * @throws InvalidArgumentError for what is not bytes. Strings are not taken: their encoding would be a guess.
+ */
 export function requireBytes(context: ErrorContext, name: string, value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
+  if (value instanceof Uint8Array) {
+    return value.buffer instanceof SharedArrayBuffer ? Buffer.from(value) : value;
+  }
   throw new InvalidArgumentError(
     context,
     `${name} must be bytes (Buffer or Uint8Array), got ${value === null ? 'null' : typeof value}.`,

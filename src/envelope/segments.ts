@@ -85,6 +85,7 @@ export class SegmentCipher {
       decipher.final();
       return pieces;
     } catch {
+      for (const piece of pieces) piece.fill(0);
       return undefined;
     }
   }
@@ -111,6 +112,8 @@ export class SegmentBuffer {
   readonly #bytes: Buffer;
   #limit: number;
   #length = 0;
+  /** How far it was ever filled. */
+  #used = 0;
 
   /** @param overheadBytes by how much a segment is smaller than a ciphertext segment: 0, or the tag. */
   constructor(overheadBytes: number) {
@@ -128,7 +131,13 @@ export class SegmentBuffer {
     const taken = chunk.subarray(offset, offset + this.#limit - this.#length);
     this.#bytes.set(taken, this.#length);
     this.#length += taken.length;
+    this.#used = Math.max(this.#used, this.#length);
     return taken.length;
+  }
+
+  /** Zeroes what is in it. */
+  wipe(): void {
+    this.#bytes.fill(0, 0, this.#used);
   }
 
   /** The segment, to be used before the next `fill`; the buffer is empty afterwards. */

@@ -40,6 +40,7 @@ export class StreamEncryption implements StreamWork {
   wipe(): void {
     this.#wiped = true;
     this.#cipher?.wipe();
+    this.#segment?.wipe();
   }
 
   async #begin(next: (cipher: SegmentCipher, header: Uint8Array) => Batches): Promise<Batches> {

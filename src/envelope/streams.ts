@@ -4,12 +4,11 @@ import type { Transform } from 'node:stream';
 import type { ReadableWritablePair } from 'node:stream/web';
 import type { Clock } from '../clock.js';
 import { ClientClosedError, type ErrorContext, OperationAbortedError } from '../errors.js';
-import type { CallOptions } from '../keys/key-provider.js';
 import type { AbortListeners } from './abort-listeners.js';
 import { Caller } from './caller.js';
 import type { KeyWrapper, WrappedDataKey } from './key-wrapper.js';
 import { EnvelopeTransform } from './node-stream.js';
-import { parseCallOptions, requireBytes } from './options.js';
+import { type EnvelopeCallOptions, parseCallOptions, requireBytes } from './options.js';
 import type { RewrappedKeys } from './rewrapped-keys.js';
 import { SharedCall } from './shared-call.js';
 import { StreamDecryption } from './stream-decryption.js';
@@ -36,7 +35,7 @@ export interface StreamRequest {
   readonly operation: string;
   readonly kind: 'encrypt' | 'decrypt' | 'reencrypt';
   readonly associatedData: Uint8Array;
-  readonly options: CallOptions | undefined;
+  readonly options: EnvelopeCallOptions | undefined;
 }
 
 interface Session {

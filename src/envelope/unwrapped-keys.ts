@@ -5,6 +5,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { CancelTimer, Clock } from '../clock.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { AbortListeners } from './abort-listeners.js';
 import type { Caller } from './caller.js';
 import type { DataKey } from './data-key.js';
@@ -28,12 +29,26 @@ interface Entry {
 export class UnwrappedKeys {
   readonly #options: UnwrappedKeysOptions;
   readonly #entries: LRUCache<string, Entry>;
+  /** The same entries, the oldest first: all live equally long, so what expires is at the front, however many there are. */
+  readonly #byAge = new Map<string, Entry>();
   readonly #calls = new Map<string, SharedCall<DataKey>>();
   #cancelPurge: CancelTimer | undefined;
+  #hits = 0;
+  #misses = 0;
 
   constructor(options: UnwrappedKeysOptions) {
     this.#options = options;
-    this.#entries = new LRUCache({ max: options.limits.maxKeys, dispose: ({ key }) => key.release() });
+    this.#entries = new LRUCache({
+      max: options.limits.maxKeys,
+      dispose: ({ key }, id) => {
+        this.#byAge.delete(id);
+        key.release();
+      },
+    });
+  }
+
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#entries.size };
   }
 
   /** The key, held for the caller; at once when it is there. A failure is an error of all who wait and is not remembered. */
@@ -41,8 +56,10 @@ export class UnwrappedKeys {
     const id = idOf(wrappedKey);
     const entry = this.#entries.get(id);
     if (entry === undefined || this.#isExpired(entry, this.#options.clock.now())) {
+      this.#misses += 1;
       return this.#load(id, wrappedKey, caller());
     }
+    this.#hits += 1;
     entry.key.hold();
     return entry.key;
   }
@@ -89,7 +106,9 @@ export class UnwrappedKeys {
   #set(id: string, key: DataKey): void {
     key.hold();
     const { clock, limits } = this.#options;
-    this.#entries.set(id, { key, expiresAt: clock.now() + limits.maxAgeMs });
+    const entry = { key, expiresAt: clock.now() + limits.maxAgeMs };
+    this.#entries.set(id, entry);
+    this.#byAge.set(id, entry);
     this.#cancelPurge ??= this.#purgeIn(limits.maxAgeMs);
   }
 
@@ -105,12 +124,14 @@ export class UnwrappedKeys {
   /** One timer for all entries: it is set again for the one that expires next. */
   #purge(): void {
     const now = this.#options.clock.now();
-    let nextAt = Number.POSITIVE_INFINITY;
-    for (const [id, entry] of [...this.#entries.entries()]) {
-      if (this.#isExpired(entry, now)) this.#entries.delete(id);
-      else nextAt = Math.min(nextAt, entry.expiresAt);
+    this.#cancelPurge = undefined;
+    for (const [id, entry] of this.#byAge) {
+      if (!this.#isExpired(entry, now)) {
+        this.#cancelPurge = this.#purgeIn(entry.expiresAt - now);
+        return;
+      }
+      this.#entries.delete(id);
     }
-    this.#cancelPurge = nextAt === Number.POSITIVE_INFINITY ? undefined : this.#purgeIn(nextAt - now);
   }
 }
 

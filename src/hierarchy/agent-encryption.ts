@@ -3,24 +3,30 @@
  * names the version, so a rotation leaves what is under way readable.
  */
 
+import { z } from 'zod';
 import type { Clock } from '../clock.js';
-import { DecryptionFailedError, type ErrorContext } from '../errors.js';
+import { DecryptionFailedError, type ErrorContext, OperationAbortedError } from '../errors.js';
 import {
   encryptCompactJwe,
   type JweOptions,
   openJwe,
   type ParsedJwe,
   parseCompactJwe,
+  requireJwePlaintext,
 } from '../identity/jwe.js';
 import type { JosePublicKey, PublicKeyInput } from '../identity/jwk.js';
 import type { AgentId } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { callOptions, parseOptions } from '../provider/call-input.js';
 import { Operation } from '../provider/operation.js';
 import { type AgentKeys, requireAgentId } from './agent-keys.js';
 import type { VersionKey, VersionKeys } from './version-keys.js';
 
 /** Of everything a call may have to look up besides its one decryption; each RPC has the provider's deadline too. */
 const TIMEOUT_MS = 60_000;
+
+const mediaType = z.string('must be a media type').optional();
+const encryptionOptions = callOptions.extend({ typ: mediaType, cty: mediaType });
 
 export interface EncryptForAgentOptions extends CallOptions, JweOptions {}
 
@@ -41,13 +47,25 @@ export async function encryptFor(
   plaintext: Uint8Array,
   options: EncryptForAgentOptions = {},
 ): Promise<string> {
-  const { typ, cty, ...callOptions } = options;
+  const context =
+    typeof recipient === 'string'
+      ? contextOf('encryptForAgent', recipient)
+      : { operation: 'encryptForAgent', resource: 'JWK' };
+  const { typ, cty, ...forCalls } = parseOptions(context, encryptionOptions, options);
+  const { signal } = forCalls;
+  if (signal?.aborted) throw new OperationAbortedError({ ...context, cause: signal.reason });
   if (typeof recipient !== 'string') return encryptCompactJwe(recipient, plaintext, { typ, cty });
-  const context = contextOf('encryptForAgent', recipient);
   const agent = requireAgentId(context, recipient);
-  const keyName = await agentKeys.nameOf(context, agent, 'encryption', callOptions);
-  const { key } = await versionKeys.current(context, keyName, callOptions);
-  return encryptCompactJwe(key, plaintext, { typ, cty });
+  requireJwePlaintext(context, plaintext);
+  // The caller may change its bytes while the key is looked up.
+  const copy = Buffer.from(plaintext);
+  try {
+    const keyName = await agentKeys.nameOf(context, agent, 'encryption', forCalls);
+    const { key } = await versionKeys.current(context, keyName, forCalls);
+    return encryptCompactJwe(key, copy, { typ, cty });
+  } finally {
+    copy.fill(0);
+  }
 }
 
 /** Opens a compact JWE with the agent's key: one decryption in the HSM. */
@@ -60,12 +78,13 @@ export async function decryptAs(
   const context = contextOf('decryptAsAgent', agentId);
   const agent = requireAgentId(context, agentId);
   const parsed = parseCompactJwe(context, jwe);
+  const { timeoutMs = TIMEOUT_MS, signal, onQuota } = parseOptions(context, callOptions, options);
   const operation = new Operation({
     name: context.operation,
     resource: context.resource,
-    timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+    timeoutMs,
     clock: services.clock,
-    signal: options.signal,
+    signal,
   });
   const controller = new AbortController();
   operation.onEnd(() => controller.abort());
@@ -75,6 +94,7 @@ export async function decryptAs(
     requireModulusSize(context, key, parsed.encryptedKey);
     const contentKey = await services.provider.decrypt(keyVersion, parsed.encryptedKey, {
       signal: controller.signal,
+      onQuota,
     });
     try {
       return openJwe(context, parsed, contentKey);

@@ -22,11 +22,14 @@ import {
 } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { RoleKeySpec } from './agent-key-spec.js';
 
 export interface AgentKeysOptions {
   readonly clock: Clock;
   readonly maxCachedAgents: number;
+  /** Full names of versions that the configuration names: the keys they are of are used without being looked at. */
+  readonly pinnedVersions: readonly string[];
 }
 
 /** What is remembered of an agent's key. */
@@ -42,20 +45,38 @@ export class AgentKeys {
   readonly #clock: Clock;
   /** Keys that are their agent's by name and labels, by key id. */
   readonly #known: LRUCache<string, KnownKey>;
+  /** Full names by key id, of keys with a version that the configuration names. */
+  readonly #pinned: ReadonlyMap<string, string>;
+  /** Agents by key id, as far as their keys were asked for: a key id that is a hash does not tell. */
+  readonly #agents: LRUCache<string, AgentId>;
   readonly #generations = new Map<string, Promise<KeyMetadata>>();
   readonly #lookUps = new Map<string, Promise<KeyMetadata>>();
+  #hits = 0;
+  #misses = 0;
 
   constructor(provider: KeyProvider, options: AgentKeysOptions) {
     this.#provider = provider;
     this.#clock = options.clock;
     this.#known = new LRUCache({ max: options.maxCachedAgents });
+    this.#pinned = new Map(
+      options.pinnedVersions.flatMap((version) => {
+        const [name, keyId] = /^.*\/cryptoKeys\/([^/]+)/.exec(version) ?? [];
+        return name === undefined || keyId === undefined ? [] : [[keyId, name]];
+      }),
+    );
+    this.#agents = new LRUCache({ max: options.maxCachedAgents });
+  }
+
+  /** Of the cache of key names. */
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#known.size };
   }
 
   /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
   async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions): Promise<KeyMetadata> {
     const generate = async (): Promise<KeyMetadata> => {
       const { role, labels, ...rest } = spec;
-      const name = agentKeyId(agent, role);
+      const name = this.#keyId(agent, role);
       const own = { ...agentKeyLabels(agent, role), [SEEN_LABEL]: dayOf(this.#clock.now()) };
       const key = await this.#provider.generateKey({ ...rest, name, labels: { ...labels, ...own } }, options);
       this.#remember(name, key);
@@ -71,16 +92,25 @@ export class AgentKeys {
     return this.#known.get(agentKeyId(agent, role));
   }
 
-  /** Full name of the agent's key; one read when it is not known yet. */
+  /**
+   * Full name of the agent's key; one read when it is not known yet, and none for a key with a pinned version, which an
+   * identity may use that is not allowed to look at it.
+   */
   async nameOf(
     context: ErrorContext,
     agent: AgentId,
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<string> {
-    const keyId = agentKeyId(agent, role);
+    const keyId = this.#keyId(agent, role);
+    const pinned = this.#pinned.get(keyId);
+    if (pinned !== undefined) return pinned;
     const known = this.#known.get(keyId);
-    if (known !== undefined) return known.name;
+    if (known !== undefined) {
+      this.#hits += 1;
+      return known.name;
+    }
+    this.#misses += 1;
     const shared = options?.signal === undefined && options?.timeoutMs === undefined;
     const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
     return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;
@@ -93,7 +123,7 @@ export class AgentKeys {
     role: AgentKeyRole,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    const keyId = agentKeyId(agent, role);
+    const keyId = this.#keyId(agent, role);
     let key: KeyMetadata;
     try {
       key = await this.#provider.getKey(keyId, options);
@@ -110,6 +140,17 @@ export class AgentKeys {
     }
     this.#remember(keyId, key);
     return key;
+  }
+
+  /** Whose key it is, if it was asked for lately. */
+  agentOf(keyId: string): AgentId | undefined {
+    return this.#agents.get(keyId);
+  }
+
+  #keyId(agent: AgentId, role: AgentKeyRole): string {
+    const keyId = agentKeyId(agent, role);
+    this.#agents.set(keyId, agent);
+    return keyId;
   }
 
   #remember(keyId: string, { name, labels }: KeyMetadata): void {

@@ -2,6 +2,7 @@
 
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { MASTER_KEY_IDS } from '../keys/master-key-name.js';
+import { POLICY_LABEL, parsePolicy, type RotationPolicy, rotationDueTime } from '../keys/rotation-policy.js';
 import { ownerOf } from './agent-keys.js';
 
 /** Keys that are read at once. */
@@ -22,6 +23,10 @@ export interface DescribedKey {
   /** When Cloud KMS rotates the key by itself; only a key-encryption key with a rotation schedule has it. */
   readonly nextRotationTime?: Date;
   readonly rotationPeriodSeconds?: number;
+  /** Of an agent's signing key that has one. */
+  readonly rotationPolicy?: RotationPolicy;
+  /** When `rotateDueKeys` is to replace the version in use, by the rotation policy. */
+  readonly rotationDueTime?: Date;
 }
 
 /** An agent and its keys. */
@@ -114,5 +119,21 @@ async function describeKey(
     versions,
     ...(nextRotationTime && { nextRotationTime }),
     ...(rotationPeriodSeconds && { rotationPeriodSeconds }),
+    ...policyOf(key, versions),
+  };
+}
+
+/** The rotation policy of a key that has one, and when it is due; a label that cannot be read is none. */
+function policyOf(
+  { labels, primary }: KeyMetadata,
+  versions: readonly KeyVersionMetadata[],
+): Pick<DescribedKey, 'rotationPolicy' | 'rotationDueTime'> {
+  const label = labels[POLICY_LABEL];
+  const policy = label === undefined ? undefined : parsePolicy(label);
+  if (!policy?.ok) return {};
+  const inUse = versions.find(({ name }) => name === primary);
+  return {
+    rotationPolicy: policy.value,
+    ...(inUse && { rotationDueTime: rotationDueTime(labels, inUse, policy.value) }),
   };
 }

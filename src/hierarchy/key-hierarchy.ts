@@ -53,6 +53,8 @@ export interface KeyHierarchyOptions {
   readonly protectionLevel?: ProtectionLevel | undefined;
   /** Agents whose key names are remembered, and versions whose public keys are. Default 10,000. */
   readonly maxCachedAgents?: number | undefined;
+  /** Full names of versions that the provider has pinned: the agents' keys they are of are not looked at. */
+  readonly pinnedVersions?: readonly string[] | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
 }
@@ -98,6 +100,7 @@ const schema = z.strictObject({
   defaultAlgorithm: z.string().default('EC_SIGN_P384_SHA384'),
   protectionLevel: level,
   maxCachedAgents: z.int().min(1).max(10_000_000).default(10_000),
+  pinnedVersions: z.array(z.string()).default([]),
   clock: z.custom<Clock>().optional(),
 });
 
@@ -138,9 +141,13 @@ export class KeyHierarchy {
     this.#options = parsed.data;
     requireJose(context, signingAlgorithm(context, this.#options.rootAlgorithm).name);
     signingAlgorithm(context, this.#options.defaultAlgorithm);
-    const { clock = systemClock, maxCachedAgents } = this.#options;
+    const { clock = systemClock, maxCachedAgents, pinnedVersions } = this.#options;
     this.#clock = clock;
-    this.agentKeys = new AgentKeys(provider, { clock, maxCachedAgents: 2 * maxCachedAgents });
+    this.agentKeys = new AgentKeys(provider, {
+      clock,
+      maxCachedAgents: 2 * maxCachedAgents,
+      pinnedVersions,
+    });
     this.versionKeys = new VersionKeys(provider, { clock, maxCachedKeys: 2 * maxCachedAgents });
     const [agentKeys, versionKeys] = [this.agentKeys, this.versionKeys];
     this.#services = { provider, agentKeys, versionKeys, clock };

@@ -69,6 +69,15 @@ export function encryptCompactJwe(
   const context = { operation: 'encryptCompactJwe', resource: 'JWE' };
   const { material, jwk } = parsePublicKey(context, publicKey, { algorithm: JWE_KEY_ALGORITHM, use: 'enc' });
   if (material.kind !== 'key-object') throw new InvalidJwkError(context, 'it is not an RSA key.');
+  requireJwePlaintext(context, plaintext);
+  const { typ, cty } = options;
+  const header = { alg: JWE_KEY_ALGORITHM, enc: JWE_CONTENT_ALGORITHM, kid: jwk.kid, typ, cty };
+  const encodedHeader = encodeBase64url(Buffer.from(JSON.stringify(header), 'utf8'));
+  return [encodedHeader, ...seal(material.keyObject, plaintext, encodedHeader)].join('.');
+}
+
+/** @throws InvalidArgumentError for what is not bytes; DataTooLargeError for more than fit into a JWE. */
+export function requireJwePlaintext(context: ErrorContext, plaintext: unknown): void {
   if (!(plaintext instanceof Uint8Array)) {
     throw new InvalidArgumentError(context, 'plaintext must be bytes (Buffer or Uint8Array).');
   }
@@ -79,10 +88,6 @@ export function encryptCompactJwe(
       'Encrypt the data with an EnvelopeCipher and send its location.',
     );
   }
-  const { typ, cty } = options;
-  const header = { alg: JWE_KEY_ALGORITHM, enc: JWE_CONTENT_ALGORITHM, kid: jwk.kid, typ, cty };
-  const encodedHeader = encodeBase64url(Buffer.from(JSON.stringify(header), 'utf8'));
-  return [encodedHeader, ...seal(material.keyObject, plaintext, encodedHeader)].join('.');
 }
 
 function seal(publicKey: KeyObject, plaintext: Uint8Array, encodedHeader: string): readonly string[] {

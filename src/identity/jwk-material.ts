@@ -6,7 +6,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { ParseResult } from '../keys/parse-result.js';
 import { postQuantumSpki } from '../keys/spki.js';
-import type { PublicKey } from '../kms/public-keys.js';
+import type { VerificationKey } from '../provider/signature-check.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
 import type { KeyShape } from './jose-algorithm.js';
 import { memberOf } from './jose-header.js';
@@ -15,7 +15,7 @@ import { memberOf } from './jose-header.js';
 export interface KeyMaterial {
   readonly members: KeyMembers;
   readonly shape: KeyShape;
-  readonly material: PublicKey['material'];
+  readonly material: VerificationKey['material'];
 }
 
 /** The members that make up the key, as RFC 7638 wants them. */

@@ -69,6 +69,14 @@ export function agentKeyId(agentId: AgentId, role: AgentKeyRole): string {
   return `agent_${base32(hash).slice(0, HASH_LENGTH)}${suffix}`;
 }
 
+/** Whose key it is by a readable key id; undefined for a hashed one, and for keys of nobody. The labels have the last word. */
+export function agentOfKeyId(keyId: string): AgentId | undefined {
+  const [, id = '', role] = /^agent-(.+)-(signing|encryption)-key$/.exec(keyId) ?? [];
+  const parsed = parseAgentId(id);
+  if (!parsed.ok || (role !== 'signing' && role !== 'encryption')) return undefined;
+  return agentKeyId(parsed.value, role) === keyId ? parsed.value : undefined;
+}
+
 /** The labels that say whose key it is and what for. */
 export function agentKeyLabels(agentId: AgentId, role: AgentKeyRole): Record<string, string> {
   const labels: Record<string, string> = { [ROLE_LABEL]: role };

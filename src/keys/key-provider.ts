@@ -100,6 +100,13 @@ export interface CallOptions {
    * `ResourceExhaustedError` at once, for callers that pace many calls themselves.
    */
   readonly onQuota?: 'retry' | 'fail' | undefined;
+  /**
+   * Why the call is made, for the audit trail and, as the header `x-goog-request-reason`, for Cloud Audit Logs. 1 to 256
+   * characters of printable ASCII. It is written in clear: no secrets, no personal data.
+   */
+  readonly reason?: string | undefined;
+  /** Id of the work that the call is part of, for the audit trail and telemetry. 1 to 128 characters of printable ASCII. */
+  readonly correlationId?: string | undefined;
 }
 
 export interface EncryptionOptions extends CallOptions {

@@ -3,8 +3,13 @@
  * process acts on the same one: `v1-r<rotate after>-p<prepare ahead>-g<grace>-d<retire after>-k<versions kept>`.
  */
 
-import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from './key-provider.js';
+import {
+  type KeyVersionMetadata,
+  ROTATION_PERIOD_MAX_SECONDS,
+  ROTATION_PERIOD_MIN_SECONDS,
+} from './key-provider.js';
 import type { ParseResult } from './parse-result.js';
+import { type Labels, versionTimes } from './version-history.js';
 
 /** All times in whole seconds. */
 export interface RotationPolicy {
@@ -92,6 +97,17 @@ export function parsePolicy(label: string): ParseResult<RotationPolicy> {
     .slice(1)
     .map((part) => [FIELDS[letterOf(part)], Number(part.slice(1))]);
   return checkPolicy(Object.fromEntries(fields));
+}
+
+/** When a policy has the version in use replaced, given the labels of its key. */
+export function rotationDueTime(
+  labels: Labels,
+  primary: Pick<KeyVersionMetadata, 'version' | 'createTime' | 'generateTime'>,
+  { rotateAfterSeconds }: RotationPolicy,
+): Date {
+  const { activatedTime } = versionTimes(labels, primary.version);
+  const inUseSince = activatedTime ?? primary.generateTime ?? primary.createTime;
+  return new Date(inUseSince.getTime() + rotateAfterSeconds * 1_000);
 }
 
 const letterOf = (part: string): keyof typeof FIELDS =>

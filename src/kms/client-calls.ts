@@ -4,14 +4,39 @@ import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { type CryptoKeyName, type KeyReference, parseKeyReference } from '../keys/resource-name.js';
 import { callOptions, parseOptions } from '../provider/call-input.js';
+import { type ObservedMethod, toObservedCall } from '../provider/observed-method.js';
+import { type Observation, observe, type Product, type ProviderObserver } from '../provider/observer.js';
 import { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 
 export class ClientCalls {
   readonly core: KmsCore;
+  readonly #observers: readonly ProviderObserver[];
+  /** The observed call that this is for. */
+  readonly observation: Observation | undefined;
 
-  constructor(core: KmsCore) {
+  constructor(core: KmsCore, observers: readonly ProviderObserver[], observation?: Observation) {
     this.core = core;
+    this.#observers = observers;
+    this.observation = observation;
+  }
+
+  /** Makes a call of a public method: it is counted, and under the eyes of the observers, if there are any. */
+  observed<T>(
+    call: ObservedMethod,
+    work: (calls: ClientCalls) => Promise<T>,
+    productOf?: (result: T) => Product,
+  ): Promise<T> {
+    const { core } = this;
+    if (this.#observers.length === 0) return core.counts.count(call.method, () => work(this));
+    return core.counts.count(call.method, () =>
+      observe(
+        this.#observers,
+        toObservedCall(call, core.keyRing),
+        (observation) => work(new ClientCalls(core, this.#observers, observation)),
+        productOf,
+      ),
+    );
   }
 
   /** @throws InvalidArgumentError for what is no key of the configured key ring. */
@@ -50,8 +75,9 @@ export class ClientCalls {
   }): Operation {
     const { name, resource, options, defaultTimeoutMs } = call;
     const context = { operation: name, resource };
-    const { signal, timeoutMs = defaultTimeoutMs, onQuota } = parseOptions(context, callOptions, options);
-    return new Operation({ name, resource, timeoutMs, clock: this.core.config.clock, signal, onQuota });
+    const { timeoutMs = defaultTimeoutMs, ...rest } = parseOptions(context, callOptions, options);
+    const { clock } = this.core.config;
+    return new Operation({ name, resource, timeoutMs, clock, observation: this.observation, ...rest });
   }
 }
 

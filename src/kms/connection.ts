@@ -7,44 +7,77 @@
  */
 
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
-import type { ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
+import type { ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
+import type { Clock } from '../clock.js';
 import type { KmsEndpoint } from '../config.js';
 import type { Operation } from '../provider/operation.js';
-import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
+import type { ConnectionStats } from '../provider/stats.js';
+import type { Channel, Transport } from './channel.js';
+import { ChannelPool, type ChannelPoolOptions, type Lease } from './channel-pool.js';
+import { cloudOptions, emulatorOptions, UNIVERSE } from './client-options.js';
+import { IAM_RPCS, type RpcName, type RpcRequest, type RpcResponse } from './rpc.js';
 
 export interface ConnectionOptions {
   readonly endpoint: KmsEndpoint;
-  readonly channels: { readonly count: number; readonly maxConcurrentCalls: number };
+  readonly channels: ChannelPoolOptions['channels'];
+  readonly clock: Clock;
+  /** Deadline of one attempt of a call, in milliseconds. */
+  readonly attemptMs: number;
+  readonly keepalive?: Keepalive;
+  /** Whether the connection proves an identity, or each call brings a token of its own. Default `connection`. */
+  readonly identity?: 'connection' | 'call';
 }
 
-/** One gRPC channel and how many calls are under way on it. */
-export interface Channel {
-  readonly client: KeyManagementServiceClient;
-  readonly stub: Readonly<Record<string, unknown>>;
-  inFlight: number;
+/** How one attempt is sent. */
+export interface SendOptions {
+  readonly routing: string;
+  readonly timeoutMs: number;
+  readonly operation: Operation;
+  /** Access token that the call carries. */
+  readonly token?: string | undefined;
 }
 
-type MetadataConstructor = new () => Metadata;
+/** Pings on a connection with calls under way: it is dead when no answer comes in time. Milliseconds. */
+export interface Keepalive {
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
 
-/** A place on a channel for one call: at once where one is free, otherwise when its turn comes. */
-export type Lease = { readonly ready: Channel } | { readonly waiting: Promise<Channel>; leave(): void };
+/**
+ * Finds connections dead that were lost without a word. Only while calls are under way: servers take pings without calls
+ * for abuse, at more than one in two hours by default (gRPC proposals A8 and A9), and a call finds out by itself.
+ */
+const KEEPALIVE: Keepalive = { intervalMs: 30_000, timeoutMs: 10_000 };
+/** Cloud KMS answers within tens of milliseconds. */
+const SILENCE_MS = 2_000;
+/** gRPC status codes of what a lost connection looks like to a call: CANCELLED, INTERNAL, UNAVAILABLE. */
+const CONNECTION_CODES: readonly number[] = [1, 13, 14];
+const DEADLINE_EXCEEDED = 4;
+
+type Grpc = typeof import('@grpc/grpc-js');
 
 export class KmsConnection {
   readonly #options: ConnectionOptions;
-  readonly #channels: Channel[] = [];
-  readonly #queue = new Set<(channel: Channel) => void>();
+  readonly #pool: ChannelPool;
   readonly #calls = new Set<ClientUnaryCall>();
-  #opening: Promise<void> | undefined;
-  #metadata: MetadataConstructor | undefined;
-  #closed = false;
+  #grpc: Grpc | undefined;
+  /** Credentials of the first channel: further ones need not ask for tokens of their own. */
+  #auth: KeyManagementServiceClient['auth'] | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    const { clock, channels, attemptMs } = options;
+    const silenceMs = Math.min(SILENCE_MS, attemptMs);
+    this.#pool = new ChannelPool({ clock, channels, silenceMs, open: () => this.#connect() });
   }
 
   /** Whether a channel is there, so that `open` has nothing to do. */
   get isOpen(): boolean {
-    return this.#channels.length > 0;
+    return this.#pool.isOpen;
+  }
+
+  get stats(): ConnectionStats {
+    return this.#pool.stats;
   }
 
   /** Loads the client libraries. Reads files and runs their code, and talks to nobody. */
@@ -52,34 +85,17 @@ export class KmsConnection {
     await Promise.all([import('@google-cloud/kms'), import('@grpc/grpc-js')]);
   }
 
-  /** Opens the first channel, if that has not happened yet. May ask for credentials over the network. */
-  async open(): Promise<void> {
-    if (this.#channels.length === 0) await this.#openChannel();
+  /** Opens a channel, if there is none. May ask for credentials over the network. */
+  open(): Promise<void> {
+    return this.#pool.open();
   }
 
-  /** Takes a place on the channel with the fewest calls under way, or a place in the queue when all are full. */
   lease(): Lease {
-    const channel = this.#leastLoaded();
-    if (channel !== undefined) {
-      channel.inFlight += 1;
-      return { ready: channel };
-    }
-    let enter: (channel: Channel) => void = () => {};
-    const waiting = new Promise<Channel>((resolve) => {
-      enter = resolve;
-    });
-    this.#queue.add(enter);
-    if (this.#channels.length < this.#options.channels.count && this.#opening === undefined) {
-      // A failure to open a further channel is not a failure of the calls: they get places on the ones there are.
-      void this.#openChannel().catch(() => {});
-    }
-    return { waiting, leave: () => void this.#queue.delete(enter) };
+    return this.#pool.lease();
   }
 
-  /** Gives a place back; the first in the queue gets it. */
   release(channel: Channel): void {
-    channel.inFlight -= 1;
-    this.#serveQueue();
+    this.#pool.release(channel);
   }
 
   /** Makes one attempt of one RPC. It is cancelled on the wire when the operation ends before. */
@@ -87,118 +103,111 @@ export class KmsConnection {
     channel: Channel,
     rpc: Name,
     request: RpcRequest<Name>,
-    options: { readonly routing: string; readonly timeoutMs: number; readonly operation: Operation },
+    options: SendOptions,
+  ): Promise<RpcResponse<Name>> {
+    const { stub, iamStub } = channel.transport;
+    if (!IAM_RPCS.includes(rpc)) return this.#send({ channel, stub }, rpc, request, options);
+    return iamStub().then((iam) => this.#send({ channel, stub: iam }, rpc, request, options));
+  }
+
+  #send<Name extends RpcName>(
+    { channel, stub }: { readonly channel: Channel; readonly stub: Readonly<Record<string, unknown>> },
+    rpc: Name,
+    request: RpcRequest<Name>,
+    options: SendOptions,
   ): Promise<RpcResponse<Name>> {
     return new Promise((resolve, reject) => {
-      const method = channel.stub[rpc];
-      if (typeof method !== 'function' || this.#metadata === undefined) {
+      const method = stub[rpc];
+      if (typeof method !== 'function' || this.#grpc === undefined) {
         reject(new TypeError(`the installed @google-cloud/kms has no RPC ${rpc}`));
         return;
       }
-      const metadata = new this.#metadata();
+      const metadata = new this.#grpc.Metadata();
       metadata.set('x-goog-request-params', options.routing);
+      if (options.token !== undefined) metadata.set('authorization', `Bearer ${options.token}`);
+      // Google's servers copy it to protoPayload.requestMetadata.requestAttributes.reason of Cloud Audit Logs.
+      const reason = options.operation.reasonHeader;
+      if (reason !== undefined) metadata.set('x-goog-request-reason', reason);
+      const sentAt = this.#options.clock.now();
       // The gRPC deadline is wall-clock time by its own definition, whatever clock drives this library.
       const deadline = Date.now() + options.timeoutMs;
       const { operation } = options;
+      let isCancelled = false;
       const onAnswer = (error: ServiceError | null, response: RpcResponse<Name>): void => {
         operation.offEnd(cancel);
         this.#calls.delete(call);
-        if (error === null) resolve(response);
-        else reject(error);
+        if (error === null) {
+          this.#pool.answered(channel);
+          resolve(response);
+        } else {
+          this.#report(channel, { sentAt, code: isCancelled ? DEADLINE_EXCEEDED : error.code });
+          reject(error);
+        }
       };
       // gRPC records the stack of every call, at a tenth of its cost; errors of this library have a stack of their own.
       const { stackTraceLimit } = Error;
       Error.stackTraceLimit = 0;
       let call: ClientUnaryCall;
       try {
-        call = method.call(channel.stub, request, metadata, { deadline }, onAnswer);
+        call = method.call(stub, request, metadata, { deadline }, onAnswer);
       } finally {
         Error.stackTraceLimit = stackTraceLimit;
       }
       this.#calls.add(call);
-      const cancel = (): void => call.cancel();
+      const cancel = (): void => {
+        isCancelled = true;
+        call.cancel();
+      };
       operation.onEnd(cancel);
     });
   }
 
   /** Cancels the calls under way and closes all channels. */
   async close(): Promise<void> {
-    this.#closed = true;
     for (const call of this.#calls) call.cancel();
-    await this.#opening?.catch(() => {});
-    const channels = this.#channels.splice(0);
-    await Promise.all(channels.map((channel) => channel.client.close()));
+    await this.#pool.close();
   }
 
-  #leastLoaded(): Channel | undefined {
-    let best: Channel | undefined;
-    for (const channel of this.#channels) {
-      if (channel.inFlight < (best?.inFlight ?? this.#options.channels.maxConcurrentCalls)) best = channel;
-    }
-    return best;
+  /** What a failed call says of its channel. */
+  #report(channel: Channel, call: { readonly sentAt: number; readonly code: number }): void {
+    const { sentAt, code } = call;
+    if (CONNECTION_CODES.includes(code)) this.#pool.failed(channel, { sentAt, kind: 'connection' });
+    else if (code === DEADLINE_EXCEEDED) this.#pool.failed(channel, { sentAt, kind: 'no-answer' });
+    else this.#pool.answered(channel);
   }
 
-  #serveQueue(): void {
-    for (const enter of this.#queue) {
-      const channel = this.#leastLoaded();
-      if (channel === undefined) return;
-      this.#queue.delete(enter);
-      channel.inFlight += 1;
-      enter(channel);
-    }
-  }
-
-  async #openChannel(): Promise<void> {
-    this.#opening ??= this.#connect().finally(() => {
-      this.#opening = undefined;
-    });
-    await this.#opening;
-    this.#serveQueue();
-  }
-
-  async #connect(): Promise<void> {
+  async #connect(): Promise<Transport> {
     const [{ KeyManagementServiceClient }, grpc] = await Promise.all([
       import('@google-cloud/kms'),
       import('@grpc/grpc-js'),
     ]);
-    this.#metadata = grpc.Metadata;
-    const { endpoint } = this.#options;
+    this.#grpc = grpc;
+    const { endpoint, keepalive = KEEPALIVE, identity } = this.#options;
     const client = new KeyManagementServiceClient({
       // Our copy of gRPC is handed in, so that the credentials made here and the channel made there are of one copy.
       grpc,
       // Channels with equal settings share one connection in gRPC unless each has a pool of its own.
       'grpc.use_local_subchannel_pool': 1,
-      'grpc.keepalive_time_ms': 30_000,
-      'grpc.keepalive_timeout_ms': 10_000,
-      ...(endpoint.kind === 'emulator'
-        ? {
-            apiEndpoint: endpoint.host,
-            port: endpoint.port,
-            sslCreds: grpc.credentials.createInsecure(),
-            // Without it the client asks the metadata server of Google Cloud for its universe.
-            clientOptions: { universeDomain: 'googleapis.com' },
-          }
-        : cloudOptions(endpoint)),
+      'grpc.keepalive_time_ms': keepalive.intervalMs,
+      'grpc.keepalive_timeout_ms': keepalive.timeoutMs,
+      ...(this.#auth && { auth: this.#auth }),
+      ...(endpoint.kind === 'emulator' ? emulatorOptions(endpoint, grpc) : cloudOptions(endpoint)),
+      ...(endpoint.kind === 'cloud' &&
+        identity === 'call' && {
+          sslCreds: grpc.credentials.createSsl(),
+          ...UNIVERSE,
+        }),
     });
     // The client's own methods leave a failure of this promise unhandled; awaited here, it is an error of the call.
     const stub = await client.initialize();
-    this.#channels.push({ client, stub, inFlight: 0 });
-    if (this.#closed) await client.close();
+    this.#auth = client.auth;
+    return {
+      stub,
+      iamStub: () => client.iamClient.initialize(),
+      isConnected: () =>
+        stub instanceof grpc.Client &&
+        stub.getChannel().getConnectivityState(false) === grpc.connectivityState.READY,
+      close: () => client.close(),
+    };
   }
-}
-
-function cloudOptions(endpoint: Extract<KmsEndpoint, { kind: 'cloud' }>): Record<string, unknown> {
-  const options: Record<string, unknown> = {};
-  if (endpoint.credentialsPath !== undefined) options['keyFilename'] = endpoint.credentialsPath;
-  if (endpoint.apiEndpoint !== undefined) {
-    const [host, port] = splitPort(endpoint.apiEndpoint);
-    options['apiEndpoint'] = host;
-    if (port !== undefined) options['port'] = port;
-  }
-  return options;
-}
-
-function splitPort(address: string): readonly [host: string, port: number | undefined] {
-  const match = /^(.*):([0-9]+)$/.exec(address);
-  return match?.[1] === undefined ? [address, undefined] : [match[1], Number(match[2])];
 }

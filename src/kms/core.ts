@@ -2,6 +2,7 @@
 
 import type { ResolvedKMSConfig } from '../config.js';
 import type { KeyRingName } from '../keys/resource-name.js';
+import type { CallCounts } from '../provider/stats.js';
 import type { Attestations } from './attestation.js';
 import type { KeyReader } from './key-reader.js';
 import type { LateChecks } from './late-checks.js';
@@ -18,4 +19,5 @@ export interface KmsCore {
   readonly resolver: VersionResolver;
   readonly publicKeys: PublicKeys;
   readonly lateChecks: LateChecks;
+  readonly counts: CallCounts;
 }

@@ -13,7 +13,6 @@ import {
   KeySpecMismatchError,
   NoUsableVersionError,
 } from '../errors.js';
-import type { CryptoKeyName } from '../keys/resource-name.js';
 import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
@@ -66,28 +65,57 @@ function publicKeyOf(pkcs8: Buffer): ReturnType<typeof createPublicKey> | undefi
   }
 }
 
-/** Imports the key, or adopts the one that exists if it holds the same material. */
+/** Imports the key, or adopts the one that exists if it holds the same material and no other. */
 export async function ensureImported(
   core: KmsCore,
   operation: Operation,
   spec: CheckedKeySpec,
   material: ImportMaterial,
 ): Promise<KeySnapshot> {
-  const existing = await findKey(core, operation, spec.key);
-  // Not an import-only key: it can be rotated to a key that is born in the HSM, which is the way out of an imported one.
-  const key = existing ?? (await createKey(core, operation, spec, 'none'));
-  requireSameSpec(
-    operation.context(),
-    { ...key, algorithm: await algorithmInUse(core, operation, key) },
-    spec,
-  );
-  const versions = await core.reader.listVersions(operation, key.name);
+  const key = await ensureKey(core, operation, spec);
+  const algorithm = await algorithmInUse(core, operation, key);
+  requireSameSpec(operation.context(), { ...key, algorithm }, spec);
+  const versions = await settledVersions(core, operation, spec);
   const known = await findImported(core, operation, spec, { material, versions });
   if (known === undefined) {
-    const imported = await importVersion(core, operation, spec, { material, versions });
-    await requireSameMaterial(core, operation, spec, { material, version: imported });
+    requireImportable(operation, versions);
+    await importVersion(core, operation, spec, { material, versions });
   }
   return core.resolver.refresh(operation, key.name);
+}
+
+/** As `ensureImported`, beside other versions where the key has some: they stay as they are, also in their algorithm. */
+export async function ensureImportedVersion(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+  material: ImportMaterial,
+): Promise<VersionRecord> {
+  const key = await ensureKey(core, operation, spec);
+  requireSameSpec(operation.context(), { ...key, algorithm: spec.algorithm.name }, spec);
+  const versions = await settledVersions(core, operation, spec);
+  const known = await findImported(core, operation, spec, { material, versions });
+  const version = known ?? (await importVersion(core, operation, spec, { material, versions }));
+  await core.resolver.refresh(operation, key.name);
+  return version;
+}
+
+/** Not an import-only key: it can be rotated to a key that is born in the HSM, which is the way out of an imported one. */
+async function ensureKey(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+): ReturnType<typeof createKey> {
+  return (await findKey(core, operation, spec.key)) ?? createKey(core, operation, spec, 'none');
+}
+
+async function settledVersions(
+  core: KmsCore,
+  operation: Operation,
+  spec: CheckedKeySpec,
+): Promise<readonly VersionRecord[]> {
+  const versions = await core.reader.listVersions(operation, spec.key);
+  return Promise.all(versions.map((version) => awaitOutcome(core, operation, spec.key, version)));
 }
 
 interface Versions {
@@ -95,32 +123,35 @@ interface Versions {
   readonly versions: readonly VersionRecord[];
 }
 
-/** The version that holds the material already; undefined where there is none and one may be imported. */
+/** The version that holds the material already. */
 async function findImported(
   core: KmsCore,
   operation: Operation,
   spec: CheckedKeySpec,
   { material, versions }: Versions,
 ): Promise<VersionRecord | undefined> {
-  const settled = await Promise.all(
-    versions.map((version) => awaitOutcome(core, operation, spec.key, version)),
+  const candidates = versions.filter(
+    ({ metadata }) => metadata.state === 'ENABLED' && metadata.algorithm === spec.algorithm.name,
   );
-  const enabled = settled.filter(({ metadata }) => metadata.state === 'ENABLED');
-  for (const version of enabled.filter(({ metadata }) => metadata.algorithm === spec.algorithm.name)) {
+  for (const version of candidates) {
     if ((await publicKeyPem(core, operation, spec, version)) === material.publicKeyPem) return version;
   }
-  if (enabled.length > 0) {
+  return undefined;
+}
+
+/** Material goes into a key without any only, or in place of an import that failed. */
+function requireImportable(operation: Operation, versions: readonly VersionRecord[]): void {
+  if (versions.some(({ metadata }) => metadata.state === 'ENABLED')) {
     throw new KeySpecMismatchError(operation.context(), [
       { field: 'key material', expected: 'the key to import', actual: 'another one' },
     ]);
   }
-  if (settled.some(({ metadata }) => metadata.state !== 'IMPORT_FAILED')) {
+  if (versions.some(({ metadata }) => metadata.state !== 'IMPORT_FAILED')) {
     throw new NoUsableVersionError(
       operation.context(),
       'the key exists, and none of its versions is ENABLED.',
     );
   }
-  return undefined;
 }
 
 /**
@@ -135,7 +166,9 @@ async function importVersion(
 ): Promise<VersionRecord> {
   const job = await activeImportJob(core, operation, spec.protectionLevel);
   const wrappedKey = wrapForImport(job.wrappingKey, material.pkcs8);
-  const retried = versions.find(({ metadata }) => metadata.algorithm === spec.algorithm.name);
+  const retried = versions.find(
+    ({ metadata }) => metadata.state === 'IMPORT_FAILED' && metadata.algorithm === spec.algorithm.name,
+  );
   const newest = versions.reduce((max, version) => Math.max(max, version.number), 0);
   for (;;) {
     const outcome = await core.caller.callCarefully(operation, {
@@ -151,38 +184,30 @@ async function importVersion(
     });
     if (outcome.kind === 'done') {
       const started = toVersionRecord(outcome.response, { key: spec.key }, operation.context());
-      return awaitImport(core, operation, spec.key, started);
+      return awaitImport(core, operation, spec, { material, started });
     }
     const started = (await core.reader.listVersions(operation, spec.key)).find(
       ({ name, number, metadata }) =>
         retried === undefined ? number > newest : name === retried.name && metadata.state !== 'IMPORT_FAILED',
     );
-    if (started !== undefined) return awaitImport(core, operation, spec.key, started);
+    if (started !== undefined) return awaitImport(core, operation, spec, { material, started });
   }
 }
 
 async function awaitImport(
   core: KmsCore,
   operation: Operation,
-  key: CryptoKeyName,
-  started: VersionRecord,
+  spec: CheckedKeySpec,
+  { material, started }: { readonly material: ImportMaterial; readonly started: VersionRecord },
 ): Promise<VersionRecord> {
-  const version = await awaitOutcome(core, operation, key, started);
+  const version = await awaitOutcome(core, operation, spec.key, started);
   if (version.metadata.state === 'IMPORT_FAILED') {
     throw new KeyImportFailedError(operation.context(), version.metadata.failureReason ?? '');
   }
-  return version;
-}
-
-async function requireSameMaterial(
-  core: KmsCore,
-  operation: Operation,
-  spec: CheckedKeySpec,
-  { material, version }: { readonly material: ImportMaterial; readonly version: VersionRecord },
-): Promise<void> {
   if ((await publicKeyPem(core, operation, spec, version)) !== material.publicKeyPem) {
     throw new IntegrityError(operation.context(), 'the public key of the imported version is another one');
   }
+  return version;
 }
 
 /** The public key of a version of the algorithm asked for, in node's own rendering. */

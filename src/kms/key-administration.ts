@@ -30,13 +30,13 @@ import {
   rotationOptions,
   rotationSchedule,
 } from '../provider/call-input.js';
-import { checkKeySpec } from '../provider/key-spec.js';
+import { type CheckedKeySpec, checkKeySpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';
 import type { RotationWish } from '../provider/rotation-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import type { KmsCore } from './core.js';
 import { destroy } from './destruction.js';
-import { checkPrivateKey, ensureImported } from './import.js';
+import { checkPrivateKey, ensureImported, ensureImportedVersion, type ImportMaterial } from './import.js';
 import { ensureKey } from './key-creation.js';
 import { changeLabels } from './labels.js';
 import { setPrimary } from './primary.js';
@@ -58,21 +58,42 @@ export async function generateKey(
   return operation.run(async () => toMetadata(await ensureKey(core, operation, checked)));
 }
 
+interface PrivateKeyToImport {
+  readonly spec: KeySpec;
+  readonly pkcs8: Uint8Array;
+}
+
 export async function importKey(
   calls: ClientCalls,
-  spec: KeySpec,
-  pkcs8: Uint8Array,
+  given: PrivateKeyToImport,
   options: CallOptions | undefined,
 ): Promise<KeyMetadata> {
   const { core } = calls;
-  const context = contextOf('importKey', core.keyRing);
-  const checked = checkKeySpec(spec, core.keyRing, context);
-  const material = checkPrivateKey(checked, requireBytes(context, 'pkcs8', pkcs8), {
-    ...context,
-    resource: checked.key,
-  });
-  const operation = calls.openForGeneration('importKey', checked.key, options);
-  return operation.run(async () => toMetadata(await ensureImported(core, operation, checked, material)));
+  const { spec, material } = checkImport(core, 'importKey', given);
+  const operation = calls.openForGeneration('importKey', spec.key, options);
+  return operation.run(async () => toMetadata(await ensureImported(core, operation, spec, material)));
+}
+
+export async function importKeyVersion(
+  calls: ClientCalls,
+  given: PrivateKeyToImport,
+  options: CallOptions | undefined,
+): Promise<KeyVersionMetadata> {
+  const { core } = calls;
+  const { spec, material } = checkImport(core, 'importKeyVersion', given);
+  const operation = calls.openForGeneration('importKeyVersion', spec.key, options);
+  return operation.run(async () => (await ensureImportedVersion(core, operation, spec, material)).metadata);
+}
+
+function checkImport(
+  core: KmsCore,
+  method: string,
+  given: PrivateKeyToImport,
+): { readonly spec: CheckedKeySpec; readonly material: ImportMaterial } {
+  const context = contextOf(method, core.keyRing);
+  const spec = checkKeySpec(given.spec, core.keyRing, context);
+  const pkcs8 = requireBytes(context, 'pkcs8', given.pkcs8);
+  return { spec, material: checkPrivateKey(spec, pkcs8, { ...context, resource: spec.key }) };
 }
 
 const ROTATION_STEPS = {

@@ -37,6 +37,8 @@ export class KeyReader {
       resource: operation.resource,
       timeoutMs: this.#config.deadlines.operationMs,
       clock: this.#config.clock,
+      reason: operation.reason,
+      observation: operation.observation,
     });
     return own.run(work);
   }

@@ -3,7 +3,16 @@
  * and the work is handed over to the modules beside it.
  */
 
-import { type KMSConfig, parseKMSConfig } from '../config.js';
+import type { AuditTrail } from '../audit/audit-trail.js';
+import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
+import { type KMSConfig, parseKMSConfig, serverOf, shownEndpoint } from '../config.js';
+import type {
+  AccessBinding,
+  AccessChange,
+  AccessManager,
+  GrantOptions,
+  TestedPermissions,
+} from '../keys/access.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -24,14 +33,20 @@ import type {
   SignatureDetails,
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
+import { productIs, verdictIs } from '../provider/observer.js';
+import { CallCounts, type ConnectionStats, frozen, type KmsStats } from '../provider/stats.js';
+import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
+import * as access from './access.js';
 import { Attestations, type KeyAttestation } from './attestation.js';
 import { ClientCalls } from './client-calls.js';
 import { KmsConnection } from './connection.js';
+import { IamCredentials } from './iam-credentials.js';
 import * as administration from './key-administration.js';
 import { ensureKeyRing } from './key-creation.js';
 import { KeyReader } from './key-reader.js';
 import * as keyUse from './key-use.js';
 import { LateChecks } from './late-checks.js';
+import { openOwnTokens } from './own-tokens.js';
 import { PublicKeys } from './public-keys.js';
 import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
@@ -53,17 +68,25 @@ import { VersionResolver } from './version-resolver.js';
  * await kms.verify(key.name, Buffer.from('pay 10 EUR'), signature); // true
  * ```
  */
-export class KMSClient implements KeyProvider {
-  readonly #connection: KmsConnection;
+export class KMSClient implements KeyProvider, AccessManager {
+  /** The audit trail, where the configuration has one. */
+  readonly audit: AuditTrail | undefined;
+  readonly #connections: readonly KmsConnection[];
+  readonly #iamCredentials: IamCredentials;
   readonly #calls: ClientCalls;
+  readonly #telemetry: ProviderTelemetry;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: KMSConfig) {
     const resolved = parseKMSConfig(config);
-    const { endpoint, channels, clock, deadlines, logger } = resolved;
-    this.#connection = new KmsConnection({ endpoint, channels });
+    const { endpoint, channels, clock, deadlines, logger, audit, requireAttestation } = resolved;
+    const transport = { endpoint, channels, clock, attemptMs: deadlines.attemptMs };
+    const connection = new KmsConnection(transport);
+    this.#iamCredentials = new IamCredentials(resolved);
+    const ownTokens = openOwnTokens(resolved, this.#iamCredentials, transport);
+    this.#connections = [connection, ...(ownTokens === undefined ? [] : [ownTokens.connection])];
     const keyRing = keyRingName(resolved);
-    const caller = new RpcCaller(this.#connection, resolved);
+    const caller = new RpcCaller(connection, resolved, ownTokens);
     const reader = new KeyReader(caller, resolved);
     const resolver = new VersionResolver(reader, resolved, keyRing);
     const publicKeys = new PublicKeys(caller, reader, resolved);
@@ -79,8 +102,18 @@ export class KMSClient implements KeyProvider {
       resolver,
       publicKeys,
       lateChecks,
+      counts: new CallCounts(),
     };
-    this.#calls = new ClientCalls(core);
+    const flags = { hsmKeys: true, softwareKeys: false, requireAttestation };
+    const configuration = { ...flags, ...shownEndpoint(endpoint) };
+    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.audit?.signWith(this);
+    this.#telemetry = providerTelemetry(resolved.telemetry, {
+      ...{ provider: 'kms', keyRing, server: serverOf(endpoint) },
+      stats: () => this.stats(),
+    });
+    const observers = [...this.#telemetry.observers, ...resolved.observers];
+    this.#calls = new ClientCalls(core, withTrail(observers, this.audit));
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -94,10 +127,17 @@ export class KMSClient implements KeyProvider {
     return this.#calls.core.keyRing;
   }
 
-  /** Gets or creates the key ring; safe when several processes do it at once. */
+  /**
+   * Gets or creates the key ring, and with `audit` the key of the audit trail; safe when several processes do it at once.
+   * @throws AuditWriteError with `audit.failClosed`, when the trail cannot be written.
+   */
   async initialize(options?: CallOptions): Promise<void> {
-    const operation = this.#calls.open('initialize', this.keyRing, options);
-    await operation.run(() => ensureKeyRing(this.#calls.core, operation));
+    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options }, () =>
+      this.#calls.observed({ method: 'initialize', options }, async (calls) => {
+        const operation = calls.open('initialize', this.keyRing, options);
+        await operation.run(() => ensureKeyRing(calls.core, operation));
+      }),
+    );
   }
 
   /**
@@ -108,7 +148,9 @@ export class KMSClient implements KeyProvider {
    * @throws KeyGenerationFailedError with the reason that Cloud KMS gives.
    */
   generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
-    return administration.generateKey(this.#calls, spec, options);
+    return this.#calls.observed({ method: 'generateKey', keyId: spec.name, options }, (calls) =>
+      administration.generateKey(calls, spec, options),
+    );
   }
 
   /**
@@ -120,23 +162,47 @@ export class KMSClient implements KeyProvider {
    * @throws KeyImportFailedError with the reason that Cloud KMS gives.
    */
   importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata> {
-    return administration.importKey(this.#calls, spec, pkcs8, options);
+    return this.#calls.observed({ method: 'importKey', keyId: spec.name, options }, (calls) =>
+      administration.importKey(calls, { spec, pkcs8 }, options),
+    );
+  }
+
+  /**
+   * As `importKey`, into a version beside those that the key has, which may be of other sizes; a version that holds the same
+   * key already is found. Which version is in use is for `setPrimaryVersion` to say.
+   */
+  importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
+    return this.#calls.observed({ method: 'importKeyVersion', keyId: spec.name, options }, (calls) =>
+      administration.importKeyVersion(calls, { spec, pkcs8 }, options),
+    );
   }
 
   /** Signs a message of any size with an algorithm that takes a digest, up to 64 KiB with one that takes the message. */
   async sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    const signed = await keyUse.sign(this.#calls, 'sign', { keyId, kind: 'message', bytes: data }, options);
+    const signed = await this.#calls.observed(
+      { method: 'sign', keyId, subject: data, options },
+      (calls) => keyUse.sign(calls, 'sign', { keyId, kind: 'message', bytes: data }, options),
+      ({ signature }) => productIs(signature),
+    );
     return signed.signature;
   }
 
   /** As `sign`, and says which version signed, with which algorithm, and how the signature is encoded. */
   signDetailed(keyId: string, data: Uint8Array, options?: CallOptions): Promise<SignatureDetails> {
-    return keyUse.sign(this.#calls, 'signDetailed', { keyId, kind: 'message', bytes: data }, options);
+    return this.#calls.observed(
+      { method: 'signDetailed', keyId, subject: data, options },
+      (calls) => keyUse.sign(calls, 'signDetailed', { keyId, kind: 'message', bytes: data }, options),
+      ({ signature }) => productIs(signature),
+    );
   }
 
   /** Signs a digest that the caller computed with the hash that the key's algorithm demands; its length is checked. */
   signDigest(keyId: string, digest: Uint8Array, options?: CallOptions): Promise<SignatureDetails> {
-    return keyUse.sign(this.#calls, 'signDigest', { keyId, kind: 'digest', bytes: digest }, options);
+    return this.#calls.observed(
+      { method: 'signDigest', keyId, subject: digest, options },
+      (calls) => keyUse.sign(calls, 'signDigest', { keyId, kind: 'digest', bytes: digest }, options),
+      ({ signature }) => productIs(signature),
+    );
   }
 
   /**
@@ -145,7 +211,11 @@ export class KMSClient implements KeyProvider {
    * caches as they are.
    */
   verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {
-    return keyUse.verify(this.#calls, { keyId, data, signature }, options);
+    return this.#calls.observed(
+      { method: 'verify', keyId, subject: data, options },
+      (calls) => keyUse.verify(calls, { keyId, data, signature }, options),
+      verdictIs,
+    );
   }
 
   /**
@@ -154,7 +224,11 @@ export class KMSClient implements KeyProvider {
    * @throws DataTooLargeError before any call.
    */
   encrypt(keyId: string, plaintext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
-    return keyUse.encryption(this.#calls, 'encrypt', { keyId, bytes: plaintext }, options);
+    return this.#calls.observed(
+      { method: 'encrypt', keyId, options },
+      (calls) => keyUse.encryption(calls, 'encrypt', { keyId, bytes: plaintext }, options),
+      productIs,
+    );
   }
 
   /**
@@ -163,17 +237,23 @@ export class KMSClient implements KeyProvider {
    * @throws DecryptionFailedError when the ciphertext, the key or the additional authenticated data is not right.
    */
   decrypt(keyId: string, ciphertext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
-    return keyUse.encryption(this.#calls, 'decrypt', { keyId, bytes: ciphertext }, options);
+    return this.#calls.observed({ method: 'decrypt', keyId, subject: ciphertext, options }, (calls) =>
+      keyUse.encryption(calls, 'decrypt', { keyId, bytes: ciphertext }, options),
+    );
   }
 
   /** Which version a key id means now, from the cache where it is known. A version name means itself. */
   resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse> {
-    return keyUse.resolveKeyVersion(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'resolveKeyVersion', keyId, options }, (calls) =>
+      keyUse.resolveKeyVersion(calls, keyId, options),
+    );
   }
 
   /** The public key of the version in use (or the pinned one), PEM. That of a version that is not ENABLED is archived. */
   getPublicKey(keyId: string, options?: CallOptions): Promise<Buffer> {
-    return keyUse.getPublicKey(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'getPublicKey', keyId, options }, (calls) =>
+      keyUse.getPublicKey(calls, keyId, options),
+    );
   }
 
   /**
@@ -183,17 +263,23 @@ export class KMSClient implements KeyProvider {
    * @throws UnsupportedAlgorithmError when the key cannot go over to the algorithm asked for.
    */
   rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return administration.rotationStep(this.#calls, 'rotateKey', keyId, options);
+    return this.#calls.observed({ method: 'rotateKey', keyId, options }, (calls) =>
+      administration.rotationStep(calls, 'rotateKey', keyId, options),
+    );
   }
 
   /** Makes a new version and publishes it without using it, or finds the one that waits. */
   prepareRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return administration.rotationStep(this.#calls, 'prepareRotation', keyId, options);
+    return this.#calls.observed({ method: 'prepareRotation', keyId, options }, (calls) =>
+      administration.rotationStep(calls, 'prepareRotation', keyId, options),
+    );
   }
 
   /** Uses the version that was prepared. Without one it changes nothing, so it may be called again. */
   activateRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return administration.rotationStep(this.#calls, 'activateRotation', keyId, options);
+    return this.#calls.observed({ method: 'activateRotation', keyId, options }, (calls) =>
+      administration.rotationStep(calls, 'activateRotation', keyId, options),
+    );
   }
 
   /**
@@ -202,7 +288,9 @@ export class KMSClient implements KeyProvider {
    * @throws UnsupportedAlgorithmError for symmetric keys, whose old versions are needed to decrypt.
    */
   retire(keyId: string, options?: RetireOptions): Promise<RetirementResult> {
-    return administration.retireVersions(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'retire', keyId, options }, (calls) =>
+      administration.retireVersions(calls, keyId, options),
+    );
   }
 
   /**
@@ -210,7 +298,9 @@ export class KMSClient implements KeyProvider {
    * @param version its number, or its full name.
    */
   setPrimaryVersion(keyId: string, version: number | string, options?: CallOptions): Promise<KeyMetadata> {
-    return administration.setPrimaryVersion(this.#calls, keyId, version, options);
+    return this.#calls.observed({ method: 'setPrimaryVersion', keyId, options }, (calls) =>
+      administration.setPrimaryVersion(calls, keyId, version, options),
+    );
   }
 
   /** Has Cloud KMS rotate a symmetric key by itself; null ends that. The bounds are checked before the call. */
@@ -219,7 +309,9 @@ export class KMSClient implements KeyProvider {
     schedule: RotationSchedule | null,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    return administration.setRotationSchedule(this.#calls, keyId, schedule, options);
+    return this.#calls.observed({ method: 'setRotationSchedule', keyId, options }, (calls) =>
+      administration.setRotationSchedule(calls, keyId, schedule, options),
+    );
   }
 
   /** Sets labels, and removes those given as null; all others stay as they are. */
@@ -228,7 +320,9 @@ export class KMSClient implements KeyProvider {
     changes: Readonly<Record<string, string | null>>,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    return administration.updateLabels(this.#calls, keyId, changes, options);
+    return this.#calls.observed({ method: 'updateLabels', keyId, options }, (calls) =>
+      administration.updateLabels(calls, keyId, changes, options),
+    );
   }
 
   /**
@@ -239,27 +333,37 @@ export class KMSClient implements KeyProvider {
    * @throws PublicKeyNotArchivedError when a public key cannot be archived any more, without `force`.
    */
   destroyKey(keyId: string, destroyAfter?: number, options?: DestroyOptions): Promise<DestructionResult> {
-    return administration.destroyKey(this.#calls, keyId, destroyAfter, options);
+    return this.#calls.observed({ method: 'destroyKey', keyId, options }, (calls) =>
+      administration.destroyKey(calls, keyId, destroyAfter, options),
+    );
   }
 
   /** Takes back a scheduled destruction, and enables the restored versions that were not retired before. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
-    return administration.restoreKey(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'restoreKey', keyId, options }, (calls) =>
+      administration.restoreKey(calls, keyId, options),
+    );
   }
 
   /** What Cloud KMS says of a key now. */
   getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata> {
-    return administration.getKey(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'getKey', keyId, options }, (calls) =>
+      administration.getKey(calls, keyId, options),
+    );
   }
 
   /** The keys of the key ring; with `labels`, those that have all of them. */
   listKeys(options?: ListKeysOptions): Promise<readonly KeyMetadata[]> {
-    return administration.listKeys(this.#calls, options);
+    return this.#calls.observed({ method: 'listKeys', options }, (calls) =>
+      administration.listKeys(calls, options),
+    );
   }
 
   /** All versions of a key, destroyed ones too. */
   listKeyVersions(keyId: string, options?: CallOptions): Promise<readonly KeyVersionMetadata[]> {
-    return administration.listKeyVersions(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'listKeyVersions', keyId, options }, (calls) =>
+      administration.listKeyVersions(calls, keyId, options),
+    );
   }
 
   /**
@@ -268,7 +372,58 @@ export class KMSClient implements KeyProvider {
    * @returns the verdict with each check, and the evidence to file. A key without a statement is `invalid`; nothing is thrown.
    */
   attestKey(keyId: string, options?: CallOptions): Promise<KeyAttestation> {
-    return keyUse.attestKey(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'attestKey', keyId, options }, (calls) =>
+      keyUse.attestKey(calls, keyId, options),
+    );
+  }
+
+  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  stats(): KmsStats {
+    const { keyRing, counts, resolver, publicKeys } = this.#calls.core;
+    return frozen({
+      provider: 'kms',
+      keyRing,
+      ...counts.stats(),
+      caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
+      connection: totalOf(this.#connections),
+    });
+  }
+
+  /**
+   * Gives a member a role on one key: in the policy of the key itself, whatever else is in it. May be repeated.
+   * @param member as in a policy, e.g. `serviceAccount:bot@my-project.iam.gserviceaccount.com`.
+   * @param role full name of a role.
+   * @throws InvalidArgumentError for members that mean everybody, unless `publicMembers` is `allow`.
+   */
+  grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange> {
+    return this.#calls.observed({ method: 'grantAccess', keyId, options }, (calls) =>
+      access.grantAccess(calls, keyId, { member, role }, options),
+    );
+  }
+
+  /** Takes a role on one key from a member, also where it has it under a condition. What it inherits stays. */
+  revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange> {
+    return this.#calls.observed({ method: 'revokeAccess', keyId, options }, (calls) =>
+      access.revokeAccess(calls, keyId, { member, role }, options),
+    );
+  }
+
+  /** Who has which role by the policy of the key itself. What the key ring and the project give is not in it. */
+  listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
+    return this.#calls.observed({ method: 'listAccess', keyId, options }, (calls) =>
+      access.listAccess(calls, keyId, options),
+    );
+  }
+
+  /** Which of the permissions the caller has on a key, or on the key ring when no key is named. */
+  testPermissions(
+    keyId: string | undefined,
+    permissions: readonly string[],
+    options?: CallOptions,
+  ): Promise<readonly TestedPermissions[]> {
+    return this.#calls.observed({ method: 'testPermissions', keyId, options }, (calls) =>
+      access.testPermissions(calls, keyId, permissions, options),
+    );
   }
 
   /**
@@ -277,13 +432,26 @@ export class KMSClient implements KeyProvider {
    */
   async close(): Promise<void> {
     const { caller, lateChecks } = this.#calls.core;
+    await this.audit?.close();
     await lateChecks.flush();
     caller.close();
     lateChecks.cancel();
-    await this.#connection.close();
+    await Promise.all([...this.#connections, this.#iamCredentials].map((part) => part.close()));
+    this.#telemetry.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** Of the connection that proves an identity, and of the one for calls that bring a token of their own. */
+function totalOf(connections: readonly KmsConnection[]): ConnectionStats {
+  const sum = (count: (stats: ConnectionStats) => number): number =>
+    connections.reduce((total, { stats }) => total + count(stats), 0);
+  return {
+    channelsOpen: sum(({ channelsOpen }) => channelsOpen),
+    callsInFlight: sum(({ callsInFlight }) => callsInFlight),
+    queueDepth: sum(({ queueDepth }) => queueDepth),
+  };
 }

@@ -218,12 +218,12 @@ function mayMove(labels: Labels, state: RotationState): boolean {
 }
 
 /**
- * Whether the pointer names no version that could be in use. One that is named only since the state was read, and was not
- * there then, was just put to use by others.
+ * Whether the pointer names no version that could be in use. One that is named only since the state was read was just put
+ * to use by others, whatever the version was when they were listed.
  */
 function isUnset(labels: Labels, { key, versions }: RotationState): boolean {
   const label = labels[PRIMARY_LABEL];
   if (label === undefined || !/^[1-9][0-9]{0,14}$/.test(label)) return true;
-  const named = versions.find((version) => String(version.number) === label);
-  return named === undefined ? label === key.labels[PRIMARY_LABEL] : named.metadata.state !== 'ENABLED';
+  if (label !== key.labels[PRIMARY_LABEL]) return false;
+  return versions.find((version) => String(version.number) === label)?.metadata.state !== 'ENABLED';
 }

@@ -12,6 +12,7 @@ import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-arc
 import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
 import type { Operation } from '../provider/operation.js';
 import type { VerificationKey } from '../provider/signature-check.js';
+import type { CacheStats } from '../provider/stats.js';
 import { checkedBytes, requireEqual, withIntegrityRetry } from './integrity.js';
 import type { KeyReader } from './key-reader.js';
 import { RefreshingCache } from './refreshing-cache.js';
@@ -43,6 +44,10 @@ export class PublicKeys {
       ttlMs: cache.keyVersionTtlMs,
       clock,
     });
+  }
+
+  get stats(): CacheStats {
+    return this.#cache.stats;
   }
 
   /** Whether `recall` could have the key: it is in the cache, or the archive is not known to lack it. */

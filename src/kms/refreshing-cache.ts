@@ -5,6 +5,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
+import type { CacheStats } from '../provider/stats.js';
 
 export interface RefreshingCacheOptions {
   readonly maxEntries: number;
@@ -28,6 +29,8 @@ export class RefreshingCache<V extends object> {
   readonly #loads = new Map<string, Load<V>>();
   readonly #ttlMs: number;
   readonly #clock: Clock;
+  #hits = 0;
+  #misses = 0;
 
   constructor(options: RefreshingCacheOptions) {
     this.#entries = new LRUCache({ max: options.maxEntries });
@@ -39,10 +42,15 @@ export class RefreshingCache<V extends object> {
     return this.#entries.size;
   }
 
-  /** The value if it is there and still believed; never loads. */
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#entries.size };
+  }
+
+  /** The value if it is there and still believed; never loads, so that one that is not there counts as no miss. */
   peek(key: string): V | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined || this.#age(entry) >= this.#ttlMs) return undefined;
+    this.#hits += 1;
     return entry.value;
   }
 
@@ -54,9 +62,11 @@ export class RefreshingCache<V extends object> {
       if (age < this.#ttlMs) {
         // The old value serves until the new one is there; if the refresh fails, until it expires.
         if (age * 2 >= this.#ttlMs) this.#load(key, load).catch(() => {});
+        this.#hits += 1;
         return entry.value;
       }
     }
+    this.#misses += 1;
     return this.#load(key, load);
   }
 

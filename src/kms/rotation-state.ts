@@ -28,12 +28,16 @@ export async function readRotationState(
   operation: Operation,
   name: CryptoKeyName,
 ): Promise<RotationState> {
+  let before: number | undefined;
   for (let reads = 1; ; reads++) {
     const versions = await core.reader.listVersions(operation, name);
     const key = await core.reader.getKey(operation, name);
-    const newest = versions.at(-1)?.number ?? 0;
-    // A version above was made and put to use between the two reads; named time and again, it never was.
-    if (namedNumber(key) <= newest || reads === MAX_READS) return toState(key, versions);
+    const named = namedNumber(key);
+    // A version that was made or became usable, and was put to use, between the two reads: without another look the
+    // highest of the others would be taken for the one in use. What the key named before the list already, is as listed.
+    if (named === 0 || isEnabled(versions, named) || named === before || reads === MAX_READS)
+      return toState(key, versions);
+    before = named;
   }
 }
 
@@ -62,3 +66,6 @@ function toState(key: KeyRecord, versions: readonly VersionRecord[]): RotationSt
   const primary = currentVersion(key, versions);
   return { key, versions, primary, candidates: candidatesAbove({ key, versions }, primary?.number) };
 }
+
+const isEnabled = (versions: readonly VersionRecord[], number: number): boolean =>
+  versions.some((version) => version.number === number && version.metadata.state === 'ENABLED');

@@ -6,7 +6,9 @@
 import type { ResolvedKMSConfig } from '../config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
-import type { Channel, KmsConnection } from './connection.js';
+import type { CallCredentials, CallToken } from './call-credentials.js';
+import type { Channel } from './channel.js';
+import type { KmsConnection } from './connection.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
 
@@ -18,7 +20,7 @@ export interface RpcCall<Name extends RpcName> {
   readonly request: RpcRequest<Name>;
   /** The resource in the request that the front end routes by: its `name`, `parent` or `crypto_key.name` field. */
   readonly routeBy: readonly [
-    field: 'name' | 'parent' | 'crypto_key.name' | 'crypto_key_version.name',
+    field: 'name' | 'parent' | 'crypto_key.name' | 'crypto_key_version.name' | 'resource',
     resource: string,
   ];
 }
@@ -28,13 +30,24 @@ export type CarefulOutcome<T> =
   | { readonly kind: 'done'; readonly response: T }
   | { readonly kind: 'unknown' };
 
+/** An attempt that was answered, one way or the other. */
+type Attempt<T> = { readonly response: T } | { readonly failure: RpcFailure };
+
+/** Calls that bring a token of their own, and the connection that they take. */
+export interface OwnTokens {
+  readonly credentials: CallCredentials;
+  readonly connection: KmsConnection;
+}
+
 export class RpcCaller {
   readonly #connection: KmsConnection;
+  readonly #ownTokens: OwnTokens | undefined;
   readonly #settings: RetrySettings;
   #closed = false;
 
-  constructor(connection: KmsConnection, settings: RetrySettings) {
+  constructor(connection: KmsConnection, settings: RetrySettings, ownTokens?: OwnTokens) {
     this.#connection = connection;
+    this.#ownTokens = ownTokens;
     this.#settings = settings;
   }
 
@@ -94,42 +107,64 @@ export class RpcCaller {
   async #attempt<Name extends RpcName>(
     operation: Operation,
     call: RpcCall<Name>,
-  ): Promise<{ readonly response: RpcResponse<Name> } | { readonly failure: RpcFailure }> {
-    const channel = await this.#channelFor(operation);
+  ): Promise<Attempt<RpcResponse<Name>>> {
+    if (this.#ownTokens === undefined) return this.#attemptOn(this.#connection, operation, { call });
+    const { credentials, connection } = this.#ownTokens;
+    const token = await credentials.tokenFor(operation, call);
+    if (token === undefined) return this.#attemptOn(this.#connection, operation, { call });
+    const outcome = await this.#attemptOn(connection, operation, { call, token });
+    // It was revoked or is over, and nothing was done: once more with a new one.
+    if ('response' in outcome || outcome.failure.status !== 'UNAUTHENTICATED' || token.drop === undefined)
+      return outcome;
+    token.drop();
+    const renewed = await credentials.tokenFor(operation, call);
+    return this.#attemptOn(connection, operation, { call, token: renewed });
+  }
+
+  async #attemptOn<Name extends RpcName>(
+    connection: KmsConnection,
+    operation: Operation,
+    { call, token }: { readonly call: RpcCall<Name>; readonly token?: CallToken | undefined },
+  ): Promise<Attempt<RpcResponse<Name>>> {
+    const channel = await this.#channelFor(connection, operation);
     operation.attempts += 1;
+    const ended = operation.observation?.attempt(call.rpc);
     try {
-      const response = await this.#connection.send(channel, call.rpc, call.request, {
+      const response = await connection.send(channel, call.rpc, call.request, {
         routing: `${call.routeBy[0]}=${encodeURIComponent(call.routeBy[1])}`,
         timeoutMs: Math.min(this.#settings.deadlines.attemptMs, operation.remainingMs),
         operation,
+        token: token?.value,
       });
+      ended?.('OK');
       return { response };
     } catch (error) {
+      ended?.(toRpcFailure(error).status);
       // The operation's own end is what cancelled the call: its error is the one to report.
       operation.throwIfEnded();
       if (this.#closed) throw new ClientClosedError(operation.context(error));
       operation.lastFailure = error;
       return { failure: toRpcFailure(error) };
     } finally {
-      this.#connection.release(channel);
+      connection.release(channel);
     }
   }
 
-  async #channelFor(operation: Operation): Promise<Channel> {
+  async #channelFor(connection: KmsConnection, operation: Operation): Promise<Channel> {
     if (this.#closed) throw new ClientClosedError(operation.context());
-    if (!this.#connection.isOpen) await this.#open(operation);
-    const lease = this.#connection.lease();
+    if (!connection.isOpen) await this.#open(connection, operation);
+    const lease = connection.lease();
     if ('ready' in lease) return lease.ready;
-    return this.#waitInQueue(operation, lease);
+    return this.#waitInQueue(connection, operation, lease);
   }
 
-  async #open(operation: Operation): Promise<void> {
+  async #open(connection: KmsConnection, operation: Operation): Promise<void> {
     // Loading the client libraries takes up to seconds on a cold disk: no reason to fail the first call.
     operation.pauseDeadline();
-    await this.#connection.load();
+    await connection.load();
     operation.resumeDeadline();
     try {
-      await operation.waitFor(this.#connection.open());
+      await operation.waitFor(connection.open());
     } catch (error) {
       operation.throwIfEnded();
       throw new UnauthenticatedError(
@@ -141,32 +176,25 @@ export class RpcCaller {
 
   /** Waiting for a place has a limit of its own, so that a burst of calls does not eat their deadlines. */
   async #waitInQueue(
+    connection: KmsConnection,
     operation: Operation,
     lease: { readonly waiting: Promise<Channel>; leave(): void },
   ): Promise<Channel> {
     const { queueMs } = this.#settings.deadlines;
-    operation.pauseDeadline();
-    let cancelTimer = (): void => {};
-    const tooLong = new Promise<never>((_, reject) => {
-      cancelTimer = operation.clock.setTimer(queueMs, () =>
-        reject(
-          new DeadlineExceededError(operation.context(), {
-            limit: 'the time in the queue for a free stream',
-            timeoutMs: queueMs,
-          }),
-        ),
-      );
-    });
-    let channel: Channel | undefined;
+    const limit = 'the time in the queue for a free stream';
+    const tooLate = () => new DeadlineExceededError(operation.context(), { limit, timeoutMs: queueMs });
     try {
-      channel = await operation.waitFor(Promise.race([lease.waiting, tooLong]));
-      return channel;
-    } finally {
-      cancelTimer();
-      operation.resumeDeadline();
-      lease.leave();
+      return await operation.waitInLine(lease.waiting, { timeoutMs: queueMs, tooLate });
+    } catch (error) {
       // A place that was handed over in the same moment as the wait ended must not be lost.
-      if (channel === undefined) void lease.waiting.then((late) => this.#connection.release(late));
+      lease.waiting.then(
+        (late) => connection.release(late),
+        () => {},
+      );
+      if (this.#closed) throw new ClientClosedError(operation.context(error));
+      throw error;
+    } finally {
+      lease.leave();
     }
   }
 

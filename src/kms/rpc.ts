@@ -9,6 +9,24 @@ export type KmsMessages = {
   CryptoKeyVersion: protos.google.cloud.kms.v1.ICryptoKeyVersion;
 };
 
+/** google.iam.v1.Binding. */
+export interface BindingMessage {
+  readonly role?: string | null;
+  readonly members?: readonly string[] | null;
+  readonly condition?: {
+    readonly title?: string | null;
+    readonly description?: string | null;
+    readonly expression?: string | null;
+  } | null;
+}
+
+/** google.iam.v1.Policy. The types of the client come from a package that is not a dependency of this one. */
+export interface PolicyMessage {
+  readonly version?: number | null;
+  readonly bindings?: readonly BindingMessage[] | null;
+  readonly etag?: Uint8Array | null;
+}
+
 interface Rpc<Request, Response> {
   readonly request: Request;
   readonly response: Response;
@@ -91,7 +109,19 @@ export interface RpcTypes {
     protos.google.cloud.kms.v1.IDecryptRequest,
     protos.google.cloud.kms.v1.IDecryptResponse
   >;
+  readonly getIamPolicy: Rpc<
+    { readonly resource: string; readonly options: { readonly requestedPolicyVersion: number } },
+    PolicyMessage
+  >;
+  readonly setIamPolicy: Rpc<{ readonly resource: string; readonly policy: PolicyMessage }, PolicyMessage>;
+  readonly testIamPermissions: Rpc<
+    { readonly resource: string; readonly permissions: readonly string[] },
+    { readonly permissions?: readonly string[] | null }
+  >;
 }
+
+/** The RPCs of google.iam.v1.IAMPolicy, which Cloud KMS serves beside its own. */
+export const IAM_RPCS: readonly string[] = ['getIamPolicy', 'setIamPolicy', 'testIamPermissions'];
 
 export type RpcName = keyof RpcTypes;
 export type RpcRequest<Name extends RpcName> = RpcTypes[Name]['request'];
@@ -170,5 +200,14 @@ export const RPC_TRAITS: Readonly<Record<RpcName, RpcTraits>> = {
     repeat: 'safe',
     permission: 'cloudkms.cryptoKeyVersions.useToDecrypt',
     role: 'roles/cloudkms.cryptoKeyDecrypter',
+  },
+  getIamPolicy: { repeat: 'safe', permission: 'cloudkms.cryptoKeys.getIamPolicy', role: ADMIN },
+  // With the etag in it, a policy is written once.
+  setIamPolicy: { repeat: 'safe', permission: 'cloudkms.cryptoKeys.setIamPolicy', role: ADMIN },
+  // Anybody may ask what they may do; what can be missing is the right to use the API of the project.
+  testIamPermissions: {
+    repeat: 'safe',
+    permission: 'serviceusage.services.use',
+    role: 'roles/serviceusage.serviceUsageConsumer',
   },
 };

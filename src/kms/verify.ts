@@ -7,17 +7,16 @@
 import { NoUsableVersionError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyReference } from '../keys/resource-name.js';
+import type { Observation, ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
-import { verifySignature } from '../provider/signature-check.js';
+import {
+  MAX_VERIFICATION_CANDIDATES,
+  type VerificationKey,
+  verifySignature,
+} from '../provider/signature-check.js';
 import type { KmsCore } from './core.js';
 import type { VersionRecord } from './resources.js';
 import type { KeySnapshot, UsableVersion } from './version-resolver.js';
-
-/**
- * A signature without a version is tried against this many versions at the most, so that a forgery costs little: enough
- * for a year of weekly rotations. What is older is verified by the name of the version that signed.
- */
-const MAX_CANDIDATES = 64;
 
 /** A signature over a message. */
 export interface SignedMessage {
@@ -31,32 +30,49 @@ export interface SignedMessage {
  */
 export function verifyWarm(
   core: KmsCore,
+  observation: Observation | undefined,
   reference: KeyReference,
   signed: SignedMessage,
 ): Verdict | Promise<Verdict> {
   const name = inUse(core, reference);
-  if (name === undefined) return verifyOthers(core, reference, signed, undefined);
+  if (name === undefined) return verifyOn(core, observation, { reference, signed });
   const key = core.publicKeys.peek(name);
   if (key === undefined) return undefined;
   const valid = verifySignature(key, signed.data, signed.signature);
-  return valid === true || verifyOthers(core, reference, signed, valid);
+  if (valid === true) observation?.uses(verifierOf(name, key));
+  return valid === true || verifyOn(core, observation, { reference, signed, tried: { name, key, valid } });
 }
 
 type Verdict = boolean | undefined;
 
-async function verifyOthers(
+/** What is left when the signature is not known at once to be by the version in use. */
+async function verifyOn(
   core: KmsCore,
-  reference: KeyReference,
-  signed: SignedMessage,
-  byVersionInUse: Verdict | Promise<boolean>,
+  observation: Observation | undefined,
+  left: {
+    readonly reference: KeyReference;
+    readonly signed: SignedMessage;
+    readonly tried?: {
+      readonly name: string;
+      readonly key: VerificationKey;
+      readonly valid: false | Promise<boolean>;
+    };
+  },
 ): Promise<Verdict> {
-  let verdict = await byVersionInUse;
-  if (verdict) return true;
+  const { reference, signed, tried } = left;
+  let verdict = await tried?.valid;
+  if (tried !== undefined && verdict) {
+    observation?.uses(verifierOf(tried.name, tried.key));
+    return true;
+  }
   for (const name of others(core, reference)) {
     const key = core.publicKeys.peek(name);
     if (key === undefined) return undefined;
     verdict = await verifySignature(key, signed.data, signed.signature);
-    if (verdict) return true;
+    if (verdict) {
+      observation?.uses(verifierOf(name, key));
+      return true;
+    }
   }
   return verdict;
 }
@@ -75,12 +91,21 @@ export async function verifyCold(
       : await core.publicKeys.recall(operation, version.usable);
     if (key === undefined) continue;
     tried += 1;
-    if (await verifySignature(key, signed.data, signed.signature)) return true;
+    if (await verifySignature(key, signed.data, signed.signature)) {
+      operation.observation?.uses(verifierOf(version.usable.name, key));
+      return true;
+    }
   }
   if (tried === 0)
     throw new NoUsableVersionError(operation.context(), 'no version has a public key that can be read.');
   return false;
 }
+
+const verifierOf = (keyVersion: string, { algorithm }: VerificationKey): ObservedVersion => ({
+  keyVersion,
+  algorithm: algorithm.name,
+  protectionLevel: undefined,
+});
 
 function inUse(core: KmsCore, reference: KeyReference): string | undefined {
   if (reference.kind === 'version') return reference.version.name;
@@ -128,7 +153,7 @@ function inOrder(core: KmsCore, snapshot: KeySnapshot): readonly VersionRecord[]
   const others = versions.filter((version) => version.name !== current?.name).toReversed();
   return [...(current === undefined ? [] : [current]), ...others]
     .filter((version) => isCandidate(core, version))
-    .slice(0, MAX_CANDIDATES);
+    .slice(0, MAX_VERIFICATION_CANDIDATES);
 }
 
 const isCandidate = (core: KmsCore, version: VersionRecord): boolean =>

@@ -20,8 +20,10 @@ import {
   keyVersion,
   parseKeyReference,
 } from '../keys/resource-name.js';
-import { primaryNumber } from '../keys/version-history.js';
+import { PRIMARY_LABEL, primaryNumber } from '../keys/version-history.js';
+import type { ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
+import type { CacheStats } from '../provider/stats.js';
 import type { KeyReader } from './key-reader.js';
 import { RefreshingCache } from './refreshing-cache.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
@@ -33,6 +35,13 @@ export interface UsableVersion extends KeyVersion {
   /** The level that was promised for the key; every answer must name it. */
   readonly protectionLevel: string;
 }
+
+/** A version as it is told to those who watch the operation. */
+export const toObserved = (version: UsableVersion): ObservedVersion => ({
+  keyVersion: version.name,
+  algorithm: version.algorithm.name,
+  protectionLevel: version.protectionLevel,
+});
 
 /** A key and, for asymmetric keys, its versions in ascending order of their numbers. */
 export interface KeySnapshot {
@@ -95,6 +104,7 @@ export class VersionResolver {
         purposes.flatMap((purpose) => algorithmsOf(purpose)),
       );
     }
+    operation.observation?.uses(toObserved(version));
     return version;
   }
 
@@ -102,6 +112,11 @@ export class VersionResolver {
   resolveWarm(reference: KeyReference): UsableVersion | undefined {
     if (reference.kind === 'key') return this.#pinned.get(reference.key);
     return this.#pinnedByName.get(reference.version.name);
+  }
+
+  /** Of the cache of versions in use. */
+  get stats(): CacheStats {
+    return this.#snapshots.stats;
   }
 
   /** Whether the version in use is fixed by the configuration. */
@@ -181,11 +196,20 @@ export class VersionResolver {
 
   async #load(operation: Operation, name: CryptoKeyName): Promise<KeySnapshot> {
     const key = await this.#reader.getKey(operation, name);
-    const versions =
-      key.purpose === 'ENCRYPT_DECRYPT' ? [] : await this.#reader.listVersions(operation, name);
-    return toSnapshot(operation, key, versions);
+    if (key.purpose === 'ENCRYPT_DECRYPT') return toSnapshot(operation, key, []);
+    const versions = await this.#reader.listVersions(operation, name);
+    // Others may have begun a rotation between the two reads: the version in use was written down before the new one
+    // was made, so without another look the new one would be used before its time.
+    const isGuessed = !isNamedUsable(key, versions) && versions.filter(isEnabled).length > 1;
+    return toSnapshot(operation, isGuessed ? await this.#reader.getKey(operation, name) : key, versions);
   }
 }
+
+const isEnabled = ({ metadata }: VersionRecord): boolean => metadata.state === 'ENABLED';
+
+/** Whether the key itself names the version in use. */
+const isNamedUsable = (key: KeyRecord, versions: readonly VersionRecord[]): boolean =>
+  versions.some((version) => String(version.number) === key.labels[PRIMARY_LABEL] && isEnabled(version));
 
 function toSnapshot(operation: Operation, key: KeyRecord, versions: readonly VersionRecord[]): KeySnapshot {
   const current = currentVersion(key, versions);

@@ -14,7 +14,7 @@ import type {
   RetirementResult,
   ScheduledDestruction,
 } from '../keys/key-provider.js';
-import { POLICY_LABEL, parsePolicy, type RotationPolicy } from '../keys/rotation-policy.js';
+import { POLICY_LABEL, parsePolicy, type RotationPolicy, rotationDueTime } from '../keys/rotation-policy.js';
 import { lifecycleOf, primaryNumber, rotationCandidates, versionTimes } from '../keys/version-history.js';
 import { mapBounded } from './bounded.js';
 
@@ -165,11 +165,9 @@ async function rotateIfDue(
   options: CallOptions,
 ): Promise<Outcome & { readonly disposed: readonly ScheduledDestruction[] }> {
   const { key, policy, versions, primary, nowMs } = found;
-  const { rotateAfterSeconds, prepareAheadSeconds = 0 } = policy;
-  const { activatedTime } = versionTimes(key.labels, primary.version);
-  const inUseSince = activatedTime ?? primary.generateTime ?? primary.createTime;
-  const dueMs = inUseSince.getTime() + rotateAfterSeconds * 1_000;
-  const dueTime = new Date(dueMs);
+  const { prepareAheadSeconds = 0 } = policy;
+  const dueTime = rotationDueTime(key.labels, primary, policy);
+  const dueMs = dueTime.getTime();
   const replacing = primary.name;
   if (nowMs >= dueMs) {
     const rotated = await provider.rotateKey(key.name, { ...options, replacing });

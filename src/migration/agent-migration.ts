@@ -182,7 +182,8 @@ export class AgentMigration {
       if (standing.kind === 'migrated') {
         // A rollback may have rotated the software key since.
         if (mode !== 'plan') await services.archived.exportKey(services.software, each.key.name, options);
-        const handover = mode === 'do' ? 'again' : 'left-out';
+        const mayHandOver = mode === 'do' && this.#source.softwareKeys !== 'forbidden';
+        const handover = mayHandOver ? 'again' : 'left-out';
         keys.push(await describeMigrated(services, context, { ...each, ...standing, handover }, options));
         continue;
       }

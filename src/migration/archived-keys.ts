@@ -12,13 +12,11 @@ import type { CallOptions, KeyProvider, KeyVersionMetadata } from '../keys/key-p
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import { RefreshingCache } from '../kms/refreshing-cache.js';
-import { verifySignature } from '../provider/signature-check.js';
+import { MAX_VERIFICATION_CANDIDATES, verifySignature } from '../provider/signature-check.js';
 
 /** Whose public keys. */
 export type KeyKind = 'hsm' | 'software';
 
-/** A signature without a version is tried against this many at the most, as in the providers. */
-const MAX_CANDIDATES = 16;
 /** The whole archive is read at once, and believed for as long as it is believed which version is in use. */
 const TTL_MS = 60_000;
 const WHOLE = 'archive';
@@ -58,7 +56,8 @@ export class ArchivedKeys {
   }
 
   /**
-   * Archives the public keys of all versions of a key that sign and can still be read.
+   * Archives the public keys of all versions of a key that sign and can still be read: of ENABLED ones, and of software
+   * versions whatever became of them, since their store keeps public keys for good.
    * @returns the versions whose public keys are archived now, in ascending order of their numbers.
    */
   async exportKey(
@@ -69,8 +68,9 @@ export class ArchivedKeys {
     const exported: KeyVersionMetadata[] = [];
     for (const version of await provider.listKeyVersions(keyName, options)) {
       if (findAlgorithm(version.algorithm)?.purpose !== 'ASYMMETRIC_SIGN') continue;
-      if (version.state === 'ENABLED') await this.#put(provider, version, options);
-      if (version.state === 'ENABLED' || (await this.#archive.get(version.name))) exported.push(version);
+      const isReadable = version.state === 'ENABLED' || isSoftwareVersionName(version.name);
+      if (isReadable) await this.#put(provider, version, options);
+      if (isReadable || (await this.#archive.get(version.name))) exported.push(version);
     }
     return exported;
   }
@@ -86,7 +86,7 @@ export class ArchivedKeys {
     const candidates = all
       .filter((key) => isSoftwareVersionName(key.keyVersion) === (kind === 'software'))
       .filter((key) => keyVersion === undefined || key.keyVersion === keyVersion)
-      .slice(0, MAX_CANDIDATES);
+      .slice(0, MAX_VERIFICATION_CANDIDATES);
     for (const candidate of candidates) {
       const algorithm = findAlgorithm(candidate.algorithm);
       if (algorithm?.purpose !== 'ASYMMETRIC_SIGN' || algorithm.key.kind === 'pqc') continue;

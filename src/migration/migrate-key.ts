@@ -15,7 +15,13 @@ import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import { parsePublicKey } from '../identity/jwk.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import { algorithmsOf, findAlgorithm, type KeyAlgorithm, type SigningAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions, KeyMetadata, KeyProvider, KeySpec } from '../keys/key-provider.js';
+import type {
+  CallOptions,
+  KeyMetadata,
+  KeyProvider,
+  KeySpec,
+  KeyVersionMetadata,
+} from '../keys/key-provider.js';
 import { isHistoryLabel } from '../keys/version-history.js';
 import type { ArchivedKeys } from './archived-keys.js';
 import { type HandoverParty, issueHandover } from './handover.js';
@@ -26,6 +32,8 @@ import { MIGRATED_LABEL, type MigrationStrategy, migratedLabels, STANDBY_LABEL }
 /** A provider that takes in private keys that were made elsewhere. */
 export interface KeyImporter {
   importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata>;
+  /** Beside the versions that the key has. */
+  importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata>;
 }
 
 export interface MigrationServices {
@@ -153,11 +161,12 @@ export async function describeMigrated(
 }
 
 async function ensureHsmKey(
-  { hsm, importer, software }: MigrationServices,
+  services: MigrationServices,
   plan: Plan,
   key: KeyMetadata,
   options: CallOptions,
 ): Promise<KeyMetadata> {
+  const { hsm, importer, software } = services;
   const purpose = findAlgorithm(plan.algorithm)?.purpose;
   const spec: KeySpec = {
     name: key.name,
@@ -168,7 +177,33 @@ async function ensureHsmKey(
     destroyScheduledDurationSeconds: key.destroyScheduledDurationSeconds,
   };
   if (plan.strategy === 'regenerate' || importer === undefined) return hsm.generateKey(spec, options);
-  return software.withPrivateKey(plan.from, (pkcs8) => importer.importKey(spec, pkcs8, options));
+  const others =
+    spec.purpose === 'ASYMMETRIC_DECRYPT' ? await otherVersions(software, key.name, { plan, options }) : [];
+  if (others.length === 0) {
+    return software.withPrivateKey(plan.from, (pkcs8) => importer.importKey(spec, pkcs8, options));
+  }
+  const importVersion = (from: string, algorithm: string): Promise<KeyVersionMetadata> =>
+    software.withPrivateKey(from, (pkcs8) =>
+      importer.importKeyVersion(
+        { ...spec, algorithm: findAlgorithm(algorithm)?.name ?? spec.algorithm },
+        pkcs8,
+        options,
+      ),
+    );
+  for (const { name, algorithm } of others) await importVersion(name, algorithm);
+  // The last, so that it is the newest; and by name, should another process have imported an older one after it.
+  const inUse = await importVersion(plan.from, plan.algorithm);
+  return hsm.setPrimaryVersion(key.name, inUse.name, options);
+}
+
+/** The versions beside the one in use: what was encrypted to them before has to be decrypted yet. */
+async function otherVersions(
+  software: SoftwareKeys,
+  keyName: string,
+  { plan, options }: { readonly plan: Plan; readonly options: CallOptions },
+): Promise<readonly KeyVersionMetadata[]> {
+  const versions = await software.listKeyVersions(keyName, options);
+  return versions.filter(({ name, state }) => state === 'ENABLED' && name !== plan.from);
 }
 
 /** Whose key it is, its rotation policy, when it was last used, and the owner's own labels; not the history of versions. */

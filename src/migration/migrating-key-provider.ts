@@ -4,6 +4,13 @@
  */
 
 import { DecryptionFailedError } from '../errors.js';
+import type {
+  AccessBinding,
+  AccessChange,
+  AccessManager,
+  GrantOptions,
+  TestedPermissions,
+} from '../keys/access.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
 import type {
   CallOptions,
@@ -26,6 +33,7 @@ import type {
 } from '../keys/key-provider.js';
 import { type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
+import { requireAccessManager } from '../provider/access-manager.js';
 import type { ArchivedKeys } from './archived-keys.js';
 import { type KeyRouter, type KeyUse, type Route, refuseUnmigrated } from './key-router.js';
 import type { PhaseCheck } from './phase-check.js';
@@ -42,7 +50,7 @@ export interface MigratingKeyProviderOptions {
   readonly phaseCheck: PhaseCheck;
 }
 
-export class MigratingKeyProvider implements KeyProvider {
+export class MigratingKeyProvider implements KeyProvider, AccessManager {
   readonly #router: KeyRouter;
   readonly #keyRing: KeyRingName;
   readonly #archived: ArchivedKeys | undefined;
@@ -220,6 +228,45 @@ export class MigratingKeyProvider implements KeyProvider {
     return key;
   }
 
+  /** @throws AccessControlUnsupportedError for a key that is a software key now; so do the others. */
+  async grantAccess(
+    keyId: string,
+    member: string,
+    role: string,
+    options?: GrantOptions,
+  ): Promise<AccessChange> {
+    const manager = await this.#accessTo('grantAccess', keyId, options);
+    return manager.grantAccess(keyId, member, role, options);
+  }
+
+  async revokeAccess(
+    keyId: string,
+    member: string,
+    role: string,
+    options?: CallOptions,
+  ): Promise<AccessChange> {
+    const manager = await this.#accessTo('revokeAccess', keyId, options);
+    return manager.revokeAccess(keyId, member, role, options);
+  }
+
+  async listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
+    return (await this.#accessTo('listAccess', keyId, options)).listAccess(keyId, options);
+  }
+
+  async testPermissions(
+    keyId: string | undefined,
+    permissions: readonly string[],
+    options?: CallOptions,
+  ): Promise<readonly TestedPermissions[]> {
+    const { hsm, software } = this.#router.providers;
+    const context = { operation: 'testPermissions', resource: this.#keyRing };
+    const manager =
+      keyId === undefined
+        ? requireAccessManager(context, hsm ?? software)
+        : await this.#accessTo('testPermissions', keyId, options);
+    return manager.testPermissions(keyId, permissions, options);
+  }
+
   async getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata> {
     return (await this.#reader('getKey', keyId, options)).getKey(keyId, options);
   }
@@ -267,6 +314,15 @@ export class MigratingKeyProvider implements KeyProvider {
   ): Promise<SignatureDetails> {
     await this.#archived?.ensure(provider, signed.keyVersion, options);
     return signed;
+  }
+
+  async #accessTo(
+    operation: string,
+    keyId: string,
+    options: CallOptions | undefined,
+  ): Promise<AccessManager> {
+    const provider = await this.#reader(operation, keyId, callOptionsOf(options));
+    return requireAccessManager({ operation, resource: keyId }, provider);
   }
 
   /** Whether a software key that is made while HSM keys are switched off stands in for one of them. */

@@ -45,7 +45,7 @@ export interface MigratedKey {
   readonly migratedTime: Date | undefined;
   /**
    * The statement in which the old signing key hands over to the new one. Absent for an imported key, which is the same
-   * key, and after the old one was purged. Keep it with the agent's published key. `migrateAgent` signs it again for an
+   * key, after the old one was purged, and where software keys are forbidden to sign. Keep it with the agent's published key. `migrateAgent` signs it again for an
    * agent that was migrated before; `migrateAllAgents` does not.
    */
   readonly handover?: string;

@@ -4,30 +4,42 @@
  * closed again before anything else happens.
  */
 
-import { type ErrorContext, UnmigratedAgentsError } from '../errors.js';
+import { type ErrorContext, StoredKeyDamagedError, UnmigratedAgentsError } from '../errors.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata } from '../keys/key-provider.js';
+import type { KeyRingName } from '../keys/resource-name.js';
 import type { Logger } from '../logger.js';
+import { observe, type ProviderObserver } from '../provider/observer.js';
 import type { Providers } from './key-router.js';
+import type { SoftwareKeys } from './software-keys.js';
 import { standingOf } from './standing.js';
 
 export type PhaseCheck = (options?: CallOptions) => Promise<void>;
 
+/** What observers, and so the audit trail, are told at each start where software keys sign. */
+export const SOFTWARE_SIGNING_EVENT = 'softwareKeysSign';
+
 export interface PhaseCheckOptions {
   readonly providers: Providers;
-  /** The keys in a store that is not opened, or none where there is no store. */
-  readonly look: () => Promise<readonly KeyMetadata[]>;
+  readonly keyRing: KeyRingName;
+  /** The keys in a store that is not opened; undefined where there is none to look into. */
+  readonly look: () => Promise<readonly KeyMetadata[] | undefined>;
   readonly logger: Logger;
+  readonly observers: readonly ProviderObserver[];
   /** `NODE_ENV`. */
   readonly nodeEnv: string | undefined;
 }
 
 export function phaseCheck(check: PhaseCheckOptions): PhaseCheck {
-  const { providers, look, logger, nodeEnv } = check;
+  const { providers, look, logger } = check;
   const { hsm, software, phase } = providers;
   return async (options) => {
-    if (hsm === undefined || phase < 3) return announce({ logger, nodeEnv, phase });
-    const keys = software === undefined ? await look() : await software.listKeys(options);
+    if (hsm === undefined || phase < 3) return announce(check, phase);
+    const keys = software === undefined ? await look() : await listReadable(software, logger, options);
+    if (keys === undefined) {
+      const message = 'there is no software store at the configured place, so no agent in it was looked for';
+      return logger.warn({ event: 'software-store-not-found', phase }, message);
+    }
     const unmigrated = keys.filter((key) => standingOf(key).kind === 'unmigrated');
     if (unmigrated.length === 0) return;
     const agentIds = [
@@ -46,13 +58,28 @@ export function phaseCheck(check: PhaseCheckOptions): PhaseCheck {
 
 const STARTING: ErrorContext = { operation: 'initialize', resource: 'software key store' };
 
-/** One line for each start in production, so that software keys are never in use unnoticed. */
-function announce(start: {
-  readonly logger: Logger;
-  readonly nodeEnv: string | undefined;
-  readonly phase: number | undefined;
-}): void {
-  const { logger, nodeEnv, phase } = start;
+/** In phase 3 nothing depends on the list, so that a record that is damaged keeps nobody from starting. */
+async function listReadable(
+  software: SoftwareKeys,
+  logger: Logger,
+  options: CallOptions | undefined,
+): Promise<readonly KeyMetadata[]> {
+  try {
+    return await software.listKeys(options);
+  } catch (error) {
+    if (!(error instanceof StoredKeyDamagedError)) throw error;
+    const record = { event: 'stored-key-damaged', damaged: error.damaged };
+    logger.error(record, 'who was not migrated is not known: a record of the software store is damaged');
+    return [];
+  }
+}
+
+/** One line, and one event for observers, at each start, so that software keys are never in use unnoticed. */
+async function announce(check: PhaseCheckOptions, phase: number | undefined): Promise<void> {
+  const { logger, nodeEnv, observers, keyRing } = check;
+  const call = { method: SOFTWARE_SIGNING_EVENT, keyRing, keyId: keyRing } as const;
+  const unknown = { subject: undefined, reason: undefined, correlationId: undefined } as const;
+  await observe(observers, { ...call, ...unknown }, async () => {});
   const record = { event: 'software-keys-sign', phase: phase ?? 'HSM keys are switched off' };
   const message = 'software keys sign: their private keys are in the memory of this process';
   if (nodeEnv === 'production') logger.warn(record, message);

@@ -5,8 +5,7 @@
 
 import { A2AKmsError } from '../errors.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
-import { findAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions, KeyMetadata, KeyVersionMetadata } from '../keys/key-provider.js';
+import type { CallOptions, KeyMetadata } from '../keys/key-provider.js';
 import type { MigrationServices } from './migrate-key.js';
 import type { PurgeReport } from './migration-report.js';
 import { standingOf } from './standing.js';
@@ -15,6 +14,8 @@ const DAY_MS = 86_400_000;
 
 /** States in which a version still has its private key. */
 const WITH_MATERIAL: readonly string[] = ['ENABLED', 'DISABLED', 'DESTROY_SCHEDULED'];
+
+const WITHOUT_SUCCESSOR = 'the HSM key in its place has no version that could be used.';
 
 export async function purgeKeys(
   services: MigrationServices,
@@ -56,8 +57,9 @@ async function purgeKey(
     return { ...common, outcome: 'retained', reason: `it is kept until ${retainedUntil.toISOString()}.` };
   }
   try {
-    const reason = await reasonToKeep(services, key, { versions, options });
-    if (reason !== undefined) return { ...common, outcome: 'retained', reason };
+    const hsmKey = await services.hsm.getKey(key.name, options);
+    if (hsmKey.primary === undefined) return { ...common, outcome: 'retained', reason: WITHOUT_SUCCESSOR };
+    await services.archived.exportKey(software, key.name, options);
     if (mode === 'list') return { ...common, outcome: 'would-purge' };
     for (const { name } of versions) await software.purgeKeyVersion(name);
     return { ...common, outcome: 'purged' };
@@ -65,21 +67,4 @@ async function purgeKey(
     if (!(error instanceof A2AKmsError)) throw error;
     return { ...common, outcome: 'failed', reason: error.message };
   }
-}
-
-async function reasonToKeep(
-  services: MigrationServices,
-  key: KeyMetadata,
-  found: { readonly versions: readonly KeyVersionMetadata[]; readonly options: CallOptions },
-): Promise<string | undefined> {
-  const { hsm, software, archived } = services;
-  const { versions, options } = found;
-  const hsmKey = await hsm.getKey(key.name, options);
-  if (hsmKey.primary === undefined) return 'the HSM key in its place has no version that could be used.';
-  const exported = await archived.exportKey(software, key.name, options);
-  const missing = versions.find(
-    ({ name, algorithm }) =>
-      findAlgorithm(algorithm)?.purpose === 'ASYMMETRIC_SIGN' && !exported.some((done) => done.name === name),
-  );
-  return missing && `the public key of ${missing.name} is not in the archive and cannot be read.`;
 }

@@ -5,6 +5,14 @@ import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import { isKeyAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
 import { isHistoryLabel } from '../keys/version-history.js';
 
+/** What travels in a gRPC header as it is: printable ASCII (PROTOCOL-HTTP2 of gRPC, "Custom-Metadata"). */
+function callerText(maxCharacters: number) {
+  return z
+    .string('must be a string')
+    .regex(/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/, 'must be printable ASCII without space at its ends')
+    .max(maxCharacters, `must have at most ${maxCharacters} characters`);
+}
+
 const callShape = {
   signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
   timeoutMs: z
@@ -13,6 +21,8 @@ const callShape = {
     .max(3_600_000, 'must be at most 3,600,000')
     .optional(),
   onQuota: z.enum(['retry', 'fail'], 'must be retry or fail').optional(),
+  reason: callerText(256).optional(),
+  correlationId: callerText(128).optional(),
 };
 
 export const callOptions = z.strictObject(callShape);
@@ -22,6 +32,11 @@ export const encryptionOptions = z.strictObject({
   additionalAuthenticatedData: z
     .instanceof(Uint8Array, { error: 'must be bytes (Buffer or Uint8Array)' })
     .optional(),
+});
+
+export const grantOptions = z.strictObject({
+  ...callShape,
+  publicMembers: z.enum(['refuse', 'allow'], 'must be refuse or allow').optional(),
 });
 
 export const listKeysOptions = z.strictObject({

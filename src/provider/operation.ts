@@ -10,6 +10,7 @@ import {
   type ErrorContext,
   OperationAbortedError,
 } from '../errors.js';
+import type { Observation } from './observer.js';
 
 export interface OperationOptions {
   /** The public method, e.g. `sign`. */
@@ -23,6 +24,10 @@ export interface OperationOptions {
   readonly signal?: AbortSignal | undefined;
   /** Default `retry`. */
   readonly onQuota?: 'retry' | 'fail' | undefined;
+  /** Travels with every call to Cloud KMS, to its audit logs. */
+  readonly reason?: string | undefined;
+  /** The observed call that this does the work of. */
+  readonly observation?: Observation | undefined;
 }
 
 export class Operation {
@@ -31,6 +36,8 @@ export class Operation {
   readonly clock: Clock;
   /** Whether a quota answer ends it. */
   readonly onQuota: 'retry' | 'fail';
+  readonly reason: string | undefined;
+  readonly observation: Observation | undefined;
   /** How often Cloud KMS was asked so far. */
   attempts = 0;
   /** The latest failure of an attempt, kept as the cause of a deadline error. */
@@ -50,6 +57,8 @@ export class Operation {
     this.resource = options.resource;
     this.clock = options.clock;
     this.onQuota = options.onQuota ?? 'retry';
+    this.reason = options.reason;
+    this.observation = options.observation;
     this.#timeoutMs = options.timeoutMs;
     this.#callerSignal = options.signal;
     this.#deadlineAt = options.clock.now() + options.timeoutMs;
@@ -58,6 +67,14 @@ export class Operation {
   /** Milliseconds left; never below 0. */
   get remainingMs(): number {
     return Math.max(0, this.#deadlineAt - this.clock.now());
+  }
+
+  /** The caller's reason, and with an audit trail the id of the event of this call. */
+  get reasonHeader(): string | undefined {
+    const requestId = this.observation?.requestId;
+    if (requestId === undefined) return this.reason;
+    const own = `[a2a-request=${requestId}]`;
+    return this.reason === undefined ? own : `${this.reason} ${own}`;
   }
 
   /** For the errors of this operation. */
@@ -151,6 +168,24 @@ export class Operation {
         },
       );
     });
+  }
+
+  /** Waits for its turn in a line of this process: outside of the deadline, and with a limit of its own. */
+  async waitInLine<T>(
+    turn: Promise<T>,
+    limit: { readonly timeoutMs: number; readonly tooLate: () => A2AKmsError },
+  ): Promise<T> {
+    this.pauseDeadline();
+    let cancelTimer: CancelTimer = () => {};
+    const over = new Promise<never>((_, reject) => {
+      cancelTimer = this.clock.setTimer(limit.timeoutMs, () => reject(limit.tooLate()));
+    });
+    try {
+      return await this.waitFor(Promise.race([turn, over]));
+    } finally {
+      cancelTimer();
+      this.resumeDeadline();
+    }
   }
 
   /** The error of an operation whose deadline has passed, or would before anything could still succeed. */

@@ -14,6 +14,12 @@ import {
 import type { AlgorithmEntry, AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithms.js';
 import { TurnBudget } from './turn-budget.js';
 
+/**
+ * A signature without a version is tried against this many versions of its key at the most, so that a forgery costs little:
+ * enough for a year of weekly rotations. What is older is verified by the name of the version that signed.
+ */
+export const MAX_VERIFICATION_CANDIDATES = 64;
+
 /** A public key in the form that signatures are verified with. */
 export interface VerificationKey {
   readonly algorithm: AlgorithmEntry;

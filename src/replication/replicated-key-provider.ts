@@ -8,6 +8,13 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError, NotFoundError } from '../errors.js';
 import type {
+  AccessBinding,
+  AccessChange,
+  AccessManager,
+  GrantOptions,
+  TestedPermissions,
+} from '../keys/access.js';
+import type {
   CallOptions,
   DestroyOptions,
   DestructionResult,
@@ -26,6 +33,7 @@ import type {
   RotationSchedule,
   SignatureDetails,
 } from '../keys/key-provider.js';
+import { requireAccessManager } from '../provider/access-manager.js';
 import { everywhere, type RingCall } from './everywhere.js';
 import { type FailoverOptions, withFailover } from './failover.js';
 import { isLocationFailure, type Location, type LocationStatus } from './location.js';
@@ -67,7 +75,7 @@ type Target =
   | { readonly kind: 'replicated'; readonly keyId: string }
   | { readonly kind: 'single'; readonly keyId: string; readonly location: Location };
 
-export class ReplicatedKeyProvider implements KeyProvider {
+export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
   readonly #first: Location;
   readonly #locations: readonly Location[];
   readonly #failover: FailoverOptions;
@@ -289,6 +297,37 @@ export class ReplicatedKeyProvider implements KeyProvider {
     return this.#inOneRing('listKeyVersions', keyId, (provider, id) => provider.listKeyVersions(id, options));
   }
 
+  /** In all rings: whoever may use the key must be able to when a location is not there. */
+  grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange> {
+    return this.#change('grantAccess', keyId, (provider, id) =>
+      managed('grantAccess', provider, id).grantAccess(id, member, role, options),
+    );
+  }
+
+  /** In all rings. */
+  revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange> {
+    return this.#change('revokeAccess', keyId, (provider, id) =>
+      managed('revokeAccess', provider, id).revokeAccess(id, member, role, options),
+    );
+  }
+
+  /** Of the key in each ring. */
+  listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
+    return this.#inEachRing('listAccess', keyId, (manager, id) => manager.listAccess(id, options));
+  }
+
+  /** One result for each ring. */
+  testPermissions(
+    keyId: string | undefined,
+    permissions: readonly string[],
+    options?: CallOptions,
+  ): Promise<readonly TestedPermissions[]> {
+    const test = (manager: AccessManager, id: string | undefined) =>
+      manager.testPermissions(id, permissions, options);
+    if (keyId !== undefined) return this.#inEachRing('testPermissions', keyId, test);
+    return this.#inEachRing('testPermissions', this.#first.keyRing, (manager) => test(manager, undefined));
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#locations.map(({ provider }) => provider.close()));
   }
@@ -366,6 +405,19 @@ export class ReplicatedKeyProvider implements KeyProvider {
     return use(location.provider, target.keyId);
   }
 
+  async #inEachRing<T>(
+    operation: string,
+    keyId: string,
+    look: (manager: AccessManager, keyId: string) => Promise<readonly T[]>,
+  ): Promise<readonly T[]> {
+    const target = this.#targetOf(operation, keyId);
+    const locations = target.kind === 'single' ? [target.location] : this.#locations;
+    const found = await Promise.all(
+      locations.map(({ provider }) => look(managed(operation, provider, target.keyId), target.keyId)),
+    );
+    return found.flat();
+  }
+
   #rotation(
     step: 'rotateKey' | 'prepareRotation' | 'activateRotation',
     keyId: string,
@@ -399,3 +451,6 @@ export class ReplicatedKeyProvider implements KeyProvider {
     );
   }
 }
+
+const managed = (operation: string, provider: KeyProvider, keyId: string): AccessManager =>
+  requireAccessManager({ operation, resource: keyId }, provider);

@@ -1,5 +1,6 @@
 /** The methods of `SoftwareKeyProvider` that make, change, end and list keys, behind the class that documents them. */
 
+import { setImmediate } from 'node:timers/promises';
 import { InvalidArgumentError, StoredKeyDamagedError } from '../errors.js';
 import type {
   CallOptions,
@@ -16,6 +17,7 @@ import type {
   RotationResult,
   RotationSchedule,
 } from '../keys/key-provider.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
 import { DEFAULT_GRACE_SECONDS } from '../keys/retirement-plan.js';
 import {
   destroyAfterSeconds,
@@ -43,9 +45,9 @@ import { changeKey, readKey } from './stored-keys.js';
 export async function initialize(calls: SoftwareCalls, options: CallOptions | undefined): Promise<void> {
   const { core } = calls;
   await calls.run({ name: 'initialize', resource: core.keyRing, options }, async (operation) => {
-    for (const name of keyNames(core, operation)) {
+    for await (const name of keyNames(core, operation)) {
       try {
-        await readKey(core, operation, nameInRing(core.keyRing, name));
+        await readKey(core, operation, name);
       } catch (error) {
         if (!(error instanceof StoredKeyDamagedError)) throw error;
         core.logger.error(
@@ -218,8 +220,8 @@ export async function listKeys(
   const wanted = Object.entries(labels);
   return calls.run({ name: 'listKeys', resource: core.keyRing, options: rest }, async (operation) => {
     const found: KeyMetadata[] = [];
-    for (const name of keyNames(core, operation)) {
-      const key = toKeyMetadata(await readKey(core, operation, nameInRing(core.keyRing, name)));
+    for await (const name of keyNames(core, operation)) {
+      const key = toKeyMetadata(await readKey(core, operation, name));
       if (wanted.every(([label, value]) => key.labels[label] === value)) found.push(key);
     }
     return found;
@@ -266,5 +268,17 @@ export async function rotateStoreKey(
   );
 }
 
-const keyNames = (core: SoftwareCore, operation: Operation): readonly string[] =>
-  core.store.read(operation.context(), (view) => view.keyNames(`${core.keyRing}/cryptoKeys/`));
+/** The store is read on the event loop, some milliseconds for so many keys. */
+const KEYS_PER_TURN = 200;
+
+/** The names of all keys; between some of them others have their turn, and the end of the operation is noticed. */
+async function* keyNames(core: SoftwareCore, operation: Operation): AsyncGenerator<CryptoKeyName> {
+  const names = core.store.read(operation.context(), (view) => view.keyNames(`${core.keyRing}/cryptoKeys/`));
+  for (const [index, name] of names.entries()) {
+    if (index % KEYS_PER_TURN === KEYS_PER_TURN - 1) {
+      await setImmediate();
+      operation.throwIfEnded();
+    }
+    yield nameInRing(core.keyRing, name);
+  }
+}

@@ -7,6 +7,7 @@ import type { KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { StoredKeyDamagedError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
+import type { CacheStats } from '../provider/stats.js';
 import { toKeyObject, toPublicKeyObject } from './key-material.js';
 import { entryOf } from './key-records.js';
 import type { KeyStore, MaterialAddress } from './store/key-store.js';
@@ -14,13 +15,46 @@ import type { KeyStore, MaterialAddress } from './store/key-store.js';
 /** An EC key takes about a kilobyte of memory, an RSA key a few. */
 const MAX_KEYS = 1_000;
 
+class CountedCache {
+  readonly #keys = new LRUCache<string, KeyObject>({ max: MAX_KEYS });
+  #hits = 0;
+  #misses = 0;
+
+  get stats(): CacheStats {
+    return { hits: this.#hits, misses: this.#misses, size: this.#keys.size };
+  }
+
+  get(versionName: string): KeyObject | undefined {
+    const known = this.#keys.get(versionName);
+    if (known === undefined) this.#misses += 1;
+    else this.#hits += 1;
+    return known;
+  }
+
+  set(versionName: string, key: KeyObject): void {
+    this.#keys.set(versionName, key);
+  }
+
+  delete(versionName: string): void {
+    this.#keys.delete(versionName);
+  }
+
+  clear(): void {
+    this.#keys.clear();
+  }
+}
+
 export class KeyObjects {
   readonly #store: KeyStore;
-  readonly #secrets = new LRUCache<string, KeyObject>({ max: MAX_KEYS });
-  readonly #publicKeys = new LRUCache<string, KeyObject>({ max: MAX_KEYS });
+  readonly #secrets = new CountedCache();
+  readonly #publicKeys = new CountedCache();
 
   constructor(store: KeyStore) {
     this.#store = store;
+  }
+
+  get stats(): { readonly secretKeys: CacheStats; readonly publicKeys: CacheStats } {
+    return { secretKeys: this.#secrets.stats, publicKeys: this.#publicKeys.stats };
   }
 
   /**

@@ -10,7 +10,7 @@ import type {
 import type { KeyReference } from '../keys/resource-name.js';
 import { encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
 import type { Operation } from '../provider/operation.js';
-import { verifySignature } from '../provider/signature-check.js';
+import { MAX_VERIFICATION_CANDIDATES, verifySignature } from '../provider/signature-check.js';
 import type { SigningPayload } from '../provider/signing-input.js';
 import { decryptWith, encryptWith } from './encryption.js';
 import { readMaterial } from './key-objects.js';
@@ -27,8 +27,6 @@ import { prepareSignature } from './signing.js';
 import { contextOf, nameOf, type SoftwareCalls, type SoftwareCore } from './software-calls.js';
 import { findVersion, readKey } from './stored-keys.js';
 
-/** A signature without a version is tried against this many versions at the most, so that a forgery costs little. */
-const MAX_CANDIDATES = 16;
 const NO_DATA = new Uint8Array(0);
 
 export async function sign(
@@ -72,7 +70,11 @@ export async function verify(
     for (const { algorithm, name, version } of await verifiersOf(core, operation, reference)) {
       const keyObject = core.keyObjects.publicKey(name, version.publicKeyPem);
       const key = { algorithm, material: { kind: 'key-object', keyObject } } as const;
-      if (await verifySignature(key, data, signature)) return true;
+      if (await verifySignature(key, data, signature)) {
+        const { observation } = operation;
+        observation?.uses({ keyVersion: name, algorithm: algorithm.name, protectionLevel: undefined });
+        return true;
+      }
     }
     return false;
   });
@@ -141,6 +143,8 @@ export async function withPrivateKey<T>(
     { name: 'withPrivateKey', resource: version.name, options },
     async (operation) => {
       const key = await readKey(core, operation, keyName);
+      // A secret that is read after the call was given up would be wiped by nobody.
+      operation.throwIfEnded();
       const stored = findVersion(operation, key, version);
       if (!hasMaterial(stored)) throw wrongState(operation, versionName(key, stored), stored);
       return readMaterial(core.store, operation, addressOf(key, stored));
@@ -166,7 +170,7 @@ async function verifiersOf(core: SoftwareCore, operation: Operation, reference: 
           ...(current === undefined ? [] : [current]),
           ...key.versions.filter((version) => version.number !== current?.number).toReversed(),
         ];
-  const verifiers = versions.slice(0, MAX_CANDIDATES).flatMap((version) => {
+  const verifiers = versions.slice(0, MAX_VERIFICATION_CANDIDATES).flatMap((version) => {
     const algorithm = entryOf(version.algorithm);
     const { publicKeyPem } = version;
     const name = versionName(key, version);

@@ -5,7 +5,14 @@ import type { AlgorithmEntry, KeyPurpose } from '../keys/algorithms.js';
 import type { CryptoKeyVersionName, KeyReference } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';
 import { softwareAlgorithmsOf } from './key-material.js';
-import { currentVersion, entryOf, hasMaterial, type NamedKey, versionName } from './key-records.js';
+import {
+  currentVersion,
+  entryOf,
+  hasMaterial,
+  type NamedKey,
+  PROTECTION_LEVEL,
+  versionName,
+} from './key-records.js';
 import type { SoftwareCore } from './software-calls.js';
 import type { StoredVersion } from './store/stored-key.js';
 import { findVersion, readKey } from './stored-keys.js';
@@ -33,7 +40,14 @@ export async function resolve(
   if (version === undefined) {
     throw new NoUsableVersionError(operation.context(), 'the key has no ENABLED version.');
   }
-  return { key, version, name: versionName(key, version), algorithm: entryOf(version.algorithm) };
+  const name = versionName(key, version);
+  const algorithm = entryOf(version.algorithm);
+  operation.observation?.uses({
+    keyVersion: name,
+    algorithm: algorithm.name,
+    protectionLevel: PROTECTION_LEVEL,
+  });
+  return { key, version, name, algorithm };
 }
 
 /** @throws FailedPreconditionError for a version that is not ENABLED. */

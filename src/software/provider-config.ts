@@ -1,11 +1,13 @@
 /** The configuration of a `SoftwareKeyProvider`, parsed once, with every problem listed. */
 
 import { z } from 'zod';
+import type { AuditConfig, ResolvedAuditConfig } from '../audit-config.js';
 import { type Clock, systemClock } from '../clock.js';
 import { type Environment, keyRingShape, runtimeShape, toProblems } from '../config.js';
 import { InvalidConfigError } from '../errors.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import { createDefaultLogger, type Logger } from '../logger.js';
+import type { ProviderObserver } from '../provider/observer.js';
 import {
   type ResolvedStoreConfig,
   resolveStoreConfig,
@@ -14,6 +16,7 @@ import {
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
 } from '../software-config.js';
+import type { TelemetrySetting } from '../telemetry/load.js';
 
 export interface SoftwareKeyProviderConfig {
   /** These three make the names of the keys, which are the same as in Cloud KMS. */
@@ -27,6 +30,12 @@ export interface SoftwareKeyProviderConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
+  /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
+  readonly observers?: readonly ProviderObserver[] | undefined;
+  /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. Its checkpoints are signed by a software key. */
+  readonly audit?: AuditConfig | undefined;
+  /** As `telemetry` of `KMSConfig`. Default `off`. */
+  readonly telemetry?: TelemetrySetting | undefined;
   /** `forbidden` has the constructor throw. Default `allowed`. */
   readonly softwareKeys?: SoftwareKeysPolicy | undefined;
 }
@@ -39,6 +48,9 @@ export interface ResolvedProviderConfig {
   readonly publicKeyArchive: PublicKeyArchive | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly observers: readonly ProviderObserver[];
+  readonly audit?: ResolvedAuditConfig | undefined;
+  readonly telemetry: TelemetrySetting;
 }
 
 const schema = z.strictObject(

@@ -13,7 +13,10 @@ import {
 } from '../keys/resource-name.js';
 import type { Logger } from '../logger.js';
 import { callOptions, parseOptions } from '../provider/call-input.js';
+import { type ObservedMethod, toObservedCall } from '../provider/observed-method.js';
+import { type Observation, observe, type Product, type ProviderObserver } from '../provider/observer.js';
 import { Operation } from '../provider/operation.js';
+import type { CallCounts } from '../provider/stats.js';
 import type { KeyObjects } from './key-objects.js';
 import type { KeyStore } from './store/key-store.js';
 
@@ -22,6 +25,7 @@ export interface SoftwareCore {
   readonly keyRing: KeyRingName;
   readonly store: KeyStore;
   readonly keyObjects: KeyObjects;
+  readonly counts: CallCounts;
   readonly publicKeyArchive: PublicKeyArchive | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -34,10 +38,40 @@ const GENERATION_MS = 60_000;
 
 export class SoftwareCalls {
   readonly core: SoftwareCore;
-  #closing: Promise<void> | undefined;
+  readonly #observers: readonly ProviderObserver[];
+  /** The observed call that this is for. */
+  readonly observation: Observation | undefined;
+  /** Shared by the calls of one provider. */
+  readonly #end: { closing: Promise<void> | undefined };
 
-  constructor(core: SoftwareCore) {
+  constructor(
+    core: SoftwareCore,
+    observers: readonly ProviderObserver[],
+    observed?: { readonly observation: Observation; readonly end: { closing: Promise<void> | undefined } },
+  ) {
     this.core = core;
+    this.#observers = observers;
+    this.observation = observed?.observation;
+    this.#end = observed?.end ?? { closing: undefined };
+  }
+
+  /** Makes a call of a public method: it is counted, and under the eyes of the observers, if there are any. */
+  observed<T>(
+    call: ObservedMethod,
+    work: (calls: SoftwareCalls) => Promise<T>,
+    productOf?: (result: T) => Product,
+  ): Promise<T> {
+    const { core } = this;
+    if (this.#observers.length === 0) return core.counts.count(call.method, () => work(this));
+    const end = this.#end;
+    return core.counts.count(call.method, () =>
+      observe(
+        this.#observers,
+        toObservedCall(call, core.keyRing),
+        (observation) => work(new SoftwareCalls(core, this.#observers, { observation, end })),
+        productOf,
+      ),
+    );
   }
 
   /** @throws InvalidArgumentError for what is no key of the configured key ring. */
@@ -80,10 +114,15 @@ export class SoftwareCalls {
     const { name, resource, options, takes } = call;
     const context = { operation: name, resource };
     const defaultTimeoutMs = takes === 'generation' ? GENERATION_MS : OPERATION_MS;
-    const { signal, timeoutMs = defaultTimeoutMs } = parseOptions(context, callOptions, options);
-    const operation = new Operation({ name, resource, timeoutMs, clock: this.core.clock, signal });
+    const { timeoutMs = defaultTimeoutMs, ...rest } = parseOptions(context, callOptions, options);
+    const { clock } = this.core;
+    const operation = new Operation({
+      ...{ name, resource, timeoutMs, clock, observation: this.observation },
+      ...rest,
+    });
     return operation.run(async () => {
-      if (this.#closing !== undefined) throw new ClientClosedError(operation.context());
+      if (this.#end.closing !== undefined) throw new ClientClosedError(operation.context());
+      operation.observation?.reachesKeys();
       await this.core.store.open(operation.context());
       operation.throwIfEnded();
       return work(operation);
@@ -92,11 +131,11 @@ export class SoftwareCalls {
 
   /** Calls after it are refused; those that run may fail. */
   close(): Promise<void> {
-    this.#closing ??= (async () => {
+    this.#end.closing ??= (async () => {
       this.core.keyObjects.clear();
       await this.core.store.close();
     })();
-    return this.#closing;
+    return this.#end.closing;
   }
 }
 

@@ -3,6 +3,8 @@
  * on the way from software keys to an HSM and back. Thin, like `KMSClient`: the work is in the modules beside it.
  */
 
+import type { AuditTrail } from '../audit/audit-trail.js';
+import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -23,7 +25,10 @@ import type {
   SignatureDetails,
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
+import { productIs, verdictIs } from '../provider/observer.js';
+import { CallCounts, frozen, type SoftwareStats } from '../provider/stats.js';
 import type { StoreSecret } from '../software-config.js';
+import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
 import * as administration from './key-administration.js';
 import { KeyObjects } from './key-objects.js';
 import * as keyUse from './key-use.js';
@@ -60,22 +65,38 @@ import { createKeyStore } from './store/create-key-store.js';
  * ```
  */
 export class SoftwareKeyProvider implements KeyProvider {
+  /** The audit trail, where the configuration has one. */
+  readonly audit: AuditTrail | undefined;
   readonly #calls: SoftwareCalls;
+  readonly #telemetry: ProviderTelemetry;
 
   /** @throws InvalidConfigError naming every field that is wrong, and when `softwareKeys` is `forbidden`. */
   constructor(config: SoftwareKeyProviderConfig) {
     const resolved = parseProviderConfig(config);
-    const { publicKeyArchive, clock, logger } = resolved;
+    const { publicKeyArchive, clock, logger, audit } = resolved;
     const keyRing = keyRingName(resolved);
     const store = createKeyStore(resolved.store);
     const keyObjects = new KeyObjects(store);
-    this.#calls = new SoftwareCalls({ keyRing, store, keyObjects, publicKeyArchive, clock, logger });
     const { type } = resolved.store;
+    const configuration = { hsmKeys: false, softwareKeys: true, store: type };
+    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.audit?.signWith(this);
+    this.#telemetry = providerTelemetry(resolved.telemetry, {
+      ...{ provider: 'software', keyRing, server: undefined },
+      stats: () => this.stats(),
+    });
+    const observers = withTrail([...this.#telemetry.observers, ...resolved.observers], this.audit);
+    this.#calls = new SoftwareCalls(
+      { keyRing, store, keyObjects, publicKeyArchive, clock, logger, counts: new CallCounts() },
+      observers,
+    );
     if (process.env['NODE_ENV'] === 'production') {
       logger.warn(
         { event: 'software-keys-in-production', keyRing, store: type },
-        'keys are held in software, in the memory of this process, with NODE_ENV=production',
+        'the store of software keys is in use with NODE_ENV=production: a key of it that is used is in the memory of this process',
       );
+      const details = { keyRing, store: type };
+      for (const observer of observers) observer.warn?.({ warning: 'software-keys-in-production', details });
     }
     if (type === 'memory') {
       logger.warn(
@@ -93,10 +114,15 @@ export class SoftwareKeyProvider implements KeyProvider {
   /**
    * Opens the store, or makes it, and removes key material whose time has come. Other methods open it too where need be.
    * @throws KeyStoreLockedError when passphrase or key are not the right ones.
-   * @throws KeyStoreError when the store cannot be opened.
+   * With `audit` it makes sure of the key of the audit trail, a software key too.
+   * @throws KeyStoreError when the store cannot be opened; AuditWriteError with `audit.failClosed`.
    */
   initialize(options?: CallOptions): Promise<void> {
-    return administration.initialize(this.#calls, options);
+    return initializeAudited(this.audit, { provider: this, protectionLevel: 'SOFTWARE', options }, () =>
+      this.#calls.observed({ method: 'initialize', options }, (calls) =>
+        administration.initialize(calls, options),
+      ),
+    );
   }
 
   /**
@@ -106,23 +132,37 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws KeySpecMismatchError when the existing key is another one.
    */
   generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
-    return administration.generateKey(this.#calls, spec, options);
+    return this.#calls.observed({ method: 'generateKey', keyId: spec.name, options }, (calls) =>
+      administration.generateKey(calls, spec, options),
+    );
   }
 
   /** Signs a message of any size with an algorithm that takes a digest, up to 64 KiB with one that takes the message. */
   async sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    const signed = await keyUse.sign(this.#calls, 'sign', { keyId, kind: 'message', bytes: data }, options);
+    const signed = await this.#calls.observed(
+      { method: 'sign', keyId, subject: data, options },
+      (calls) => keyUse.sign(calls, 'sign', { keyId, kind: 'message', bytes: data }, options),
+      ({ signature }) => productIs(signature),
+    );
     return signed.signature;
   }
 
   /** As `sign`, and says which version signed, with which algorithm, and how the signature is encoded. */
   signDetailed(keyId: string, data: Uint8Array, options?: CallOptions): Promise<SignatureDetails> {
-    return keyUse.sign(this.#calls, 'signDetailed', { keyId, kind: 'message', bytes: data }, options);
+    return this.#calls.observed(
+      { method: 'signDetailed', keyId, subject: data, options },
+      (calls) => keyUse.sign(calls, 'signDetailed', { keyId, kind: 'message', bytes: data }, options),
+      ({ signature }) => productIs(signature),
+    );
   }
 
   /** Signs a digest that the caller computed with the hash that the key's algorithm demands; its length is checked. */
   signDigest(keyId: string, digest: Uint8Array, options?: CallOptions): Promise<SignatureDetails> {
-    return keyUse.sign(this.#calls, 'signDigest', { keyId, kind: 'digest', bytes: digest }, options);
+    return this.#calls.observed(
+      { method: 'signDigest', keyId, subject: digest, options },
+      (calls) => keyUse.sign(calls, 'signDigest', { keyId, kind: 'digest', bytes: digest }, options),
+      ({ signature }) => productIs(signature),
+    );
   }
 
   /**
@@ -130,7 +170,11 @@ export class SoftwareKeyProvider implements KeyProvider {
    * keeps the public keys of destroyed versions too.
    */
   verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {
-    return keyUse.verify(this.#calls, { keyId, data, signature }, options);
+    return this.#calls.observed(
+      { method: 'verify', keyId, subject: data, options },
+      (calls) => keyUse.verify(calls, { keyId, data, signature }, options),
+      verdictIs,
+    );
   }
 
   /**
@@ -140,7 +184,11 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws DataTooLargeError
    */
   encrypt(keyId: string, plaintext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
-    return keyUse.encryption(this.#calls, 'encrypt', { keyId, bytes: plaintext }, options);
+    return this.#calls.observed(
+      { method: 'encrypt', keyId, options },
+      (calls) => keyUse.encryption(calls, 'encrypt', { keyId, bytes: plaintext }, options),
+      productIs,
+    );
   }
 
   /**
@@ -149,17 +197,23 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws DecryptionFailedError when the ciphertext, the key or the additional authenticated data is not right.
    */
   decrypt(keyId: string, ciphertext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
-    return keyUse.encryption(this.#calls, 'decrypt', { keyId, bytes: ciphertext }, options);
+    return this.#calls.observed({ method: 'decrypt', keyId, subject: ciphertext, options }, (calls) =>
+      keyUse.encryption(calls, 'decrypt', { keyId, bytes: ciphertext }, options),
+    );
   }
 
   /** Which version a key id means now. A version name means itself. */
   resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse> {
-    return keyUse.resolveKeyVersion(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'resolveKeyVersion', keyId, options }, (calls) =>
+      keyUse.resolveKeyVersion(calls, keyId, options),
+    );
   }
 
   /** The public key of the version in use (or the pinned one), PEM; also of versions that are not ENABLED any more. */
   getPublicKey(keyId: string, options?: CallOptions): Promise<Buffer> {
-    return keyUse.getPublicKey(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'getPublicKey', keyId, options }, (calls) =>
+      keyUse.getPublicKey(calls, keyId, options),
+    );
   }
 
   /**
@@ -167,17 +221,23 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws UnsupportedAlgorithmError when the key cannot go over to the algorithm asked for.
    */
   rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return administration.rotationStep(this.#calls, 'rotateKey', keyId, options);
+    return this.#calls.observed({ method: 'rotateKey', keyId, options }, (calls) =>
+      administration.rotationStep(calls, 'rotateKey', keyId, options),
+    );
   }
 
   /** Makes a new version and publishes it without using it, or finds the one that waits. */
   prepareRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return administration.rotationStep(this.#calls, 'prepareRotation', keyId, options);
+    return this.#calls.observed({ method: 'prepareRotation', keyId, options }, (calls) =>
+      administration.rotationStep(calls, 'prepareRotation', keyId, options),
+    );
   }
 
   /** Uses the version that was prepared. Without one it changes nothing, so it may be called again. */
   activateRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return administration.rotationStep(this.#calls, 'activateRotation', keyId, options);
+    return this.#calls.observed({ method: 'activateRotation', keyId, options }, (calls) =>
+      administration.rotationStep(calls, 'activateRotation', keyId, options),
+    );
   }
 
   /**
@@ -185,7 +245,9 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws UnsupportedAlgorithmError for symmetric keys, whose old versions are needed to decrypt.
    */
   retire(keyId: string, options?: RetireOptions): Promise<RetirementResult> {
-    return administration.retireVersions(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'retire', keyId, options }, (calls) =>
+      administration.retireVersions(calls, keyId, options),
+    );
   }
 
   /**
@@ -193,7 +255,9 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @param version its number, or its full name.
    */
   setPrimaryVersion(keyId: string, version: number | string, options?: CallOptions): Promise<KeyMetadata> {
-    return administration.setPrimaryVersion(this.#calls, keyId, version, options);
+    return this.#calls.observed({ method: 'setPrimaryVersion', keyId, options }, (calls) =>
+      administration.setPrimaryVersion(calls, keyId, version, options),
+    );
   }
 
   /** Has a symmetric key rotated when its time has come and it is used next; null ends that. */
@@ -202,7 +266,9 @@ export class SoftwareKeyProvider implements KeyProvider {
     schedule: RotationSchedule | null,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    return administration.setRotationSchedule(this.#calls, keyId, schedule, options);
+    return this.#calls.observed({ method: 'setRotationSchedule', keyId, options }, (calls) =>
+      administration.setRotationSchedule(calls, keyId, schedule, options),
+    );
   }
 
   /** Sets labels, and removes those given as null; all others stay as they are. */
@@ -211,7 +277,9 @@ export class SoftwareKeyProvider implements KeyProvider {
     changes: Readonly<Record<string, string | null>>,
     options?: CallOptions,
   ): Promise<KeyMetadata> {
-    return administration.updateLabels(this.#calls, keyId, changes, options);
+    return this.#calls.observed({ method: 'updateLabels', keyId, options }, (calls) =>
+      administration.updateLabels(calls, keyId, changes, options),
+    );
   }
 
   /**
@@ -221,26 +289,36 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws VersionInUseError for the name of the version in use, without `force`.
    */
   destroyKey(keyId: string, destroyAfter?: number, options?: DestroyOptions): Promise<DestructionResult> {
-    return administration.destroyKey(this.#calls, keyId, destroyAfter, options);
+    return this.#calls.observed({ method: 'destroyKey', keyId, options }, (calls) =>
+      administration.destroyKey(calls, keyId, destroyAfter, options),
+    );
   }
 
   /** Takes back a scheduled destruction, and enables the restored versions that were not retired before. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
-    return administration.restoreKey(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'restoreKey', keyId, options }, (calls) =>
+      administration.restoreKey(calls, keyId, options),
+    );
   }
 
   getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata> {
-    return administration.getKey(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'getKey', keyId, options }, (calls) =>
+      administration.getKey(calls, keyId, options),
+    );
   }
 
   /** The keys of the key ring; with `labels`, those that have all of them. */
   listKeys(options?: ListKeysOptions): Promise<readonly KeyMetadata[]> {
-    return administration.listKeys(this.#calls, options);
+    return this.#calls.observed({ method: 'listKeys', options }, (calls) =>
+      administration.listKeys(calls, options),
+    );
   }
 
   /** All versions of a key, destroyed ones too. */
   listKeyVersions(keyId: string, options?: CallOptions): Promise<readonly KeyVersionMetadata[]> {
-    return administration.listKeyVersions(this.#calls, keyId, options);
+    return this.#calls.observed({ method: 'listKeyVersions', keyId, options }, (calls) =>
+      administration.listKeyVersions(calls, keyId, options),
+    );
   }
 
   /**
@@ -254,7 +332,9 @@ export class SoftwareKeyProvider implements KeyProvider {
     work: (pkcs8: Buffer) => Promise<T>,
     options?: CallOptions,
   ): Promise<T> {
-    return keyUse.withPrivateKey(this.#calls, { keyVersion, work }, options);
+    return this.#calls.observed({ method: 'withPrivateKey', keyId: keyVersion, options }, (calls) =>
+      keyUse.withPrivateKey(calls, { keyVersion, work }, options),
+    );
   }
 
   /**
@@ -264,7 +344,9 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @param keyVersion full name of a version.
    */
   purgeKeyVersion(keyVersion: string, options?: CallOptions): Promise<KeyVersionMetadata> {
-    return administration.purgeKeyVersion(this.#calls, keyVersion, options);
+    return this.#calls.observed({ method: 'purgeKeyVersion', keyId: keyVersion, options }, (calls) =>
+      administration.purgeKeyVersion(calls, keyVersion, options),
+    );
   }
 
   /**
@@ -274,12 +356,22 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @param newSecret a passphrase of at least 8 characters, or a key of 32 bytes.
    */
   rotateStoreKey(newSecret: StoreSecret, options?: CallOptions): Promise<void> {
-    return administration.rotateStoreKey(this.#calls, newSecret, options);
+    return this.#calls.observed({ method: 'rotateStoreKey', options }, (calls) =>
+      administration.rotateStoreKey(calls, newSecret, options),
+    );
+  }
+
+  /** What was counted since this was made: calls by outcome, caches. Plain frozen data; reads nothing from the store. */
+  stats(): SoftwareStats {
+    const { keyRing, counts, keyObjects } = this.#calls.core;
+    return frozen({ provider: 'software', keyRing, ...counts.stats(), caches: keyObjects.stats });
   }
 
   /** Closes the store. Calls after it are refused with `ClientClosedError`. */
-  close(): Promise<void> {
-    return this.#calls.close();
+  async close(): Promise<void> {
+    await this.audit?.close();
+    this.#telemetry.close();
+    await this.#calls.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -298,7 +298,7 @@ describe('a receipt', () => {
     const parts = takeApart(await ours.receiptOf(message));
     parts.protected.set(2, [395]);
     const header = encode(parts.protected, rfc8949EncodeOptions);
-    const { rootOfInclusion, hashLeaf } = await import('../../src/batch/merkle.js');
+    const { rootOfInclusion, hashLeaf } = await import('../../src/merkle.js');
     const [treeSize, leafIndex, path] = proofOf(parts);
     const leafHash = hashLeaf(bytes(parts.unprotected.get(LABEL.blinding)), message);
     const root = rootOfInclusion({

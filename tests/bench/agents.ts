@@ -57,6 +57,8 @@ const openExchange = (emulatorHost: string, agents: number): A2AKeyExchange =>
     keyRingId: keyRingId(agents),
     emulatorHost,
     logger: quiet,
+    // Of 10,000 calls none may fail, however busy the machine.
+    deadlines: { operationMs: 60_000, attemptMs: 60_000 },
   });
 
 /** Keys as `generateAgentKey` makes them, without what it does besides: that would take minutes. */

@@ -19,7 +19,7 @@ const MINUTE_MS = 60_000;
 /** P-384 on HSMs by default, and the quota that was before: see docs/batch-signing.md. */
 const QUOTAS = [
   { id: '428-a-minute', perMinute: 428, ratioFloor: 1_000 },
-  { id: '50-a-second', perMinute: 3_000 },
+  { id: '50-a-second', perMinute: 3_000, batchApartMs: 10_000 },
 ] as const;
 /**
  * Callers that each wait for their signature and then want the next one. The official client has few: it takes several
@@ -67,9 +67,14 @@ interface QuotaCase {
   readonly id: string;
   readonly perMinute: number;
   readonly ratioFloor?: number;
+  /**
+   * Measures BatchSigner for that long after the others, where its 40 operations a second are below the quota: what limits it
+   * is this process, which the others would have to share with it.
+   */
+  readonly batchApartMs?: number;
 }
 
-async function underQuota({ id, perMinute, ratioFloor }: QuotaCase): Promise<readonly Bench[]> {
+async function underQuota({ id, perMinute, ratioFloor, batchApartMs }: QuotaCase): Promise<readonly Bench[]> {
   const emulator = await startConfiguredEmulator({
     hsmLatencyMs: HSM_LATENCY_MS,
     quota: { cryptographicPerMinute: perMinute },
@@ -83,20 +88,32 @@ async function underQuota({ id, perMinute, ratioFloor }: QuotaCase): Promise<rea
   const counts = { raw: 0, many: 0, batch: 0 };
   try {
     const names = await Promise.all([raw, many, batch].map(versionOf));
-    const start = performance.now();
-    const minuteEnds = sleep(MINUTE_MS);
-    const sides = [
-      loadRaw(official, names[0] ?? '', stop.signal, () => (counts.raw += 1)),
-      loadMany(many, stop.signal, ({ signed }) => (counts.many = signed)),
-      loadBatch(batch, stop.signal, () => (counts.batch += 1)),
-    ];
-    // A side that fails ends the bench at once.
-    await Promise.race([minuteEnds, ...sides.map((side) => side.then(() => minuteEnds))]);
-    const seconds = (performance.now() - start) / 1_000;
-    const perSecond = (side: keyof typeof counts): number => counts[side] / seconds;
-    const rates = { raw: perSecond('raw'), many: perSecond('many'), batch: perSecond('batch') };
+    const loads = {
+      raw: () => loadRaw(official, names[0] ?? '', stop.signal, () => (counts.raw += 1)),
+      many: () => loadMany(many, stop.signal, ({ signed }) => (counts.many = signed)),
+      batch: () => loadBatch(batch, stop.signal, () => (counts.batch += 1)),
+    };
+    const running: Promise<void>[] = [];
+    /** Starts loads and gives what they did in each second of the time. */
+    const measure = async (durationMs: number, sides: readonly (keyof typeof counts)[]) => {
+      const start = performance.now();
+      const end = sleep(durationMs);
+      running.push(...sides.map((side) => loads[side]()));
+      // A side that fails ends the bench at once.
+      await Promise.race([end, ...running.map((side) => side.then(() => end))]);
+      const seconds = (performance.now() - start) / 1_000;
+      return { raw: counts.raw / seconds, many: counts.many / seconds, batch: counts.batch / seconds };
+    };
+    const minute = await measure(
+      MINUTE_MS,
+      batchApartMs === undefined ? ['raw', 'many', 'batch'] : ['raw', 'many'],
+    );
+    const rates =
+      batchApartMs === undefined
+        ? minute
+        : { ...minute, batch: (await measure(batchApartMs, ['batch'])).batch };
     stop.abort();
-    await Promise.all(sides);
+    await Promise.all(running);
     return [
       { id: `batch.${id}.sign-many`, result: higherIsBetter('messages/s', rates.many, rates.raw) },
       {

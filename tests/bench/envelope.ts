@@ -7,7 +7,17 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { Readable, type Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { EnvelopeCipher, KMSClient } from '../../src/index.js';
-import { type Bench, type BenchContext, higherIsBetter, lowerIsBetter, median } from './measure.js';
+import {
+  type Bench,
+  type BenchContext,
+  higherIsBetter,
+  inTurn,
+  lowerIsBetter,
+  median,
+  perSecond,
+  repeat,
+} from './measure.js';
+import { quiet } from './quiet-logger.js';
 
 const KIB = 1_024;
 const MIB = KIB * KIB;
@@ -25,6 +35,7 @@ export async function benchEnvelope({ emulatorHost }: BenchContext): Promise<rea
     locationId: 'europe-west3',
     keyRingId: 'envelope',
     emulatorHost,
+    logger: quiet,
   });
   await kms.initialize();
   await kms.generateKey({
@@ -158,24 +169,16 @@ async function measureGrowth(cipher: EnvelopeCipher): Promise<Bench> {
   };
 }
 
-/** Rounds of both in turn, the first not counted; MiB per second. */
+/** MiB per second. */
 async function compare(
   bytes: number,
   sides: { readonly ours: () => Promise<unknown>; readonly reference: () => Promise<unknown> },
 ): Promise<{ readonly ours: number; readonly reference: number }> {
-  const rates = { ours: [] as number[], reference: [] as number[] };
-  for (let round = 0; round <= ROUNDS; round += 1) {
-    for (const side of ['ours', 'reference'] as const) {
-      const start = performance.now();
-      await sides[side]();
-      rates[side].push(bytes / MIB / ((performance.now() - start) / 1_000));
-    }
-  }
-  return { ours: median(rates.ours.slice(1)), reference: median(rates.reference.slice(1)) };
-}
-
-async function repeat(count: number, work: () => unknown): Promise<void> {
-  for (let index = 0; index < count; index++) await work();
+  const rates = await inTurn(ROUNDS, {
+    ours: () => perSecond(bytes / MIB, sides.ours),
+    reference: () => perSecond(bytes / MIB, sides.reference),
+  });
+  return { ours: median(rates('ours')), reference: median(rates('reference')) };
 }
 
 const chunksOf = (chunk: Buffer, count: number): Readable =>

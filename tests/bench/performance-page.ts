@@ -19,6 +19,7 @@ const GROUPS: ReadonlyMap<string, string> = new Map([
   ['agents', 'Agents'],
   ['envelope', 'Envelope encryption'],
   ['cold', 'Cold start'],
+  ['telemetry', 'Telemetry'],
 ]);
 
 export function writePerformancePage(results: Results): void {

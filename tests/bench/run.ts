@@ -18,6 +18,7 @@ import { writePerformancePage } from './performance-page.js';
 import { benchReceipts } from './receipts.js';
 import { RESULTS, type Results, writeResults } from './results-file.js';
 import { benchSigning } from './signing.js';
+import { benchTelemetry } from './telemetry.js';
 import { benchVerification } from './verification.js';
 
 const groups: Readonly<Record<string, BenchGroup>> = {
@@ -28,6 +29,7 @@ const groups: Readonly<Record<string, BenchGroup>> = {
   agents: benchAgents,
   envelope: benchEnvelope,
   batch: benchBatch,
+  telemetry: benchTelemetry,
 };
 const wanted = process.argv.slice(2);
 const chosen = Object.entries(groups).filter(

@@ -85,6 +85,8 @@ async function openSides(hsmLatencyMs: number) {
     keyRingId: 'signing',
     emulatorHost: emulator.host,
     logger: quiet,
+    // As the official client.
+    deadlines: { operationMs: 60_000, attemptMs: 60_000 },
   });
   const official = await openOfficialClient(emulator.host);
   await kms.initialize();

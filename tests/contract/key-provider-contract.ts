@@ -13,9 +13,12 @@ import {
   type SigningAlgorithmEntry,
 } from '../../src/keys/algorithms.js';
 import type { KeyProvider, KeySpec } from '../../src/keys/key-provider.js';
+import type { CalendarClock } from '../support/lifecycle.js';
 
 export interface ProviderUnderTest {
   readonly provider: KeyProvider;
+  /** Of the provider and of what it talks to; absent where time cannot be set forward. */
+  readonly clock?: CalendarClock;
   /** Stops what the provider talks to. */
   close(): Promise<void>;
 }
@@ -419,6 +422,13 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
       });
     });
 
+    it('verifies what a version signed that was replaced twenty times, without being told which', async () => {
+      const { name } = await provider.generateKey(spec());
+      const signature = await provider.sign(name, message);
+      for (let rotation = 0; rotation < 20; rotation++) await provider.rotateKey(name);
+      expect(await provider.verify(name, message, signature)).toBe(true);
+    });
+
     describe('going back', () => {
       it('uses an earlier version again, and rotates to a new one from there', async () => {
         const { name, primary } = await provider.generateKey(spec());
@@ -602,6 +612,31 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         expect(restored.primary).toBeUndefined();
         await expect(provider.restoreKey(key.name)).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
       });
+    });
+
+    it('destroys a version when its time has come and not before: it cannot be restored, nor sign', async (context) => {
+      const { clock } = underTest;
+      if (clock === undefined) return context.skip();
+      const key = await provider.generateKey(spec({ destroyScheduledDurationSeconds: 86_400 }));
+      await provider.rotateKey(key.name);
+      const first = `${key.name}/cryptoKeyVersions/1`;
+      const earliest = clock.now() + 86_400_000;
+      const { versions } = await provider.destroyKey(first);
+      const [{ name, destroyTime } = { name: '', destroyTime: new Date(0) }] = versions;
+      expect(name).toBe(first);
+      expect(destroyTime.getTime()).toBeGreaterThanOrEqual(earliest);
+      expect(destroyTime.getTime()).toBeLessThanOrEqual(clock.now() + 86_400_000);
+      clock.advanceDays(0.99);
+      expect((await provider.listKeyVersions(key.name))[0]).toMatchObject({
+        ...{ state: 'DESTROY_SCHEDULED', destroyTime },
+      });
+      clock.advanceDays(0.02);
+      const [destroyed] = await provider.listKeyVersions(key.name);
+      expect(destroyed).toMatchObject({ state: 'DESTROYED', destroyEventTime: destroyTime });
+      expect(destroyed).not.toHaveProperty('destroyTime');
+      for (const call of [() => provider.restoreKey(first), () => provider.sign(first, message)])
+        await expect(call()).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
+      expect((await provider.signDetailed(key.name, message)).keyVersion).toMatch(/2$/);
     });
 
     describe('reading', () => {

@@ -1,4 +1,5 @@
 import { newClient, startTestEmulator } from '../support/emulator.js';
+import { CalendarClock } from '../support/lifecycle.js';
 import { describeKeyProvider } from './key-provider-contract.js';
 
 for (const protectionLevel of ['HSM', 'SOFTWARE'] as const) {
@@ -7,8 +8,9 @@ for (const protectionLevel of ['HSM', 'SOFTWARE'] as const) {
     // A signature takes seconds in plain JavaScript; the emulator's own tests make one.
     without: ['PQ_SIGN_SLH_DSA_SHA2_128S'],
     make: async () => {
-      const emulator = await startTestEmulator();
-      return { provider: newClient(emulator), close: () => emulator.close() };
+      const clock = new CalendarClock();
+      const emulator = await startTestEmulator({ clock });
+      return { provider: newClient(emulator, { clock }), clock, close: () => emulator.close() };
     },
   });
 }

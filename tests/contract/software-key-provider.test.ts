@@ -5,6 +5,7 @@ import { algorithmsOf } from '../../src/keys/algorithms.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import type { SoftwareKeyStoreConfig } from '../../src/software-config.js';
 import { KEY_RING, silentLogger } from '../support/emulator.js';
+import { CalendarClock } from '../support/lifecycle.js';
 import { STORE_KEY } from '../support/software-provider.js';
 import { describeKeyProvider } from './key-provider-contract.js';
 
@@ -26,12 +27,13 @@ for (const { name, store } of stores) {
     without: name === 'in memory' ? SAME_AS_OTHERS : RSA,
     make: async () => {
       const folder = mkdtempSync(join(tmpdir(), 'a2a-kms-contract-'));
+      const clock = new CalendarClock();
       const provider = new SoftwareKeyProvider({
-        ...KEY_RING,
+        ...{ ...KEY_RING, clock },
         softwareKeyStore: store(folder),
         logger: silentLogger,
       });
-      return { provider, close: async () => rmSync(folder, { recursive: true, force: true }) };
+      return { provider, clock, close: async () => rmSync(folder, { recursive: true, force: true }) };
     },
   });
 }

@@ -363,7 +363,12 @@ describe('the state file', () => {
       importJobId: 'job',
       importJob: { importMethod: 'RSA_OAEP_3072_SHA256', protectionLevel: 'HSM' },
     });
-    await one.setIamPolicy(request({ resource: key, policy: { bindings: [{ role: 'r', members: ['m'] }] } }));
+    await one.setIamPolicy(
+      request({
+        resource: key,
+        policy: { bindings: [{ role: 'roles/cloudkms.viewer', members: ['user:a@example.com'] }] },
+      }),
+    );
     const [{ ciphertext }] = await one.encrypt({ name: key, plaintext: Buffer.from('kept') });
     const [before] = await one.getCryptoKey({ name: key });
     const [{ pem }] = await one.getPublicKey({ name: `${RING}/cryptoKeys/sign/cryptoKeyVersions/1` });

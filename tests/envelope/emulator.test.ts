@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KmsEmulator } from '../../src/emulator/index.js';
 import { EnvelopeCipher, type KMSClient } from '../../src/index.js';
+import { openOfficialClient } from '../bench/official-client.js';
 import { newClient, startTestEmulator } from '../support/emulator.js';
 import { readAll } from '../support/streams.js';
 
@@ -51,6 +52,27 @@ describe('under a key in Cloud KMS', () => {
     for (const { request } of emulator.requests.entries) {
       expect(JSON.stringify(request)).not.toContain(message.toString('base64'));
     }
+  });
+
+  it('what an older version wrapped is read while the version in use is disabled', async () => {
+    await kms.generateKey({
+      name: 'paused',
+      purpose: 'ENCRYPT_DECRYPT',
+      algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
+    });
+    await using cipher = new EnvelopeCipher(kms, 'paused');
+    const old = await cipher.encrypt(Buffer.from('pay 10 EUR'));
+    const { primary } = await kms.rotateKey('paused');
+    const official = await openOfficialClient(emulator.endpoint);
+    await official.updateCryptoKeyVersion({
+      cryptoKeyVersion: { name: primary ?? '', state: 'DISABLED' },
+      updateMask: { paths: ['state'] },
+    });
+    await official.close();
+    await using fresh = newClient(emulator);
+    await using other = new EnvelopeCipher(fresh, 'paused');
+    expect((await other.decrypt(old)).toString()).toBe('pay 10 EUR');
+    await expect(other.encrypt(Buffer.from('x'))).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
   });
 
   it('streams go both ways', async () => {

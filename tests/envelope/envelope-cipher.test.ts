@@ -1,9 +1,11 @@
 /** Messages: round trips, what is refused and when, and how far a data key goes. */
 
+import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/emulator/index.js';
-import { EnvelopeCipher, type EnvelopeCipherOptions } from '../../src/index.js';
+import { requireBytes } from '../../src/envelope/options.js';
+import { DeadlineExceededError, EnvelopeCipher, type EnvelopeCipherOptions } from '../../src/index.js';
 import { LocalWrapping } from '../support/local-wrapping.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -41,6 +43,61 @@ describe('a message', () => {
       { numRuns: 50 },
     );
     await other.close();
+  });
+
+  it.each([65_535, 65_536, 65_537, 131_072, 1_048_577])(
+    'of %i bytes comes back, and is refused with its last bit changed',
+    async (sizeBytes) => {
+      const text = randomBytes(sizeBytes);
+      const ciphertext = await cipher.encrypt(text, associated);
+      expect((await cipher.decrypt(ciphertext, associated)).equals(text)).toBe(true);
+      const changed = Buffer.from(ciphertext);
+      changed.writeUInt8(changed.readUInt8(changed.length - 17) ^ 1, changed.length - 17);
+      await expect(cipher.decrypt(changed, associated)).rejects.toMatchObject({ code: 'DECRYPTION_FAILED' });
+    },
+  );
+
+  it.each<[string, (bytes: Uint8Array<ArrayBuffer>) => unknown]>([
+    ['overwritten', (bytes) => bytes.fill(0)],
+    ['given to another thread', ({ buffer }) => structuredClone(buffer, { transfer: [buffer] })],
+  ])('is what was passed, also if its bytes are %s while a key is waited for', async (_, spoil) => {
+    const own = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes);
+    const whileWaiting = async <T>(call: Promise<T>, ...inputs: Uint8Array<ArrayBuffer>[]): Promise<T> => {
+      for (const input of inputs) spoil(input);
+      return call;
+    };
+    const [text, data] = [own(message), own(associated)];
+    const ciphertext = await whileWaiting(cipher.encrypt(text, data), text, data);
+    const [first, second] = [own(ciphertext), own(ciphertext)];
+    const renewed = await whileWaiting(elsewhere().reencrypt(first), first);
+    const read = own(associated);
+    expect(await whileWaiting(elsewhere().decrypt(second, read), second, read)).toEqual(message);
+    expect(await elsewhere().decrypt(renewed, associated)).toEqual(message);
+  });
+
+  it('in memory that threads share is copied before it is looked at', async () => {
+    const shared = (bytes: Uint8Array): Uint8Array => {
+      const view = new Uint8Array(new SharedArrayBuffer(bytes.length));
+      view.set(bytes);
+      return view;
+    };
+    const context = { operation: 'decrypt', resource: 'kek' };
+    const copy = requireBytes(context, 'ciphertext', shared(message));
+    expect(copy.buffer).not.toBeInstanceOf(SharedArrayBuffer);
+    expect(copy).toEqual(message);
+    expect(requireBytes(context, 'ciphertext', message)).toBe(message);
+    const ciphertext = await cipher.encrypt(shared(message), shared(associated));
+    expect(await cipher.decrypt(shared(ciphertext), shared(associated))).toEqual(message);
+    expect(await cipher.decrypt(shared(await cipher.reencrypt(shared(ciphertext))), associated)).toEqual(
+      message,
+    );
+  });
+
+  it('may be a view into a larger buffer', async () => {
+    const padded = Buffer.concat([Buffer.alloc(7, 1), message, Buffer.alloc(7, 2)]);
+    const view = new Uint8Array(padded.buffer, padded.byteOffset + 7, message.length);
+    const ciphertext = Buffer.concat([Buffer.alloc(3), await cipher.encrypt(view)]);
+    expect(await cipher.decrypt(ciphertext.subarray(3))).toEqual(message);
   });
 
   it('has a new IV each time', async () => {
@@ -273,6 +330,38 @@ describe('failures', () => {
       'ok',
     ]);
     await other.close();
+  });
+
+  it('by the deadline of the caller who made the call do not reach one who has more time', async () => {
+    const ciphertext = await cipher.encrypt(message);
+    const calls = {
+      encrypt: (other: EnvelopeCipher, timeoutMs: number) => other.encrypt(message, undefined, { timeoutMs }),
+      decrypt: (other: EnvelopeCipher, timeoutMs: number) =>
+        other.decrypt(ciphertext, undefined, { timeoutMs }),
+      reencrypt: (other: EnvelopeCipher, timeoutMs: number) => other.reencrypt(ciphertext, { timeoutMs }),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      const other = elsewhere();
+      const release = wrapping.hold();
+      const [hasty, patient] = [call(other, 50), call(other, 5_000)];
+      const outcomes = Promise.allSettled([hasty, patient]);
+      await new Promise((resolve) => setImmediate(resolve));
+      // The provider keeps the deadline of its caller; reencrypt waits for the unwrapped key and so notices it first.
+      if (name !== 'reencrypt') {
+        wrapping.tamper = (): Buffer => {
+          wrapping.tamper = (answer) => answer;
+          const timedOut = { limit: 'the deadline', timeoutMs: 50 } as const;
+          throw new DeadlineExceededError({ operation: name, resource: 'kek' }, timedOut);
+        };
+      }
+      clock.advance(50);
+      release();
+      expect((await outcomes).map((one) => (one.status === 'fulfilled' ? 'ok' : one.reason.code))).toEqual([
+        'DEADLINE_EXCEEDED',
+        'ok',
+      ]);
+      await other.close();
+    }
   });
 
   it('of the only caller end the call', async () => {

@@ -61,6 +61,23 @@ describe('a remembered data key', () => {
     keys.close();
   });
 
+  it('is zeroed at its own time, however recently it was used; one that comes anew has its time again', async () => {
+    const { keys, clock, add } = newCache({ maxKeys: 10, maxAgeMs: 1_000 });
+    const caller = (): Caller => new Caller({ context, clock, timeoutMs: 100, signal: undefined });
+    const first = add('1');
+    const second = add('2');
+    clock.advance(500);
+    (await keys.get(Buffer.from('1'), caller)).release();
+    const renewed = add('2');
+    expect([isZero(second), isZero(renewed)]).toEqual([true, false]);
+    const third = add('3');
+    clock.advance(500);
+    expect([isZero(first), isZero(renewed), isZero(third)]).toEqual([true, false, false]);
+    clock.advance(500);
+    expect([isZero(renewed), isZero(third)]).toEqual([true, true]);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   it('is kept for the one who holds it, and zeroed after that', async () => {
     const { keys, clock, add } = newCache({ maxKeys: 1, maxAgeMs: 1_000 });
     const bytes = add('1');

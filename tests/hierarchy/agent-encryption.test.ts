@@ -271,6 +271,32 @@ describe('encryption to an agent', () => {
       expect(emulator.requests.count()).toBe(0);
     });
 
+    it.each<[string, unknown, unknown, string]>([
+      ['a plaintext that is no bytes', 'text', {}, 'INVALID_ARGUMENT'],
+      ['a plaintext beyond 16 MiB', Buffer.alloc(2 ** 24 + 1), {}, 'DATA_TOO_LARGE'],
+      ['an option that there is not', plaintext, { kid: 'x' }, 'INVALID_ARGUMENT'],
+      ['a media type that is no string', plaintext, { cty: 5 }, 'INVALID_ARGUMENT'],
+      ['a deadline of none', plaintext, { timeoutMs: 0 }, 'INVALID_ARGUMENT'],
+      ['a signal that was aborted', plaintext, { signal: AbortSignal.abort() }, 'ABORTED'],
+    ])('%s, to a JWK and to an agent that is not known yet', async (_, bytes, options, code) => {
+      await using cold = newExchange(emulator);
+      for (const recipient of [jwk, 'reader']) {
+        const call: unknown = Reflect.apply(cold.encryptForAgent, cold, [recipient, bytes, options]);
+        await expect(call).rejects.toMatchObject({ code });
+      }
+      expect(emulator.requests.count()).toBe(0);
+    });
+
+    it.each([{ onQuota: 'never' }, { timeoutMs: 1.5 }, { kid: 'x' }])(
+      'to decrypt with wrong options: %j',
+      async (options) => {
+        const jwe = await withJose();
+        const call: unknown = Reflect.apply(exchange.decryptAsAgent, exchange, ['reader', jwe, options]);
+        await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+        expect(emulator.requests.count()).toBe(0);
+      },
+    );
+
     it('a JWK that is no encryption key', async () => {
       const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
       await expect(
@@ -311,6 +337,26 @@ describe('encryption to an agent', () => {
         code: 'DECRYPTION_FAILED',
       });
     }
+  });
+
+  it('encrypts what it was given, whatever becomes of it while the key is looked up', async () => {
+    await using cold = newExchange(emulator);
+    const bytes = Buffer.from(plaintext);
+    const call = cold.encryptForAgent('reader', bytes);
+    bytes.fill(0);
+    expect(await exchange.decryptAsAgent('reader', await call)).toEqual(plaintext);
+  });
+
+  it('does not wait for a quota when it is told not to', async () => {
+    const jwe = await exchange.encryptForAgent('reader', plaintext);
+    using _fault = emulator.faults.add({
+      rpc: 'AsymmetricDecrypt',
+      status: { code: 'RESOURCE_EXHAUSTED' },
+    });
+    await expect(exchange.decryptAsAgent('reader', jwe, { onQuota: 'fail' })).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      attempts: 1,
+    });
   });
 
   it('zeroes the content key when it has opened the message, and when it could not', async () => {

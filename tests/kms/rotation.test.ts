@@ -209,6 +209,56 @@ describe.each([
   });
 });
 
+describe('a key that others change between the two reads of it', () => {
+  /** Fails the first read of a client whose time stands still; what is done then happens before it is repeated. */
+  async function between<T>(
+    rpc: 'GetCryptoKey' | 'ListCryptoKeyVersions',
+    read: (slow: KMSClient) => Promise<T>,
+    change: () => Promise<unknown>,
+  ): Promise<T> {
+    const clock = new ManualClock(Date.now());
+    await using slow = newClient(emulator, { clock });
+    const fault = emulator.faults.add({ rpc, status: { code: 'UNAVAILABLE' }, times: 1 });
+    const reading = read(slow);
+    // The deadline, and the delay before the repeat.
+    await vi.waitFor(() => expect([fault.hits, clock.pendingTimers > 1]).toEqual([1, true]));
+    await change();
+    clock.advance(1_000);
+    return await reading;
+  }
+
+  it('is read again when a version was put to use that could not be used before: the rotation is not taken for one to a spare', async () => {
+    const key = await newKey();
+    await client.prepareRotation(key.name);
+    await official.createCryptoKeyVersion({ parent: key.name });
+    await vi.waitFor(async () => expect((await client.listKeyVersions(key.name))[2]?.state).toBe('ENABLED'));
+    await setState(version(key, 2), 'DISABLED');
+    const { primary, cached } = await between(
+      'GetCryptoKey',
+      async (slow) => {
+        const rotated = await slow.rotateKey(key.name, { replacing: key.primary });
+        return { primary: rotated.primary, cached: (await slow.resolveKeyVersion(key.name)).keyVersion };
+      },
+      async () => {
+        await setState(version(key, 2), 'ENABLED');
+        await client.setPrimaryVersion(key.name, 2);
+      },
+    );
+    expect(primary).toBe(version(key, 2));
+    expect(cached).toBe(version(key, 2));
+  });
+
+  it('does not have a version signed with that was only prepared', async () => {
+    const key = await newKey();
+    const signed = await between(
+      'ListCryptoKeyVersions',
+      (slow) => slow.signDetailed(key.name, message),
+      () => client.prepareRotation(key.name),
+    );
+    expect(signed.keyVersion).toBe(version(key, 1));
+  });
+});
+
 describe('labels, which have no compare-and-swap', () => {
   /** A client whose time stands still, so that what it does later can be had at will. */
   function slowClient(logger: Logger = silentLogger): {

@@ -47,6 +47,34 @@ describe('rotateDueKeys', () => {
     expect(outcomes(await exchange.rotateDueKeys())).toEqual([['bot', 'rotated']]);
   });
 
+  it('rotates at the time that describeHierarchy names, counted from the activation', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot', { rotationPolicy: monthly });
+    await exchange.generateAgentKey('no-policy');
+    const unreadable = await exchange.generateAgentKey('unreadable');
+    await exchange.keys.updateLabels(unreadable, { 'a2a-policy': 'v9-r1' });
+    const signing = async (agent: number) => (await exchange.describeHierarchy()).agents[agent]?.signing;
+    const made = await signing(0);
+    expect(made?.rotationPolicy).toEqual(monthly);
+    const generatedMs = made?.versions[0]?.generateTime?.getTime() ?? Number.NaN;
+    expect(made?.rotationDueTime).toEqual(new Date(generatedMs + 30 * DAY_SECONDS * 1_000));
+    for (const agent of [1, 2]) {
+      expect(Object.keys((await signing(agent)) ?? {})).not.toContain('rotationDueTime');
+      expect(Object.keys((await signing(agent)) ?? {})).not.toContain('rotationPolicy');
+    }
+    world.clock.advanceDays(10);
+    await exchange.rotateAgentKey('bot');
+    const rotated = await signing(0);
+    const [report] = (await exchange.rotateDueKeys()).keys;
+    expect(report?.outcome === 'not-due' && report.dueTime).toEqual(rotated?.rotationDueTime);
+    expect(rotated?.rotationDueTime?.getTime()).toBeGreaterThan(made?.rotationDueTime?.getTime() ?? 0);
+    await using admin = await world.join();
+    for (const { name } of rotated?.versions ?? []) await admin.keys.destroyKey(name, 0, { force: true });
+    const gone = await signing(0);
+    expect([gone?.rotationPolicy, gone?.rotationDueTime]).toEqual([monthly, undefined]);
+  });
+
   it('prepares ahead of time, once, and puts that version to use when the key is due', async () => {
     await using world = await startWorld();
     const exchange = await world.join({

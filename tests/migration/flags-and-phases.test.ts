@@ -1,11 +1,13 @@
 /**
- * The table of what the flags and the phase mean for an agent, by where its key is: what signs, what verifies, and what is
- * refused. Which combinations start at all is in tests/flags.test.ts.
+ * The table of what every combination of flags, policy and phase means for an agent, by where its key is: what signs, what
+ * verifies, and what is refused. How flags are read from the environment is in tests/flags.test.ts.
  */
 
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { A2AKeyExchange } from '../../src/index.js';
-import { type MigrationWorld, type Mode, startMigrationWorld } from '../support/migration.js';
+import type { A2AKeyExchange, A2AKeyExchangeConfig } from '../../src/index.js';
+import { type MigrationWorld, startMigrationWorld } from '../support/migration.js';
+import { recordingLogger } from '../support/software-provider.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 
@@ -46,102 +48,163 @@ beforeAll(async () => {
 });
 afterAll(() => world[Symbol.asyncDispose]());
 
-/** Mode → state → what signs: a protection level, or the code of the refusal. */
-const SIGNS = {
-  'software-only': {
-    software: 'SOFTWARE',
-    regenerated: 'SOFTWARE',
-    imported: 'SOFTWARE',
-    'hsm-born': 'AGENT_KEY_NOT_FOUND',
-  },
-  1: { software: 'SOFTWARE', regenerated: 'HSM', imported: 'HSM', 'hsm-born': 'HSM' },
-  2: { software: 'SOFTWARE', regenerated: 'HSM', imported: 'HSM', 'hsm-born': 'HSM' },
-  3: { software: 'SOFTWARE_SIGNING_REFUSED', regenerated: 'HSM', imported: 'HSM', 'hsm-born': 'HSM' },
+/** No migration is configured. */
+const NONE = 'none';
+type Phase = typeof NONE | 1 | 2 | 3 | 4;
+type Meaning = keyof typeof MEANINGS;
+/** What is wrong with a configuration: the fields that the error names. */
+type Refused = readonly ('enableHsmKeys' | 'useSoftwareKeys')[];
+
+const WITHOUT_SOFTWARE: Refused = ['useSoftwareKeys'];
+const FORBIDDEN: Refused = ['useSoftwareKeys'];
+const NEITHER: Refused = ['enableHsmKeys'];
+
+/** Every combination: HSM keys, software keys, phase → what it means where software keys are allowed, and forbidden. */
+const TABLE: readonly (readonly ['on' | 'off', 'on' | 'off', Phase, Meaning | Refused, Meaning | Refused])[] =
+  [
+    ['on', 'off', NONE, 'hsm only', 'hsm only'],
+    ['on', 'off', 1, WITHOUT_SOFTWARE, WITHOUT_SOFTWARE],
+    ['on', 'off', 2, WITHOUT_SOFTWARE, WITHOUT_SOFTWARE],
+    ['on', 'off', 3, 'phase 3', 'phase 3'],
+    ['on', 'off', 4, 'phase 4', 'phase 4'],
+    ['on', 'on', NONE, 'phase 1', FORBIDDEN],
+    ['on', 'on', 1, 'phase 1', FORBIDDEN],
+    ['on', 'on', 2, 'phase 2', FORBIDDEN],
+    ['on', 'on', 3, 'phase 3', FORBIDDEN],
+    ['on', 'on', 4, 'phase 4', FORBIDDEN],
+    ['off', 'on', NONE, 'software only', FORBIDDEN],
+    ['off', 'on', 1, 'rollback', FORBIDDEN],
+    ['off', 'on', 2, 'rollback', FORBIDDEN],
+    ['off', 'on', 3, 'rollback', FORBIDDEN],
+    ['off', 'on', 4, 'rollback', FORBIDDEN],
+    ['off', 'off', NONE, NEITHER, NEITHER],
+    ['off', 'off', 1, NEITHER, NEITHER],
+    ['off', 'off', 2, NEITHER, NEITHER],
+    ['off', 'off', 3, NEITHER, NEITHER],
+    ['off', 'off', 4, NEITHER, NEITHER],
+  ];
+
+/** What signs for an agent, by its state: a protection level, or the code of the refusal; and what becomes of `migrateAgent`. */
+const MEANINGS = {
+  'hsm only': { signs: ['AGENT_KEY_NOT_FOUND', 'HSM', 'HSM', 'HSM'], migrates: 'MIGRATION_PHASE' },
+  'phase 1': { signs: ['SOFTWARE', 'HSM', 'HSM', 'HSM'], migrates: 'MIGRATION_PHASE' },
+  'phase 2': { signs: ['SOFTWARE', 'HSM', 'HSM', 'HSM'], migrates: 'already-migrated' },
+  'phase 3': { signs: ['SOFTWARE_SIGNING_REFUSED', 'HSM', 'HSM', 'HSM'], migrates: 'already-migrated' },
+  /** Once no agent is left that was not migrated. */
+  'phase 4': { signs: ['HSM', 'HSM', 'HSM', 'HSM'], migrates: 'MIGRATION_PHASE' },
   rollback: {
-    software: 'SOFTWARE',
-    regenerated: 'SOFTWARE',
-    imported: 'SOFTWARE',
-    'hsm-born': 'AGENT_KEY_NOT_FOUND',
+    signs: ['SOFTWARE', 'SOFTWARE', 'SOFTWARE', 'AGENT_KEY_NOT_FOUND'],
+    migrates: 'MIGRATION_PHASE',
   },
-  'hsm-only': { software: 'AGENT_KEY_NOT_FOUND', regenerated: 'HSM', imported: 'HSM', 'hsm-born': 'HSM' },
-} as const satisfies Record<Exclude<Mode, 4>, Record<State, string>>;
+  'software only': {
+    signs: ['SOFTWARE', 'SOFTWARE', 'SOFTWARE', 'AGENT_KEY_NOT_FOUND'],
+    migrates: 'MIGRATION_PHASE',
+  },
+} as const;
 
-const MODES = ['software-only', 1, 2, 3, 'rollback', 'hsm-only'] as const;
+/** A configuration and what it has to amount to. */
+interface Case {
+  readonly title: string;
+  readonly config: Partial<A2AKeyExchangeConfig>;
+  readonly expected: Meaning | Refused;
+}
 
-describe.each(MODES)('in mode %s', (mode) => {
-  let exchange: A2AKeyExchange;
-  beforeAll(async () => {
-    exchange = await world.start(mode);
+const CASES: readonly Case[] = TABLE.flatMap(([hsm, software, phase, allowed, forbidden]) =>
+  ([[allowed, 'allowed'] as const, [forbidden, 'forbidden'] as const] as const).map(
+    ([expected, softwareKeys]) => ({
+      title: `HSM keys ${hsm}, software keys ${software} and ${softwareKeys}, phase ${phase}`,
+      config: {
+        ...{ enableHsmKeys: hsm === 'on', useSoftwareKeys: software === 'on', softwareKeys },
+        migration: phase === NONE ? undefined : { phase },
+      },
+      expected,
+    }),
+  ),
+);
+
+const isMeaning = (expected: Meaning | Refused): expected is Meaning => typeof expected === 'string';
+const refused = CASES.filter(({ expected }) => !isMeaning(expected));
+const started = CASES.flatMap(({ title, config, expected }) =>
+  isMeaning(expected) ? [{ title, config, meaning: expected }] : [],
+);
+
+/** Checks what a process that was started does for every agent, and with every signature. */
+async function expectMeaning(exchange: A2AKeyExchange, meaning: Meaning): Promise<void> {
+  const { signs, migrates } = MEANINGS[meaning];
+  const outcomes = await Promise.all(
+    STATES.map((state) =>
+      exchange.signMessageDetailed(state, message).then(
+        ({ protectionLevel }) => protectionLevel,
+        (error: { code: string }) => error.code,
+      ),
+    ),
+  );
+  expect(outcomes).toEqual(signs);
+
+  // Signatures of the kinds that are configured verify, with their version or without; nothing else does.
+  for (const { state, kind, signature, keyVersion } of made) {
+    const other = state === 'regenerated' ? 'imported' : 'regenerated';
+    expect(await exchange.verifyMessage(other, message, signature), `${keyVersion} as ${other}`).toBe(false);
+    const isKnown =
+      meaning === 'hsm only' ? kind === 'hsm' : meaning !== 'software only' || state !== 'hsm-born';
+    if (!isKnown) continue;
+    expect(await exchange.verifyMessage(state, message, signature), keyVersion).toBe(true);
+    expect(await exchange.verifyMessage(state, message, signature, { keyVersion }), keyVersion).toBe(true);
+    expect(await exchange.verifyMessage(state, Buffer.from('pay 99 EUR'), signature)).toBe(false);
+  }
+
+  const levels = (await exchange.listAgents()).map(
+    ({ agentId, protectionLevel }) => [agentId, protectionLevel] as const,
+  );
+  const expected = STATES.flatMap((state, index) => {
+    const level = signs[index] === 'SOFTWARE_SIGNING_REFUSED' ? 'SOFTWARE' : signs[index];
+    return level === 'AGENT_KEY_NOT_FOUND' ? [] : [[state, level] as const];
   });
-  afterAll(() => exchange.close());
+  expect(Object.fromEntries(levels)).toEqual(Object.fromEntries(expected));
 
-  it.each(STATES)('the agent whose key is %s signs as the table says', async (state) => {
-    const outcome = await exchange.signMessageDetailed(state, message).then(
-      ({ protectionLevel }) => protectionLevel,
-      (error: { code: string }) => error.code,
-    );
-    expect(outcome).toBe(SIGNS[mode][state]);
-  });
+  const migrated = await exchange.migrateAgent('imported', { strategy: 'import' }).then(
+    ({ outcome }) => outcome,
+    (error: { code: string }) => error.code,
+  );
+  expect(migrated).toBe(migrates);
+}
 
-  /** Whether the mode knows the key that made a signature. */
-  const isKnown = ({ state, kind }: Made): boolean => {
-    if (mode === 'hsm-only') return kind === 'hsm';
-    return mode !== 'software-only' || state !== 'hsm-born';
-  };
-
-  it('every signature of the kinds that are configured verifies, with its version or without', async () => {
-    const known = made.filter(isKnown);
-    expect(known.length).toBeGreaterThan(2);
-    for (const { state, signature, keyVersion } of known) {
-      expect(await exchange.verifyMessage(state, message, signature), keyVersion).toBe(true);
-      expect(await exchange.verifyMessage(state, message, signature, { keyVersion }), keyVersion).toBe(true);
-    }
-  });
-
-  it('no signature verifies for another agent or another message', async () => {
-    for (const each of made) {
-      const { state, signature } = each;
-      const other = state === 'regenerated' ? 'imported' : 'regenerated';
-      expect(await exchange.verifyMessage(other, message, signature)).toBe(false);
-      if (!isKnown(each)) continue;
-      expect(await exchange.verifyMessage(state, Buffer.from('pay 99 EUR'), signature)).toBe(false);
-    }
-  });
-
-  it('says of each agent where the key is that signs', async () => {
-    const levels = Object.fromEntries(
-      (await exchange.listAgents()).map(({ agentId, protectionLevel }) => [agentId, protectionLevel]),
-    );
-    const expected = STATES.filter((state) => SIGNS[mode][state] !== 'AGENT_KEY_NOT_FOUND').map((state) => {
-      const signs = SIGNS[mode][state];
-      return [state, signs === 'SOFTWARE_SIGNING_REFUSED' ? 'SOFTWARE' : signs];
-    });
-    expect(levels).toEqual(Object.fromEntries(expected));
-  });
+it('the table has every combination of flags, phase and policy once', () => {
+  expect(new Set(CASES.map(({ title }) => title)).size).toBe(2 * 2 * 5 * 2);
 });
 
+it.each(refused)('does not start: $title', ({ config, expected }) => {
+  const problems = (isMeaning(expected) ? [] : expected).map((field) => expect.objectContaining({ field }));
+  expect(() => world.make(2, config)).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG', problems }));
+});
+
+it.each(started.filter(({ meaning }) => meaning !== 'phase 4'))(
+  'signs, verifies and refuses as $meaning: $title',
+  async ({ config, meaning }) => {
+    const exchange = await world.start(2, config);
+    onTestFinished(() => exchange.close());
+    await expectMeaning(exchange, meaning);
+  },
+);
+
 describe('in phase 4', () => {
-  it('no process starts as long as there is an agent that was not migrated, and the error lists it', async () => {
-    const exchange = world.make(4);
+  const inPhase4 = started.filter(({ meaning }) => meaning === 'phase 4');
+
+  it.each(inPhase4)('no process starts with an agent that was not migrated: $title', async ({ config }) => {
+    const exchange = world.make(2, config);
     await expect(exchange.initialize()).rejects.toMatchObject({
       code: 'UNMIGRATED_AGENTS',
       agentIds: ['software'],
       message: expect.stringMatching(/"software".*migrateAllAgents/),
     });
+    await exchange.close();
   });
 
-  it('all agents sign with HSM keys, and signatures of either kind verify without the store', async () => {
+  it.each(inPhase4)('afterwards all sign with HSM keys, and all verifies: $title', async ({ config }) => {
     await world.within(3, (exchange) => exchange.migrateAgent('software', { strategy: 'regenerate' }));
-    const exchange = await world.start(4);
+    const exchange = await world.start(2, config);
     onTestFinished(() => exchange.close());
-    for (const state of STATES) {
-      expect((await exchange.signMessageDetailed(state, message)).protectionLevel).toBe('HSM');
-    }
-    for (const { state, signature, keyVersion } of made) {
-      expect(await exchange.verifyMessage(state, message, signature), keyVersion).toBe(true);
-      expect(await exchange.verifyMessage(state, message, signature, { keyVersion }), keyVersion).toBe(true);
-      expect(await exchange.verifyMessage(state, Buffer.from('pay 99 EUR'), signature)).toBe(false);
-    }
+    await expectMeaning(exchange, 'phase 4');
   });
 
   it('the store is neither opened nor made where there is none', async () => {
@@ -150,8 +213,19 @@ describe('in phase 4', () => {
     const exchange = await world.start(4, { softwareKeyStore });
     onTestFinished(() => exchange.close());
     await exchange.generateAgentKey('late');
-    const { existsSync } = await import('node:fs');
     expect(existsSync(elsewhere)).toBe(false);
+  });
+
+  it('an empty directory stays empty, and a start says that there was nothing to check', async () => {
+    const path = `${world.storePath}-empty`;
+    mkdirSync(path, { mode: 0o755 });
+    const logger = recordingLogger();
+    const exchange = await world.start(4, { softwareKeyStore: { type: 'file', path }, logger });
+    onTestFinished(() => exchange.close());
+    expect(readdirSync(path)).toEqual([]);
+    expect(logger.lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', fields: { event: 'software-store-not-found', phase: 4 } }),
+    );
   });
 
   it('a software version is refused by its name, for signing and for reading', async () => {

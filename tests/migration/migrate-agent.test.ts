@@ -137,6 +137,60 @@ describe('migrateAgent with the same key', () => {
   });
 });
 
+describe('the older versions of an encryption key', () => {
+  /** An agent whose encryption key was rotated, once to another size, and what was encrypted to each version. */
+  async function rotatedAgent() {
+    const { agentId } = await softwareAgent({ purpose: 'both' });
+    const sealed = await world.within('software-only', async (software) => {
+      const messages = [await software.encryptForAgent(agentId, message)];
+      await software.rotateAgentKey(agentId, { role: 'encryption' });
+      messages.push(await software.encryptForAgent(agentId, message));
+      await software.rotateAgentKey(agentId, {
+        role: 'encryption',
+        algorithm: 'RSA_DECRYPT_OAEP_2048_SHA256',
+      });
+      return [...messages, await software.encryptForAgent(agentId, message)];
+    });
+    return { agentId, sealed };
+  }
+
+  async function expectReadable(agentId: string, sealed: readonly string[]): Promise<void> {
+    // No software store: as in phase 4, and after the purge of the software keys.
+    await world.within('hsm-only', async (hsmOnly) => {
+      for (const jwe of sealed) expect(await hsmOnly.decryptAsAgent(agentId, jwe)).toEqual(message);
+      const jwe = await hsmOnly.encryptForAgent(agentId, message);
+      expect(jwe.split('.')[0]).toBe(sealed.at(-1)?.split('.')[0]);
+    });
+  }
+
+  it('move into the HSM too: what was encrypted to them stays readable without the store', async () => {
+    const { agentId, sealed } = await rotatedAgent();
+    const { keys } = await exchange.migrateAgent(agentId, { strategy: 'regenerate' });
+    expect(keys[1]).toMatchObject({
+      ...{ role: 'encryption', strategy: 'import', algorithm: 'RSA_DECRYPT_OAEP_2048_SHA256' },
+      from: expect.stringMatching(/cryptoKeyVersions\/3@software$/),
+      to: expect.stringMatching(/cryptoKeyVersions\/3$/),
+    });
+    await expectReadable(agentId, sealed);
+  });
+
+  it('are there once each when an import of one of them failed, and the one in use is the same', async () => {
+    const { agentId, sealed } = await rotatedAgent();
+    for (const after of [0, 1, 2]) {
+      const fault = world.emulator.faults.add({
+        ...{ rpc: 'ImportCryptoKeyVersion', after, status: { code: 'PERMISSION_DENIED' } },
+        applyAfterExecution: after === 1,
+      });
+      await exchange.migrateAgent(agentId, { strategy: 'import' }).catch(() => undefined);
+      fault.remove();
+    }
+    const { keys } = await exchange.migrateAgent(agentId, { strategy: 'import' });
+    const versions = await exchange.keys.listKeyVersions(keys[1]?.keyName ?? '');
+    expect(versions.map(({ algorithm }) => algorithm.split('_')[3])).toEqual(['3072', '3072', '2048']);
+    await expectReadable(agentId, sealed);
+  });
+});
+
 describe('migrateAgent', () => {
   it('may be repeated: it changes nothing more and gives the handover again', async () => {
     const { agentId, oldKey } = await softwareAgent();
@@ -194,14 +248,52 @@ describe('migrateAgent', () => {
     expect(archived).toEqual([1, 2, 3].map((number) => `${keyName}/cryptoKeyVersions/${number}@software`));
   });
 
-  it('changes nothing when the archive does not take the public keys', async () => {
-    const { agentId } = await softwareAgent();
-    const publicKeyArchive = new FailingArchive(world.archive, 0);
-    const failing = await world.start(2, { publicKeyArchive });
-    await expect(failing.migrateAgent(agentId, { strategy: 'regenerate' })).rejects.toThrow('disk full');
-    expect((await exchange.describeAgent(agentId)).versions.map(({ provider }) => provider)).toEqual([
-      'software',
+  it('has what versions signed that were retired or destroyed before there was an archive verify in phase 4', async () => {
+    await using elsewhere = await startMigrationWorld();
+    const signatures: Buffer[] = [];
+    const before = await elsewhere.start('software-only', { publicKeyArchive: undefined });
+    await before.generateAgentKey('old-bot', { destroyScheduledDurationSeconds: 86_400 });
+    for (const retireAfterSeconds of [86_400, undefined]) {
+      signatures.push(await before.signMessage('old-bot', message));
+      await before.rotateAgentKey('old-bot');
+      const { keyName } = await before.describeAgent('old-bot');
+      await before.keys.retire(keyName, { graceSeconds: 0, retireAfterSeconds });
+      elsewhere.clock.advanceDays(2);
+      await before.keys.retire(keyName, { graceSeconds: 0, retireAfterSeconds });
+      elsewhere.clock.advanceDays(2);
+    }
+    expect((await before.describeAgent('old-bot')).versions.map(({ state }) => state)).toEqual([
+      ...['DESTROYED', 'DISABLED', 'ENABLED'],
     ]);
+    await elsewhere.within(2, (each) => each.migrateAgent('old-bot', { strategy: 'regenerate' }));
+    const after = await elsewhere.start(4);
+    for (const signature of signatures) {
+      expect(await after.verifyMessage('old-bot', message, signature)).toBe(true);
+    }
+  });
+
+  it('has the agent sign as before whenever the archive does not take a key, and is taken up (P2)', async () => {
+    const { agentId } = await softwareAgent();
+    for (let taken = 0; ; taken++) {
+      const publicKeyArchive = new FailingArchive(world.archive, taken);
+      const failing = await world.start(2, { publicKeyArchive });
+      const outcome = await failing.migrateAgent(agentId, { strategy: 'regenerate' }).then(
+        () => 'done',
+        ({ message: text }: Error) => text,
+      );
+      await failing.close();
+      const { versions } = await exchange.describeAgent(agentId);
+      const { protectionLevel } = await exchange.signMessageDetailed(agentId, message);
+      // Before the first key was taken nothing was made, and up to the last one the software key signs.
+      if (taken === 0) expect(versions.map(({ provider }) => provider)).toEqual(['software']);
+      expect(protectionLevel).toBe(outcome === 'done' ? 'HSM' : 'SOFTWARE');
+      if (outcome === 'done') {
+        expect(taken).toBeGreaterThan(1);
+        expect(versions.map(({ provider }) => provider)).toEqual(['software', 'kms']);
+        break;
+      }
+      expect(outcome).toBe('disk full');
+    }
   });
 
   it.each(['regenerate', 'import'] as const)(
@@ -320,6 +412,15 @@ describe('the time for migrateAgent', () => {
       message: expect.stringContaining('forbidden'),
     });
     expect((await other.migrateAgent(agentId, { strategy: 'import' })).outcome).toBe('migrated');
+  });
+
+  it('does not have a software key that is forbidden to sign hand over again', async () => {
+    const { agentId } = await softwareAgent();
+    await exchange.migrateAgent(agentId, { strategy: 'regenerate' });
+    const other = await world.start(3, { softwareKeys: 'forbidden' });
+    const { outcome, keys } = await other.migrateAgent(agentId, { strategy: 'import' });
+    expect(outcome).toBe('already-migrated');
+    expect(keys[0]).not.toHaveProperty('handover');
   });
 });
 

@@ -1,5 +1,6 @@
+import { open } from 'lmdb';
 import { describe, expect, it } from 'vitest';
-import { UnmigratedAgentsError } from '../../src/index.js';
+import { type ProviderObserver, UnmigratedAgentsError } from '../../src/index.js';
 import type { Logger } from '../../src/logger.js';
 import { type MigrationWorld, startMigrationWorld } from '../support/migration.js';
 
@@ -14,43 +15,84 @@ function recordingLogger(): Logger & { readonly lines: Line[] } {
   return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
-async function linesAtStart(
+async function atStart(
   mode: Parameters<MigrationWorld['start']>[0],
   nodeEnv: string | undefined,
-): Promise<readonly Line[]> {
+): Promise<{ readonly lines: readonly Line[]; readonly events: readonly string[] }> {
   await using world = await startMigrationWorld();
   await world.within('software-only', (software) => software.generateAgentKey('bot'));
   const logger = recordingLogger();
+  const events: string[] = [];
+  const observer: ProviderObserver = {
+    begin: ({ method, keyId }) => ({
+      end: ({ status }) => void events.push(`${method} ${keyId.split('/').at(-1)} ${status}`),
+    }),
+  };
   const before = process.env['NODE_ENV'];
   if (nodeEnv !== undefined) process.env['NODE_ENV'] = nodeEnv;
   try {
-    await world.start(mode, { logger, allowEmulatorInProduction: true });
+    await world.start(mode, { logger, observers: [observer], allowEmulatorInProduction: true });
   } finally {
     process.env['NODE_ENV'] = before;
   }
-  return logger.lines;
+  return { lines: logger.lines, events };
 }
 
 const SIGN = expect.objectContaining({ event: 'software-keys-sign' });
 
 describe('a start', () => {
   it.each(['software-only', 1, 2, 'rollback'] as const)(
-    'in mode %s in production warns that software keys sign',
+    'in mode %s in production warns that software keys sign, and has one event of it for the audit trail',
     async (mode) => {
-      expect(await linesAtStart(mode, 'production')).toContainEqual({ level: 'warn', record: SIGN });
+      const { lines, events } = await atStart(mode, 'production');
+      expect(lines).toContainEqual({ level: 'warn', record: SIGN });
+      expect(events.filter((event) => event === 'softwareKeysSign agents succeeded')).toHaveLength(1);
     },
   );
 
   it('elsewhere says it without a warning', async () => {
-    expect(await linesAtStart(2, undefined)).toContainEqual({ level: 'info', record: SIGN });
+    const { lines } = await atStart(2, undefined);
+    expect(lines).toContainEqual({ level: 'info', record: SIGN });
   });
 
   it('in phase 3 names who cannot sign', async () => {
-    expect(await linesAtStart(3, 'production')).toContainEqual({
+    const { lines, events } = await atStart(3, 'production');
+    expect(events).not.toContain('softwareKeysSign agents succeeded');
+    expect(lines).toContainEqual({
       level: 'warn',
       record: expect.objectContaining({ phase: 3, agentIds: ['bot'] }),
     });
   });
+});
+
+it('a start is refused when the audit trail does not take the event that software keys sign', async () => {
+  await using world = await startMigrationWorld();
+  const failure = new Error('the audit trail is full');
+  const observer: ProviderObserver = {
+    begin: ({ method }) => {
+      if (method === 'softwareKeysSign') throw failure;
+      return { end() {} };
+    },
+  };
+  await expect(world.start(2, { observers: [observer] })).rejects.toBe(failure);
+});
+
+it('a record that is damaged keeps phase 3 from nothing, and phase 4 does not start', async () => {
+  await using world = await startMigrationWorld();
+  await world.within('software-only', (software) => software.generateAgentKey('bot'));
+  await world.within(2, (exchange) => exchange.migrateAgent('bot', { strategy: 'regenerate' }));
+  const database = open<Buffer, string>({ path: world.storePath, noSubdir: false, encoding: 'binary' });
+  const [place = ''] = [...database.getKeys({ start: 'key/', end: 'key0' })];
+  await database.put(place, Buffer.alloc(100));
+  await database.close();
+  const logger = recordingLogger();
+  const exchange = await world.start(3, { logger });
+  expect(logger.lines).toContainEqual({
+    level: 'error',
+    record: { event: 'stored-key-damaged', damaged: expect.stringMatching(/bot/) },
+  });
+  await exchange.close();
+  await expect(world.start(4)).rejects.toMatchObject({ code: 'STORED_KEY_DAMAGED' });
 });
 
 it('a start in phase 4 warns of keys that are no agent’s, and does not refuse', async () => {

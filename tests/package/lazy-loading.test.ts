@@ -9,10 +9,12 @@ import { build } from 'tsup';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { KmsEmulator } from '../../src/emulator/index.js';
+import type { KMSConfig } from '../../src/index.js';
 import { KEY_RING, startTestEmulator } from '../support/emulator.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const HEAVY = ['@google-cloud/kms', '@grpc/grpc-js', 'google-auth-library', 'google-gax'];
+const TELEMETRY = '@opentelemetry/api';
 
 const report = z.object({
   imported: z.array(z.string()),
@@ -25,7 +27,7 @@ const report = z.object({
  * they were loaded.
  */
 const PROBE = `
-const HEAVY = ${JSON.stringify(HEAVY)};
+const HEAVY = ${JSON.stringify([...HEAVY, TELEMETRY])};
 const loaded = () => {
   const files = Object.keys(require.cache).map((file) => file.replaceAll('\\\\', '/'));
   return HEAVY.filter((name) => files.some((file) => file.includes('/node_modules/' + name + '/')));
@@ -57,7 +59,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function probe(kind: 'module' | 'commonjs', file: string): Promise<z.infer<typeof report>> {
+async function probe(
+  kind: 'module' | 'commonjs',
+  file: string,
+  rest: Partial<KMSConfig> = {},
+): Promise<z.infer<typeof report>> {
   const path = join(folder, file);
   const load =
     kind === 'module'
@@ -70,7 +76,10 @@ async function probe(kind: 'module' | 'commonjs', file: string): Promise<z.infer
     [`--input-type=${kind}`, '--eval', load + PROBE],
     {
       cwd: root,
-      env: { ...process.env, PROBE_CONFIG: JSON.stringify({ ...KEY_RING, emulatorHost: emulator.endpoint }) },
+      env: {
+        ...process.env,
+        PROBE_CONFIG: JSON.stringify({ ...KEY_RING, emulatorHost: emulator.endpoint, ...rest }),
+      },
     },
   );
   return report.parse(JSON.parse(stdout));
@@ -82,5 +91,14 @@ describe.each([
 ] as const)('the package as $kind', ({ kind, file }) => {
   it('loads no client library of Google Cloud until the HSM path is used', async () => {
     expect(await probe(kind, file)).toEqual({ imported: [], constructed: [], used: HEAVY });
+  });
+
+  it('loads the OpenTelemetry API when telemetry is asked for, and only then', async () => {
+    const withTelemetry = await probe(kind, file, { telemetry: 'on' });
+    expect(withTelemetry).toEqual({
+      imported: [],
+      constructed: [TELEMETRY],
+      used: [...HEAVY, TELEMETRY],
+    });
   });
 });

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import { describe, expect, it, vi } from 'vitest';
 import type { KeySpec } from '../../src/keys/key-provider.js';
 import { cryptoKeyName, keyRingName } from '../../src/keys/resource-name.js';
 import { FileKeyStore } from '../../src/software/store/file-key-store.js';
-import { inTransaction } from '../../src/software/store/lmdb-database.js';
+import { inTransaction, requireReadable } from '../../src/software/store/lmdb-database.js';
 import { MemoryKeyStore } from '../../src/software/store/memory-key-store.js';
 import { seal } from '../../src/software/store/sealing.js';
 import { KEY_RING } from '../support/emulator.js';
@@ -115,13 +115,33 @@ describe('a file store', () => {
     ).rejects.toMatchObject({ code: 'KEY_STORE', operation: 'generateKey', cause });
   });
 
+  it('says so when it cannot be read, as in two containers whose processes have the same id', async () => {
+    const cause = new TypeError("Cannot read properties of null (reading 'address')");
+    let closed = false;
+    const unreadable = {
+      getBinary: () => {
+        throw cause;
+      },
+      close: async () => {
+        closed = true;
+      },
+    };
+    await expect(
+      requireReadable({ operation: 'initialize', resource: 'ring' }, unreadable, '/keys'),
+    ).rejects.toMatchObject({
+      ...{ code: 'KEY_STORE', operation: 'initialize', cause },
+      message: expect.stringMatching(/\/keys.*process [0-9]+.*PID namespace/),
+    });
+    expect(closed).toBe(true);
+  });
+
   it('says which package to install when it is not there', async () => {
     vi.resetModules();
     vi.doMock('lmdb', () => {
       throw new Error('Cannot find package');
     });
     const { FileKeyStore } = await import('../../src/software/store/file-key-store.js');
-    const store = new FileKeyStore({ path: storeDirectory(), secret: { key: STORE_KEY } });
+    const store = new FileKeyStore({ path: storeDirectory(), secret: { key: Buffer.from(STORE_KEY) } });
     await expect(store.open({ operation: 'initialize', resource: 'ring' })).rejects.toMatchObject({
       code: 'KEY_STORE',
       message: expect.stringContaining('npm install lmdb'),
@@ -134,7 +154,7 @@ describe('a file store', () => {
     const name = cryptoKeyName(keyRingName(KEY_RING), 'invoices');
     const stores = [
       new MemoryKeyStore(),
-      new FileKeyStore({ path: storeDirectory(), secret: { key: STORE_KEY } }),
+      new FileKeyStore({ path: storeDirectory(), secret: { key: Buffer.from(STORE_KEY) } }),
     ];
     for (const store of stores) {
       await store.open(context);
@@ -156,6 +176,35 @@ describe('a file store', () => {
       expect(store.read(context, (view) => view.getKey(name))).toBeUndefined();
       await store.close();
     }
+  });
+
+  it('wipes the key that it was given when it is open, and when it is closed unopened', async () => {
+    const context = { operation: 'test', resource: 'ring' };
+    for (const opens of [true, false]) {
+      const key = Buffer.from(STORE_KEY);
+      const store = new FileKeyStore({ path: storeDirectory(), secret: { key } });
+      if (opens) await store.open(context);
+      else await store.close();
+      expect(key.equals(Buffer.alloc(32))).toBe(true);
+      await store.close();
+    }
+  });
+
+  it('keeps the key that it was given for another try when it could not be opened', async () => {
+    const path = storeDirectory();
+    writeFileSync(path, 'not a directory');
+    const provider = onFile(path);
+    await expect(provider.initialize()).rejects.toMatchObject({ code: 'KEY_STORE' });
+    rmSync(path);
+    await provider.initialize();
+  });
+
+  it('is not opened by a call that was under way when it was closed', async () => {
+    const store = new FileKeyStore({ path: storeDirectory(), secret: { passphrase: 'correct horse' } });
+    await store.close();
+    await expect(store.open({ operation: 'sign', resource: 'ring' })).rejects.toMatchObject({
+      code: 'CLIENT_CLOSED',
+    });
   });
 
   it('holds neither names nor labels nor private keys in clear', async () => {

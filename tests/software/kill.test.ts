@@ -19,6 +19,8 @@ const LANES = 2;
 const MOMENTS = [
   { after: 'loaded', withinMs: 60 },
   { after: 'opened', withinMs: 60 },
+  // The first acknowledgement: the name of a version.
+  { after: '/', withinMs: 60 },
 ] as const;
 
 let bundle: string;
@@ -98,8 +100,9 @@ it('a store keeps every acknowledged key through 200 kills, and leaves no other 
   const versions = lines.filter((line) => line.includes('/')).map((line) => line.split(' ')[1] ?? '');
   const opened = lines.filter((line) => line.startsWith('opened')).length;
   console.info(`${kills} kills, ${opened} after the store was open, ${versions.length} acknowledgements`);
-  expect(opened).toBeGreaterThan(KILLS / 5);
-  expect(versions.length).toBeGreaterThan(KILLS);
+  // However slow the machine is, one kill in three comes after an acknowledgement.
+  expect(opened).toBeGreaterThan(KILLS / 2);
+  expect(versions.length).toBeGreaterThan(KILLS / 4);
 
   const provider = open(path, STORE_KEY);
   await provider.initialize();
@@ -121,7 +124,7 @@ it('a store keeps every acknowledged key through 200 kills, and leaves no other 
   }
   await provider.close();
   expect(readdirSync(path).sort()).toEqual(['data.mdb', 'lock.mdb']);
-}, 180_000);
+}, 600_000);
 
 it('a store whose secret is being changed opens with the old or the new one after a kill, and has everything', async () => {
   const path = join(folder, 'secrets');
@@ -151,4 +154,4 @@ it('a store whose secret is being changed opens with the old or the new one afte
     await Promise.all(candidates.map((candidate) => candidate.close()));
   }
   expect(changes).toBeGreaterThan(10);
-}, 60_000);
+}, 300_000);

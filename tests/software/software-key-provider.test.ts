@@ -46,6 +46,22 @@ function memoryArchive(): PublicKeyArchive & { readonly keys: Map<string, Archiv
 
 afterEach(() => vi.unstubAllEnvs());
 
+it('a listing of many keys leaves the event loop to others, and can be aborted (D11)', async () => {
+  const provider = softwareProvider();
+  for (let index = 0; index < 600; index++) {
+    await provider.generateKey({
+      ...{ name: `k-${index}`, purpose: 'ENCRYPT_DECRYPT', protectionLevel: 'SOFTWARE' },
+      algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
+    });
+  }
+  expect(await provider.listKeys()).toHaveLength(600);
+  for (const list of ['listKeys', 'initialize'] as const) {
+    const controller = new AbortController();
+    setImmediate(() => controller.abort());
+    await expect(provider[list]({ signal: controller.signal })).rejects.toMatchObject({ code: 'ABORTED' });
+  }
+});
+
 describe('a key of another protection level', () => {
   it.each([{ protectionLevel: 'HSM' as const }, { protectionLevel: undefined }])(
     'is refused and never made in software: $protectionLevel',

@@ -39,10 +39,12 @@ interface OpenStore {
 
 export class FileKeyStore implements KeyStore {
   readonly #path: string;
-  readonly #secret: StoreSecret;
+  /** Until it has opened the store: only the key of the store is needed from then on. */
+  #secret: StoreSecret | undefined;
   #opening: Promise<void> | undefined;
   #opened: OpenStore | undefined;
 
+  /** The secret is the store's from here on; a key is wiped when it has opened the store, and by `close`. */
   constructor(config: { readonly path: string; readonly secret: StoreSecret }) {
     this.#path = config.path;
     this.#secret = config.secret;
@@ -104,6 +106,7 @@ export class FileKeyStore implements KeyStore {
     await this.#opening?.catch(() => {});
     const opened = this.#opened;
     this.#opened = undefined;
+    this.#forgetSecret();
     if (opened === undefined) return;
     await opened.lease.release();
     for (const { key } of opened.keys) key.fill(0);
@@ -111,17 +114,25 @@ export class FileKeyStore implements KeyStore {
 
   async #open(context: ErrorContext): Promise<void> {
     const path = this.#path;
+    const secret = this.#secret;
+    if (secret === undefined) throw new ClientClosedError(context);
     await ensureDirectory(context, path);
     const lease = await leaseDatabase(context, path);
     const { database } = lease;
     try {
       await secureFiles(path);
-      const storeKey = await unlock(context, database, this.#secret);
+      const storeKey = await unlock(context, database, secret);
       this.#opened = { database, lease, keys: new Set([storeKey]) };
+      this.#forgetSecret();
     } catch (error) {
       await lease.release();
       throw error;
     }
+  }
+
+  #forgetSecret(): void {
+    if (this.#secret !== undefined && 'key' in this.#secret) this.#secret.key.fill(0);
+    this.#secret = undefined;
   }
 
   #require(context: ErrorContext): OpenStore {

@@ -80,16 +80,40 @@ async function openDatabase(context: ErrorContext, path: string): Promise<Databa
     // Not in the type definitions: the mode of the data and the lock file.
     permissionsMode: OWNER_ONLY_FILE,
   } as const;
+  let database: Database;
   try {
-    const database = lmdb.open<Buffer, string>(options);
+    database = lmdb.open<Buffer, string>(options);
     // Frees the places in the table of readers that killed processes left; there are 126.
     database.readerCheck();
-    return database;
   } catch (cause) {
     throw new KeyStoreError(
       { ...context, cause },
       `the database in ${path} cannot be opened.`,
       'Check that the directory holds the files of a store and nothing else, and that they may be written.',
+    );
+  }
+  await requireReadable(context, database, path);
+  return database;
+}
+
+/**
+ * Reads once. LMDB tells its readers apart by their process ids: where another container has the store open in a process of
+ * the same id, lmdb waits for its lock for some ten seconds, which blocks the thread, and then has no transaction.
+ * @throws KeyStoreError when nothing can be read. The database is closed then.
+ */
+export async function requireReadable(
+  context: ErrorContext,
+  database: Pick<Database, 'getBinary' | 'close'>,
+  path: string,
+): Promise<void> {
+  try {
+    database.getBinary('header');
+  } catch (cause) {
+    await database.close();
+    throw new KeyStoreError(
+      { ...context, cause },
+      `the database in ${path} cannot be read by process ${process.pid}. Another process with this id has it open where processes of several containers share a store.`,
+      'Let one container at a time open the store, or give the containers one PID namespace (in Kubernetes hostPID).',
     );
   }
 }

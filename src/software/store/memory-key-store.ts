@@ -6,6 +6,16 @@ import { BufferedTransaction } from './buffered-transaction.js';
 import type { KeyStore, MaterialAddress, StoreTransaction, StoreView } from './key-store.js';
 import type { StoredKey } from './stored-key.js';
 
+/** What the work gives; when it throws, nothing that it was to write stays. */
+function outcomeOf<T>(transaction: BufferedTransaction, work: (transaction: StoreTransaction) => T): T {
+  try {
+    return work(transaction);
+  } catch (error) {
+    transaction.wipe();
+    throw error;
+  }
+}
+
 export class MemoryKeyStore implements KeyStore {
   readonly #keys = new Map<string, StoredKey>();
   readonly #materials = new Map<string, Buffer>();
@@ -26,7 +36,7 @@ export class MemoryKeyStore implements KeyStore {
 
   async transact<T>(_context: ErrorContext, work: (transaction: StoreTransaction) => T): Promise<T> {
     const transaction = new BufferedTransaction(this.#view);
-    const result = work(transaction);
+    const result = outcomeOf(transaction, work);
     const { keys, materials } = transaction.changes;
     for (const key of keys) this.#keys.set(key.name, key);
     for (const { address, bytes } of materials) {

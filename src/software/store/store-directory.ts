@@ -1,5 +1,6 @@
 /** The directory of a file store: its owner's alone, as are the files in it. */
 
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ErrorContext, KeyStoreError } from '../../errors.js';
@@ -42,6 +43,9 @@ export async function ensureDirectory(context: ErrorContext, path: string): Prom
     );
   }
 }
+
+/** Whether there is a store in the directory; an empty one, such as the place of a volume, has none. */
+export const storeExists = (path: string): boolean => existsSync(join(path, FILES[0]));
 
 /**
  * Looks at the data file before LMDB does, which does not survive one that is something else.

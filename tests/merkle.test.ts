@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { buildMerkleTree, hashLeaf, rootOfInclusion, TREE_SIZE_MAX } from '../../src/batch/merkle.js';
+import { buildMerkleTree, hashLeaf, rootOfInclusion, TREE_SIZE_MAX } from '../src/merkle.js';
 
 const sha256 = (...parts: readonly Uint8Array[]): Buffer => {
   const digest = createHash('sha256');

@@ -121,6 +121,43 @@ export function rootOfInclusion(proof: InclusionProof): Buffer | undefined {
   return sn === 0 ? Buffer.from(running, 'latin1') : undefined;
 }
 
+/** The root over leaf hashes that come one after the other, in memory for one hash per level. */
+export class GrowingMerkleTree {
+  #size = 0;
+  /** Roots of the complete subtrees that the leaves so far make up, largest first. */
+  readonly #peaks: Buffer[] = [];
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Adds the next leaf. @throws RangeError for a hash of another size. */
+  add(leafHash: Uint8Array): void {
+    if (leafHash.length !== HASH_BYTES) throw new RangeError(`a leaf hash has ${HASH_BYTES} bytes`);
+    let node: Buffer = Buffer.from(leafHash);
+    // A complete subtree stands for each bit that is set; adding one carries like adding to a number.
+    for (let rest = this.#size; rest % 2 === 1; rest = (rest - 1) / 2) {
+      node = hashNode(this.#peaks.pop() ?? node, node);
+    }
+    this.#peaks.push(node);
+    this.#size += 1;
+  }
+
+  /** The root over the leaves so far, as `buildMerkleTree` has it. @throws RangeError without a leaf. */
+  root(): Buffer {
+    const [last, ...larger] = this.#peaks.toReversed();
+    if (last === undefined) throw new RangeError('a tree has at least one leaf');
+    return larger.reduce<Buffer>((right, left) => hashNode(left, right), last);
+  }
+}
+
+/** SHA-256(01 ‖ left ‖ right). */
+function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
+  nodeInput.set(left, 1);
+  nodeInput.set(right, 1 + HASH_BYTES);
+  return hash('sha256', nodeInput, 'buffer');
+}
+
 /** SHA-256(01 ‖ left ‖ right) of each pair. */
 function hashPairs(level: Buffer): Buffer {
   const count = level.length / HASH_BYTES;

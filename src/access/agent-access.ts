@@ -1,0 +1,95 @@
+/** Who may use an agent's keys, by agent id. What is granted here is granted on that agent's key and nowhere else. */
+
+import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import { type AgentKeys, requireAgentId } from '../hierarchy/agent-keys.js';
+import type { AccessBinding, AccessChange, GrantOptions } from '../keys/access.js';
+import type { AgentKeyRole } from '../keys/agent-key-name.js';
+import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { requireAccessManager } from '../provider/access-manager.js';
+import { AGENT_ROLE_NAMES, type AgentRoleName, isAgentRoleName } from './agent-roles.js';
+
+export interface AgentAccessOptions extends CallOptions {
+  /** Which of the agent's keys. Default `signing`. */
+  readonly key?: AgentKeyRole | undefined;
+}
+
+export type GrantAgentAccessOptions = AgentAccessOptions & GrantOptions;
+
+/** A role that a member has on an agent's key. */
+export interface AgentAccessBinding extends AccessBinding {
+  /** Which of the four roles it is, if it is one. */
+  readonly agentRole?: AgentRoleName;
+}
+
+export class AgentAccess {
+  readonly #provider: KeyProvider;
+  readonly #agentKeys: AgentKeys;
+  readonly #roles: Readonly<Record<AgentRoleName, string>>;
+
+  /** @param roles full names of the four roles. */
+  constructor(provider: KeyProvider, agentKeys: AgentKeys, roles: Readonly<Record<AgentRoleName, string>>) {
+    this.#provider = provider;
+    this.#agentKeys = agentKeys;
+    this.#roles = roles;
+  }
+
+  async grant(
+    agentId: string,
+    member: string,
+    role: string,
+    options: GrantAgentAccessOptions = {},
+  ): Promise<AccessChange> {
+    const { key = 'signing', publicMembers, ...rest } = options;
+    const context = contextOf('grantAgentAccess', agentId);
+    const fullRole = this.#roleOf(context, role, key);
+    const manager = requireAccessManager(context, this.#provider);
+    const keyName = await this.#keyName(context, agentId, key, rest);
+    return manager.grantAccess(keyName, member, fullRole, { publicMembers, ...rest });
+  }
+
+  async revoke(
+    agentId: string,
+    member: string,
+    role: string,
+    options: AgentAccessOptions = {},
+  ): Promise<AccessChange> {
+    const { key = 'signing', ...rest } = options;
+    const context = contextOf('revokeAgentAccess', agentId);
+    const fullRole = this.#roleOf(context, role, key);
+    const manager = requireAccessManager(context, this.#provider);
+    return manager.revokeAccess(await this.#keyName(context, agentId, key, rest), member, fullRole, rest);
+  }
+
+  async list(agentId: string, options: AgentAccessOptions = {}): Promise<readonly AgentAccessBinding[]> {
+    const { key = 'signing', ...rest } = options;
+    const context = contextOf('listAgentAccess', agentId);
+    const manager = requireAccessManager(context, this.#provider);
+    const bindings = await manager.listAccess(await this.#keyName(context, agentId, key, rest), rest);
+    return bindings.map((binding) => {
+      const agentRole = AGENT_ROLE_NAMES.find((name) => this.#roles[name] === binding.role);
+      return agentRole === undefined ? binding : { ...binding, agentRole };
+    });
+  }
+
+  #roleOf(context: ErrorContext, role: string, key: AgentKeyRole): string {
+    if (key !== 'signing' && key !== 'encryption')
+      throw new InvalidArgumentError(context, 'key must be signing or encryption.');
+    if (!isAgentRoleName(role)) return role;
+    if (role === 'signer' && key === 'encryption') {
+      throw new InvalidArgumentError(
+        context,
+        'an encryption key does not sign; roles/cloudkms.cryptoKeyDecrypter decrypts with it.',
+      );
+    }
+    return this.#roles[role];
+  }
+
+  #keyName(context: ErrorContext, agentId: string, key: AgentKeyRole, options: CallOptions): Promise<string> {
+    return this.#agentKeys.nameOf(context, requireAgentId(context, agentId), key, options);
+  }
+}
+
+const contextOf = (operation: string, agentId: string): ErrorContext => ({
+  operation,
+  resource: `agent ${JSON.stringify(agentId)}`,
+});

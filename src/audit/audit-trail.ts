@@ -1,0 +1,258 @@
+/**
+ * `AuditTrail`: an observer of providers that writes what they did as a chain of events and has the chain signed by a key
+ * of its own. It sees no plaintext and keeps no data, only digests.
+ */
+
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomUUID } from 'node:crypto';
+import type { CancelTimer, Clock } from '../clock.js';
+import { AuditWriteError } from '../errors.js';
+import type { JwsSigner } from '../identity/jws.js';
+import type { Logger } from '../logger.js';
+import type {
+  CallObserver,
+  ObservedCall,
+  ObservedOutcome,
+  ObservedWarning,
+  ProviderObserver,
+} from '../provider/observer.js';
+import { loadCanonicalize } from './canonical-json.js';
+import { ChainWriter } from './chain-writer.js';
+import { signSection } from './checkpoint.js';
+import { digestOf, toEvent } from './event.js';
+import type { AuditEvent, LineBody } from './line.js';
+import type { TrailSink } from './sink.js';
+
+/** Where a chain stood. Kept outside of the reach of who could change the trail, it shows what was cut off later. */
+export interface AuditAnchor {
+  readonly writer: string;
+  readonly sequence: number;
+  /** SHA-256 of the line, hex. */
+  readonly sha256: string;
+}
+
+export interface AuditStats {
+  /** Events that are written. */
+  readonly events: number;
+  /** Events that could not be written. */
+  readonly lostEvents: number;
+  readonly checkpoints: number;
+  readonly failedCheckpoints: number;
+  /** Lines that no checkpoint covers yet. */
+  readonly unsigned: number;
+}
+
+export interface AuditTrailOptions {
+  readonly sink: TrailSink;
+  readonly checkpointEvery: number;
+  readonly checkpointSeconds: number;
+  readonly failClosed: boolean;
+  readonly writeTimeoutMs: number;
+  readonly newWriter: () => string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The flags in force; they stand in every event. */
+  readonly configuration: AuditEvent['configuration'];
+  /** Whose key it is, by its short id. */
+  readonly agentOf: (keyId: string) => string | undefined;
+}
+
+const NOT_RECORDED: CallObserver = { end: () => {} };
+
+export class AuditTrail implements ProviderObserver {
+  readonly #options: AuditTrailOptions;
+  readonly #configuration: AuditEvent['configuration'];
+  readonly #writer: ChainWriter;
+  /** Calls that the trail itself makes, to sign: they show as checkpoints. */
+  readonly #own = new AsyncLocalStorage<true>();
+  #signer: JwsSigner | undefined;
+  #signing: Promise<boolean> | undefined;
+  #cancelTimer: CancelTimer | undefined;
+  #isClosed = false;
+  #events = 0;
+  #checkpoints = 0;
+  #failedCheckpoints = 0;
+
+  constructor(options: AuditTrailOptions) {
+    this.#options = options;
+    const { sink, clock, logger, writeTimeoutMs, newWriter, failClosed, configuration } = options;
+    this.#configuration = { ...configuration, failClosed };
+    this.#writer = new ChainWriter({
+      ...{ sink, clock, logger, writeTimeoutMs, newWriter },
+      start: () => ({ type: 'notice', notice: 'start', time: this.#now(), details: this.#configuration }),
+      onWritten: () => this.#afterWrite(),
+    });
+  }
+
+  /** Has checkpoints signed from now on. */
+  signWith(signer: JwsSigner): void {
+    this.#signer = signer;
+  }
+
+  /** Opens the sink, which is opened by the first event otherwise. @throws AuditWriteError with `failClosed`. */
+  async open(): Promise<void> {
+    await this.#guard('initialize', this.#writer.ensureOpen());
+  }
+
+  /** Has the beginning signed. @throws AuditWriteError with `failClosed`, when that is not possible. */
+  async begun(): Promise<void> {
+    if ((await this.checkpoint()) || !this.#options.failClosed) return;
+    throw new AuditWriteError(
+      { operation: 'initialize', resource: 'audit trail' },
+      'no checkpoint can be signed; the log says why.',
+    );
+  }
+
+  begin(call: ObservedCall): CallObserver | Promise<CallObserver> {
+    if (this.#own.getStore() === true) return NOT_RECORDED;
+    const { clock, failClosed } = this.#options;
+    const begun = { requestId: randomUUID(), startedAt: clock.now(), call: { ...call, subject: undefined } };
+    const subjectSha256 = digestOf(call.subject);
+    const isReady = !failClosed || this.#writer.isOpen;
+    if (isReady && !(subjectSha256 instanceof Promise)) return this.#observe({ ...begun, subjectSha256 });
+    const ready = isReady ? undefined : this.#guard(call.method, this.#writer.ensureOpen());
+    return Promise.all([subjectSha256, ready]).then(([digest]) =>
+      this.#observe({ ...begun, subjectSha256: digest }),
+    );
+  }
+
+  warn({ warning, details }: ObservedWarning): void {
+    this.#append({ type: 'notice', notice: warning, time: this.#now(), details }).catch(() => {});
+  }
+
+  /**
+   * Has everything up to now signed.
+   * @returns whether all of it is; what went wrong is logged.
+   */
+  async checkpoint(): Promise<boolean> {
+    await this.#writer.flush();
+    // The first may only be the end of one that was under way.
+    for (let round = 0; round < 3 && this.#writer.unsigned > 0; round++) {
+      if (!(await this.#sign())) return false;
+    }
+    return this.#writer.unsigned === 0;
+  }
+
+  /** The last line that is written, to be kept elsewhere; undefined before the first. */
+  anchor(): AuditAnchor | undefined {
+    const { writer, sequence, sha256 } = this.#writer.anchor;
+    return writer === undefined || sequence === 0 ? undefined : { writer, sequence, sha256 };
+  }
+
+  stats(): AuditStats {
+    return {
+      events: this.#events,
+      lostEvents: this.#writer.lostEvents,
+      checkpoints: this.#checkpoints,
+      failedCheckpoints: this.#failedCheckpoints,
+      unsigned: this.#writer.unsigned,
+    };
+  }
+
+  /** Writes what waits, has it signed and closes the sink. Events after it are not written. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.checkpoint();
+    this.#cancelTimer?.();
+    await this.#writer.close();
+  }
+
+  #observe(begun: Parameters<typeof toEvent>[0]): CallObserver {
+    return {
+      requestId: begun.requestId,
+      end: (outcome) => {
+        const productSha256 = digestOf(outcome.product);
+        if (!(productSha256 instanceof Promise)) return this.#end(begun, outcome, productSha256);
+        return productSha256.then((digest) => this.#end(begun, outcome, digest));
+      },
+    };
+  }
+
+  #end(
+    begun: Parameters<typeof toEvent>[0],
+    outcome: ObservedOutcome,
+    productSha256: string | undefined,
+  ): Promise<void> | undefined {
+    const { clock, agentOf, failClosed } = this.#options;
+    const configuration = this.#configuration;
+    const written = this.#append(
+      toEvent(begun, outcome, { endedAt: clock.now(), productSha256, configuration, agentOf }),
+    );
+    if (failClosed) return this.#guard(begun.call.method, written, outcome.attempts);
+    // The writer has logged it.
+    written.catch(() => {});
+    return undefined;
+  }
+
+  async #append(body: LineBody): Promise<void> {
+    await this.#writer.append(body);
+    if (body.type === 'event') this.#events += 1;
+  }
+
+  async #guard(operation: string, work: Promise<void>, attempts = 0): Promise<void> {
+    try {
+      await work;
+    } catch (cause) {
+      if (!this.#options.failClosed) return;
+      const problem = cause instanceof Error ? cause.message : 'the audit trail cannot be written';
+      throw new AuditWriteError({ operation, resource: 'audit trail', attempts, cause }, `${problem}.`);
+    }
+  }
+
+  #afterWrite(): void {
+    const { checkpointEvery, checkpointSeconds, clock } = this.#options;
+    if (this.#isClosed || this.#writer.unsigned === 0) return;
+    const isDue = this.#writer.unsigned >= checkpointEvery;
+    // After a failure the timer runs, and it alone says when to try again.
+    if (isDue && this.#signing === undefined && !this.#isBackingOff) void this.#sign();
+    this.#cancelTimer ??= clock.setTimer(
+      checkpointSeconds * 1_000,
+      () => {
+        this.#cancelTimer = undefined;
+        this.#isBackingOff = false;
+        void this.#sign();
+      },
+      { kind: 'background' },
+    );
+  }
+
+  #isBackingOff = false;
+
+  /** One checkpoint at a time. @returns whether nothing went wrong. */
+  #sign(): Promise<boolean> {
+    this.#signing ??= this.#signNext().finally(() => {
+      this.#signing = undefined;
+      this.#afterWrite();
+    });
+    return this.#signing;
+  }
+
+  async #signNext(): Promise<boolean> {
+    const signer = this.#signer;
+    try {
+      const section = await this.#writer.closeSection();
+      const { writer } = this.#writer.anchor;
+      if (section === undefined || writer === undefined) return true;
+      if (signer === undefined) throw new Error('there is no key to sign with yet');
+      const context = { writer, time: this.#now(), canonicalize: await loadCanonicalize() };
+      const checkpoint = await this.#own.run(true, () => signSection(signer, section, context));
+      await this.#writer.append(checkpoint);
+      this.#checkpoints += 1;
+      return true;
+    } catch (error) {
+      this.#failedCheckpoints += 1;
+      this.#isBackingOff = true;
+      const problem = error instanceof Error ? error.message : 'unknown reason';
+      this.#options.logger.error(
+        { event: 'audit-checkpoint-failed', unsigned: this.#writer.unsigned, problem },
+        'a checkpoint of the audit trail could not be signed; it is tried again',
+      );
+      return false;
+    }
+  }
+
+  #now(): string {
+    return new Date(this.#options.clock.now()).toISOString();
+  }
+}

@@ -1,0 +1,291 @@
+/**
+ * `verifyAuditTrail`: reads a trail, of one writer or of many, and names every line that is not as it was written. It needs
+ * the public keys of the audit key and nothing else: no call, and no more memory for a long trail than for a short one.
+ */
+
+import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import { type JosePublicKey, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
+import type { AuditAnchor } from './audit-trail.js';
+import { type Canonicalize, loadCanonicalize } from './canonical-json.js';
+import { ChainCheck, type ChainProblemKind, type Link } from './chain-check.js';
+import { type AuditLine, parseLine, sha256Hex } from './line.js';
+import { readLines } from './line-reader.js';
+import { type CheckpointKey, type CheckpointProblem, SectionCheck } from './section-check.js';
+
+/** Keys that sign checkpoints: one, several, or a JWK Set. All versions that ever signed belong in it. */
+export type AuditKeys =
+  | PublicKeyInput
+  | readonly PublicKeyInput[]
+  | { readonly keys: readonly PublicKeyInput[] };
+
+export interface VerifyAuditTrailOptions {
+  readonly auditKeys: AuditKeys;
+  /** Where chains stood, kept elsewhere: they must be there, unchanged. Without one, lines cut off at the end do not show. */
+  readonly expectedLast?: AuditAnchor | readonly AuditAnchor[] | undefined;
+  /** `pino`: lines of a log, of which those with a member `audit` count. Default `lines`, as a file sink writes them. */
+  readonly format?: 'lines' | 'pino' | undefined;
+  /** Problems that are listed; the rest is counted. Default 1,000. */
+  readonly maxProblems?: number | undefined;
+}
+
+export interface AuditProblem {
+  /**
+   * `format`: no line of a trail. `torn`: the last line has no end. `changed`, `missing`, `reordered`, `inserted`: against
+   * the chain. `truncated`: an expected line is not reached. `checkpoint`, `signature`, `unknown-key`: a checkpoint does not
+   * fit what is before it, or is not signed by one of the keys.
+   */
+  readonly kind: ChainProblemKind | CheckpointProblem['kind'] | 'format' | 'torn' | 'truncated';
+  /** Number of the line in the stream, from 1. */
+  readonly line: number;
+  readonly writer: string | undefined;
+  readonly sequence: number | undefined;
+  readonly message: string;
+}
+
+export interface VerifiedChain {
+  readonly writer: string;
+  readonly events: number;
+  readonly checkpoints: number;
+  /** The last line, as an anchor. */
+  readonly last: AuditAnchor;
+  /** Sequence of the last line that a checkpoint covers; 0 without one. */
+  readonly signedThrough: number;
+  /** Lines at the end that no checkpoint covers: they may have been changed by anybody who could write to the trail. */
+  readonly unsigned: number;
+  /** Events that the writer itself says it could not write. */
+  readonly lostEvents: number;
+  /** Lines that crashes left unfinished, as the writer says. */
+  readonly tornLines: number;
+  /** The keys that signed. */
+  readonly signers: readonly CheckpointKey[];
+}
+
+export interface AuditVerification {
+  /** `valid`: nothing is wrong and all is signed. `unsigned-tail`: nothing is wrong, and the end is not signed. */
+  readonly verdict: 'valid' | 'unsigned-tail' | 'invalid';
+  readonly lines: number;
+  readonly problems: readonly AuditProblem[];
+  /** Problems that are not listed. */
+  readonly moreProblems: number;
+  readonly chains: readonly VerifiedChain[];
+}
+
+const DEFAULT_MAX_PROBLEMS = 1_000;
+/** Chains in one stream: far more than a service has processes; each costs memory. */
+const MAX_CHAINS = 10_000;
+/** Unreadable lines that a later line may still explain. */
+const MAX_UNEXPLAINED = 1_000;
+
+/**
+ * Verifies an audit trail.
+ * @throws InvalidJwkError when a key is not usable, InvalidArgumentError for other options that are not.
+ *
+ * @example
+ * ```ts
+ * const { verdict, problems } = await verifyAuditTrail(createReadStream('/var/log/agents/audit.jsonl'), {
+ *   auditKeys: jwks,
+ *   expectedLast: anchor,
+ * });
+ * ```
+ */
+export async function verifyAuditTrail(
+  stream: AsyncIterable<Uint8Array | string>,
+  options: VerifyAuditTrailOptions,
+): Promise<AuditVerification> {
+  const verification = new Verification(options, await loadCanonicalize());
+  for await (const raw of readLines(stream)) await verification.take(raw);
+  return verification.result();
+}
+
+interface ChainState {
+  readonly chain: ChainCheck;
+  readonly sections: SectionCheck;
+  events: number;
+  lostEvents: number;
+  tornLines: number;
+  /** Sequence → the hash that was expected there. */
+  readonly anchors: Map<number, string>;
+}
+
+class Verification {
+  readonly #keys: ReadonlyMap<string, JosePublicKey>;
+  readonly #canonicalize: Canonicalize;
+  readonly #format: 'lines' | 'pino';
+  readonly #maxProblems: number;
+  readonly #anchors: readonly AuditAnchor[];
+  readonly #chains = new Map<string, ChainState>();
+  readonly #problems: AuditProblem[] = [];
+  /** SHA-256 of unreadable lines → where they are. */
+  readonly #unexplained = new Map<string, number>();
+  #moreProblems = 0;
+  #line = 0;
+
+  constructor(options: VerifyAuditTrailOptions, canonicalize: Canonicalize) {
+    const context = { operation: 'verifyAuditTrail', resource: 'audit trail' };
+    const { auditKeys, expectedLast = [], format = 'lines', maxProblems = DEFAULT_MAX_PROBLEMS } = options;
+    this.#keys = parseKeys(context, auditKeys);
+    this.#anchors = isAnchorList(expectedLast) ? expectedLast : [expectedLast];
+    this.#format = format;
+    this.#maxProblems = maxProblems;
+    this.#canonicalize = canonicalize;
+  }
+
+  async take(raw: { readonly kind: 'line' | 'too-long' | 'rest'; readonly bytes?: Buffer }): Promise<void> {
+    this.#line += 1;
+    const { bytes } = raw;
+    if (bytes === undefined) return this.#report('format', 'it is longer than any line of a trail');
+    if (raw.kind === 'rest') return this.#report('torn', 'the last line has no end');
+    const text = this.#textOf(bytes);
+    if (text === 'skip') return;
+    const line = text === undefined ? undefined : parseLine(text, this.#canonicalize);
+    if (text === undefined || line === undefined) return this.#unreadable(bytes);
+    await this.#follow(line, text);
+  }
+
+  result(): AuditVerification {
+    for (const line of this.#unexplained.values())
+      this.#report('format', 'it is no line of an audit trail', { line });
+    for (const [writer, { chain, sections }] of this.#chains) {
+      const isCovered = ({ sha256 }: Link): boolean => sha256 === sections.signedHead;
+      for (const problem of chain.end(isCovered))
+        this.#report(problem.kind, problem.message, { ...problem, writer });
+    }
+    for (const { writer, sequence } of this.#anchors) {
+      const reached = this.#chains.get(writer)?.chain.last.sequence ?? 0;
+      if (reached < sequence) {
+        this.#report(
+          'truncated',
+          `the chain ends at sequence ${reached}, sequence ${sequence} was there once`,
+          {
+            writer,
+            sequence: reached + 1,
+          },
+        );
+      }
+    }
+    const chains = [...this.#chains].map(([writer, state]) => toVerifiedChain(writer, state));
+    const isUnsigned = chains.some(({ unsigned }) => unsigned > 0);
+    const isInvalid = this.#problems.length + this.#moreProblems > 0;
+    return {
+      verdict: isInvalid ? 'invalid' : isUnsigned ? 'unsigned-tail' : 'valid',
+      lines: this.#line,
+      problems: this.#problems.toSorted((a, b) => a.line - b.line),
+      moreProblems: this.#moreProblems,
+      chains,
+    };
+  }
+
+  /** The text of a line; `skip` for what a log has besides the trail. */
+  #textOf(bytes: Buffer): string | 'skip' | undefined {
+    const text = bytes.toString('utf8');
+    if (this.#format === 'lines') return text;
+    try {
+      const entry: unknown = JSON.parse(text);
+      const audit: unknown =
+        typeof entry === 'object' && entry !== null && Object.hasOwn(entry, 'audit')
+          ? Reflect.get(entry, 'audit')
+          : undefined;
+      if (audit === undefined) return 'skip';
+      return typeof audit === 'object' && audit !== null ? this.#canonicalize(audit) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #follow(line: AuditLine, text: string): Promise<void> {
+    const { writer, sequence, prev } = line;
+    const state = this.#stateOf(writer);
+    if (state === undefined) return this.#report('format', `it is of a further chain, after ${MAX_CHAINS}`);
+    const sha256 = sha256Hex(text);
+    const at = { line: this.#line, writer, sequence };
+    for (const problem of state.chain.follow({ line: this.#line, sequence, prev, sha256 })) {
+      this.#report(problem.kind, problem.message, { ...problem, writer });
+    }
+    const anchor = state.anchors.get(sequence);
+    if (anchor !== undefined && anchor !== sha256) {
+      this.#report('changed', `sequence ${sequence} is not the line that was there once`, at);
+    }
+    const found =
+      line.type === 'checkpoint'
+        ? await state.sections.check(line)
+        : state.sections.cover(line, text, sha256);
+    for (const { kind, message } of found) this.#report(kind, message, at);
+    if (line.type === 'event') state.events += 1;
+    if (line.type !== 'notice') return;
+    const { lost, tornSha256 } = line.details;
+    if (line.notice === 'gap' && typeof lost === 'number') state.lostEvents += lost;
+    if (line.notice === 'recovery' && typeof tornSha256 === 'string') {
+      state.tornLines += 1;
+      this.#unexplained.delete(tornSha256);
+    }
+  }
+
+  #stateOf(writer: string): ChainState | undefined {
+    const known = this.#chains.get(writer);
+    if (known !== undefined || this.#chains.size >= MAX_CHAINS) return known;
+    const anchors = this.#anchors.filter((anchor) => anchor.writer === writer);
+    const state: ChainState = {
+      chain: new ChainCheck(),
+      sections: new SectionCheck(this.#keys, this.#canonicalize),
+      events: 0,
+      lostEvents: 0,
+      tornLines: 0,
+      anchors: new Map(anchors.map(({ sequence, sha256 }) => [sequence, sha256])),
+    };
+    this.#chains.set(writer, state);
+    return state;
+  }
+
+  /** A crash leaves such a line, and the next line of the same writer tells of it. */
+  #unreadable(bytes: Buffer): void {
+    if (this.#unexplained.size < MAX_UNEXPLAINED) this.#unexplained.set(sha256Hex(bytes), this.#line);
+    else this.#report('format', 'it is no line of an audit trail');
+  }
+
+  #report(
+    kind: AuditProblem['kind'],
+    message: string,
+    at: { readonly line?: number; readonly writer?: string; readonly sequence?: number } = {},
+  ): void {
+    if (this.#problems.length >= this.#maxProblems) {
+      this.#moreProblems += 1;
+      return;
+    }
+    const { line = this.#line, writer, sequence } = at;
+    this.#problems.push({ kind, line, writer, sequence, message: `line ${line}: ${message}` });
+  }
+}
+
+function toVerifiedChain(writer: string, state: ChainState): VerifiedChain {
+  const { chain, sections, events, lostEvents, tornLines } = state;
+  const { sequence, sha256 } = chain.last;
+  return {
+    writer,
+    events,
+    checkpoints: sections.checkpoints,
+    last: { writer, sequence, sha256 },
+    signedThrough: sections.signedThrough,
+    unsigned: sections.unsigned,
+    lostEvents,
+    tornLines,
+    signers: [...sections.signers.values()],
+  };
+}
+
+function parseKeys(context: ErrorContext, keys: AuditKeys): ReadonlyMap<string, JosePublicKey> {
+  const parsed = toList(keys).map((key) => parsePublicKey(context, key, { use: 'sig' }));
+  if (parsed.length === 0) throw new InvalidArgumentError(context, 'auditKeys must have at least one key.');
+  return new Map(parsed.map((key) => [key.thumbprint, key]));
+}
+
+function toList(keys: AuditKeys): readonly PublicKeyInput[] {
+  if (isKeyList(keys)) return keys;
+  if (isKeySet(keys)) return keys.keys;
+  return [keys];
+}
+
+const isKeyList = (keys: AuditKeys): keys is readonly PublicKeyInput[] => Array.isArray(keys);
+const isKeySet = (keys: AuditKeys): keys is { readonly keys: readonly PublicKeyInput[] } =>
+  typeof keys === 'object' && 'keys' in keys && Array.isArray(keys.keys);
+const isAnchorList = (anchors: AuditAnchor | readonly AuditAnchor[]): anchors is readonly AuditAnchor[] =>
+  Array.isArray(anchors);

@@ -1,0 +1,43 @@
+/** The audit trail of a configuration with agents: one trail for all providers that it opens. */
+
+import type { AuditTrail } from './audit/audit-trail.js';
+import { createAuditTrail, withTrail } from './audit/create-audit-trail.js';
+import type { ResolvedAuditConfig } from './audit-config.js';
+import { endpointOf, type KMSConfig, type ResolvedAgentConfig, shownEndpoint } from './config.js';
+import type { KeySource } from './flags.js';
+import type { ProtectionLevel } from './keys/algorithms.js';
+import type { SoftwareKeyStoreConfig } from './software-config.js';
+
+export interface AuditedKeys {
+  /** With the trail among its observers. */
+  readonly kms: KMSConfig;
+  readonly trail: AuditTrail | undefined;
+  /** Of the key that signs the trail: in software where nothing else is, and its checkpoints say so. */
+  readonly auditKeyLevel: ProtectionLevel;
+}
+
+export function withAudit(
+  config: {
+    readonly kms: KMSConfig;
+    readonly agents: ResolvedAgentConfig;
+    readonly source: KeySource<SoftwareKeyStoreConfig>;
+    readonly audit: ResolvedAuditConfig | undefined;
+  },
+  agentOf: (keyId: string) => string | undefined,
+): AuditedKeys {
+  const { kms, agents, source, audit } = config;
+  const auditKeyLevel = source.kind === 'software' ? 'SOFTWARE' : 'HSM';
+  if (audit === undefined) return { kms, trail: undefined, auditKeyLevel };
+  const { clock, logger, protectionLevel, replicas } = agents;
+  const configuration = {
+    hsmKeys: source.kind !== 'software',
+    softwareKeys: source.kind === 'software' || (source.kind === 'migration' && source.phase < 3),
+    ...(source.kind === 'migration' && { migrationPhase: source.phase }),
+    protectionLevel,
+    requireAttestation: kms.requireAttestation ?? false,
+    ...(replicas.length > 0 && { replicas: replicas.length }),
+    ...shownEndpoint(endpointOf(kms)),
+  };
+  const trail = createAuditTrail(audit, { clock, logger, configuration, agentOf });
+  return { kms: { ...kms, observers: withTrail(kms.observers ?? [], trail) }, trail, auditKeyLevel };
+}

@@ -1,0 +1,89 @@
+/** Who may use a key: the vocabulary of IAM, and what a provider does that has it. */
+
+import type { CallOptions } from './key-provider.js';
+import type { ParseResult } from './parse-result.js';
+
+/** A role that a member has on a key (google.iam.v1.Binding, one for each member). */
+export interface AccessBinding {
+  /** Full name of the key whose policy says so. */
+  readonly keyName: string;
+  readonly member: string;
+  /** Full name of the role. */
+  readonly role: string;
+  /** Absent: at any time. */
+  readonly condition?: {
+    readonly title: string;
+    readonly description: string;
+    /** Common Expression Language. */
+    readonly expression: string;
+  };
+}
+
+/** What a change of a policy came to. */
+export interface AccessChange {
+  /** Full name of the key. */
+  readonly keyName: string;
+  /** False: it was so already. */
+  readonly changed: boolean;
+}
+
+export interface GrantOptions extends CallOptions {
+  /** `allow` takes `allUsers` and `allAuthenticatedUsers`, which mean everybody. Default `refuse`. */
+  readonly publicMembers?: 'refuse' | 'allow' | undefined;
+}
+
+/** Of the permissions that were asked about, those that the caller has. */
+export interface TestedPermissions {
+  /** Full name of the key or the key ring. */
+  readonly resource: string;
+  readonly granted: readonly string[];
+}
+
+/** A provider whose keys have policies. */
+export interface AccessManager {
+  grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange>;
+  revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange>;
+  listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]>;
+  /** Of a key, or of the key ring when none is named; one result for each key ring. */
+  testPermissions(
+    keyId: string | undefined,
+    permissions: readonly string[],
+    options?: CallOptions,
+  ): Promise<readonly TestedPermissions[]>;
+}
+
+/** A member that means everybody, with or without a Google account. */
+export const isPublicMember = (member: string): boolean =>
+  member === 'allUsers' || member === 'allAuthenticatedUsers';
+
+const EMAIL = '[^\\s:@/?]{1,128}@[a-zA-Z0-9.-]{1,253}';
+/** google.iam.v1.Binding.members (policy.proto), and Workload Identity for GKE. */
+const MEMBER = new RegExp(
+  [
+    `(?:user|serviceAccount|group):${EMAIL}`,
+    'serviceAccount:[a-z0-9.:-]{1,253}\\.svc\\.id\\.goog\\[[^\\]\\s]{1,256}\\]',
+    `deleted:(?:user|serviceAccount|group):${EMAIL}\\?uid=[0-9]{1,32}`,
+    'domain:[a-zA-Z0-9.-]{1,253}',
+    '(?:principal|principalSet)://[a-z]+\\.googleapis\\.com/[^\\s]{1,1024}',
+  ]
+    .map((form) => `^${form}$`)
+    .join('|'),
+);
+const ROLE = /^(?:(?:projects|organizations)\/[a-z0-9:.-]{1,128}\/)?roles\/[a-zA-Z0-9_.]{1,128}$/;
+
+export function parseMember(member: unknown): ParseResult<string> {
+  if (typeof member === 'string' && (isPublicMember(member) || MEMBER.test(member)))
+    return { ok: true, value: member };
+  return {
+    ok: false,
+    problem: `the member ${JSON.stringify(member)?.slice(0, 100)} is not written as user:, serviceAccount: or group: with an email, domain:, principal:// or principalSet://.`,
+  };
+}
+
+export function parseRole(role: unknown): ParseResult<string> {
+  if (typeof role === 'string' && ROLE.test(role)) return { ok: true, value: role };
+  return {
+    ok: false,
+    problem: `the role ${JSON.stringify(role)?.slice(0, 100)} is not the full name of a role, such as roles/cloudkms.signer or projects/PROJECT/roles/ROLE.`,
+  };
+}

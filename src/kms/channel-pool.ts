@@ -1,0 +1,230 @@
+/**
+ * Several gRPC channels to one endpoint. A call goes to the channel with the fewest calls under way; when all are full it
+ * waits in line, and a further channel is opened. A channel that lost its connection, or whose server has fallen silent,
+ * is taken out of rotation and replaced; what was under way on it fails on its own, and whoever repeats it gets another
+ * channel.
+ */
+
+import type { CancelTimer, Clock } from '../clock.js';
+import type { ConnectionStats } from '../provider/stats.js';
+import { Channel, type Transport } from './channel.js';
+
+export interface ChannelPoolOptions {
+  readonly clock: Clock;
+  readonly open: () => Promise<Transport>;
+  readonly channels: { readonly count: number; readonly maxConcurrentCalls: number };
+  /** A channel on which a call failed, and which brought no answer for so long before, is taken for dead. Milliseconds. */
+  readonly silenceMs: number;
+}
+
+/** A place on a channel for one call: at once where one is free, otherwise when its turn comes. */
+export type Lease = { readonly ready: Channel } | { readonly waiting: Promise<Channel>; leave(): void };
+
+/** How a call failed, for what it says of its channel. */
+export interface CallFailure {
+  /** When it was sent. Milliseconds since the epoch. */
+  readonly sentAt: number;
+  /** `connection`: what a broken connection looks like. `no-answer`: its time was over, or its caller left. */
+  readonly kind: 'connection' | 'no-answer';
+}
+
+/** Channels beyond the first are closed after that long without a call; a burst a minute later finds them open. */
+const IDLE_MS = 90_000;
+/** Between attempts to replace channels that never answered; doubled with each, half of it jitter. */
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 5_000;
+
+interface Waiter {
+  enter(channel: Channel): void;
+  refuse(error: Error): void;
+}
+
+export class ChannelPool {
+  readonly #options: ChannelPoolOptions;
+  readonly #channels: Channel[] = [];
+  /** Out of rotation, with calls under way. */
+  readonly #retired = new Set<Channel>();
+  readonly #queue = new Set<Waiter>();
+  #opening: Promise<void> | undefined;
+  /** Channels in a row that were lost before they brought a single answer. */
+  #failures = 0;
+  #cancelBackoff: CancelTimer | undefined;
+  #cancelIdleCheck: CancelTimer | undefined;
+  #closed = false;
+
+  constructor(options: ChannelPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Whether there is a channel, so that `open` has nothing to do. */
+  get isOpen(): boolean {
+    return this.#channels.length > 0;
+  }
+
+  get stats(): ConnectionStats {
+    const busy = [...this.#channels, ...this.#retired];
+    return {
+      channelsOpen: this.#channels.filter(isServing).length,
+      callsInFlight: busy.reduce((sum, { inFlight }) => sum + inFlight, 0),
+      queueDepth: this.#queue.size,
+    };
+  }
+
+  /** Opens a channel if there is none. */
+  async open(): Promise<void> {
+    if (this.#channels.length === 0) await this.#openChannel();
+  }
+
+  /** Takes a place on the channel with the fewest calls under way, or a place in the queue when all are full. */
+  lease(): Lease {
+    const channel = this.#leastLoaded();
+    if (channel !== undefined) {
+      channel.inFlight += 1;
+      return { ready: channel };
+    }
+    let waiter: Waiter = { enter() {}, refuse() {} };
+    const waiting = new Promise<Channel>((resolve, reject) => {
+      waiter = { enter: resolve, refuse: reject };
+    });
+    this.#queue.add(waiter);
+    this.#openAnother();
+    return { waiting, leave: () => void this.#queue.delete(waiter) };
+  }
+
+  /** Gives a place back; the first in the queue gets it. */
+  release(channel: Channel): void {
+    channel.inFlight -= 1;
+    channel.lastUsedAt = this.#options.clock.now();
+    if (channel.state !== 'retired') this.#serveQueue();
+    else if (channel.inFlight === 0) void this.#dispose(channel);
+  }
+
+  /** The server answered a call of the channel, whatever it said. */
+  answered(channel: Channel): void {
+    if (channel.lastAnswerAt === undefined) this.#failures = 0;
+    channel.lastAnswerAt = this.#options.clock.now();
+  }
+
+  /** A call of the channel ended without an answer of its server. */
+  failed(channel: Channel, { sentAt, kind }: CallFailure): void {
+    if (channel.state !== 'serving' || this.#closed) return;
+    const { clock, silenceMs } = this.#options;
+    const silentSince = Math.max(sentAt, channel.lastAnswerAt ?? 0);
+    const isSilent = clock.now() - silentSince >= silenceMs;
+    if (isSilent || (kind === 'connection' && !channel.transport.isConnected())) {
+      this.#lose(channel, isSilent ? 'silent' : 'disconnected');
+    }
+  }
+
+  /** Closes all channels and refuses those who wait. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelBackoff?.();
+    this.#cancelIdleCheck?.();
+    for (const waiter of this.#queue) waiter.refuse(new Error('the connection was closed'));
+    this.#queue.clear();
+    await this.#opening?.catch(() => {});
+    const channels = [...this.#channels.splice(0), ...this.#retired];
+    await Promise.all(channels.map((channel) => this.#dispose(channel)));
+  }
+
+  #leastLoaded(): Channel | undefined {
+    let best: Channel | undefined;
+    let spare: Channel | undefined;
+    for (const channel of this.#channels) {
+      if (channel.inFlight >= this.#options.channels.maxConcurrentCalls) continue;
+      if (channel.state !== 'serving') spare ??= channel;
+      else if (best === undefined || channel.inFlight < best.inFlight) best = channel;
+    }
+    // gRPC connects a lost channel again, or says at once why it cannot: better than no answer at all.
+    return best ?? (this.#channels.some(isServing) ? undefined : spare);
+  }
+
+  #serveQueue(): void {
+    for (const waiter of this.#queue) {
+      const channel = this.#leastLoaded();
+      if (channel === undefined) return;
+      this.#queue.delete(waiter);
+      channel.inFlight += 1;
+      waiter.enter(channel);
+    }
+  }
+
+  #lose(channel: Channel, reason: 'silent' | 'disconnected'): void {
+    channel.state = 'lost';
+    if (channel.lastAnswerAt === undefined) this.#failures += 1;
+    // A connection that swallows calls must not get another one.
+    if (reason === 'silent' || this.#channels.some(isServing)) this.#retire(channel);
+    this.#openAnother();
+  }
+
+  /** Takes it out of rotation; it is closed when its calls are over. */
+  #retire(channel: Channel): void {
+    this.#channels.splice(this.#channels.indexOf(channel), 1);
+    channel.state = 'retired';
+    this.#retired.add(channel);
+    if (channel.inFlight === 0) void this.#dispose(channel);
+  }
+
+  async #dispose(channel: Channel): Promise<void> {
+    this.#retired.delete(channel);
+    await channel.transport.close();
+  }
+
+  /** Opens a further channel, or one in place of a lost one; later, if the last ones brought nothing. */
+  #openAnother(): void {
+    const isFull = this.#channels.filter(isServing).length >= this.#options.channels.count;
+    if (this.#closed || isFull || this.#opening !== undefined || this.#cancelBackoff !== undefined) return;
+    const open = (): void => {
+      this.#cancelBackoff = undefined;
+      // A failure to open a further channel is not a failure of the calls: they get places on the ones there are.
+      void this.#openChannel().catch(() => {});
+    };
+    if (this.#failures === 0) {
+      open();
+      return;
+    }
+    const grown = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (this.#failures - 1));
+    const delayMs = grown / 2 + (Math.random() * grown) / 2;
+    this.#cancelBackoff = this.#options.clock.setTimer(delayMs, open, { kind: 'background' });
+  }
+
+  #openChannel(): Promise<void> {
+    this.#opening ??= this.#connect()
+      .catch((error: unknown) => {
+        this.#failures += 1;
+        throw error;
+      })
+      .finally(() => {
+        this.#opening = undefined;
+        if (this.#queue.size > 0) this.#openAnother();
+      });
+    return this.#opening;
+  }
+
+  async #connect(): Promise<void> {
+    const transport = await this.#options.open();
+    const channel = new Channel(transport, this.#options.clock.now());
+    this.#channels.push(channel);
+    if (this.#closed) return;
+    for (const lost of this.#channels.filter(isLost)) this.#retire(lost);
+    this.#serveQueue();
+    this.#checkIdle();
+  }
+
+  /** Closes channels that nobody needs any more, as long as there is more than one. */
+  #checkIdle(): void {
+    this.#cancelIdleCheck?.();
+    this.#cancelIdleCheck = undefined;
+    const { clock } = this.#options;
+    const idleSince = clock.now() - IDLE_MS;
+    for (const channel of this.#channels.slice(1)) {
+      if (channel.inFlight === 0 && channel.lastUsedAt <= idleSince) this.#retire(channel);
+    }
+    if (this.#channels.length < 2) return;
+    this.#cancelIdleCheck = clock.setTimer(IDLE_MS, () => this.#checkIdle(), { kind: 'background' });
+  }
+}
+
+const isServing = (channel: Channel): boolean => channel.state === 'serving';
+const isLost = (channel: Channel): boolean => channel.state === 'lost';

@@ -1,0 +1,33 @@
+/** Options of the official clients: where they connect to, and with which credentials. */
+
+import type { KmsEndpoint } from '../config.js';
+
+type Grpc = typeof import('@grpc/grpc-js');
+
+/** Without it the clients ask the metadata server of Google Cloud for their universe. */
+export const UNIVERSE = { clientOptions: { universeDomain: 'googleapis.com' } } as const;
+
+export function emulatorOptions(endpoint: Extract<KmsEndpoint, { kind: 'emulator' }>, grpc: Grpc) {
+  return {
+    apiEndpoint: endpoint.host,
+    port: endpoint.port,
+    sslCreds: grpc.credentials.createInsecure(),
+    ...UNIVERSE,
+  };
+}
+
+export function cloudOptions(endpoint: Extract<KmsEndpoint, { kind: 'cloud' }>): Record<string, unknown> {
+  const options: Record<string, unknown> = {};
+  if (endpoint.credentialsPath !== undefined) options['keyFilename'] = endpoint.credentialsPath;
+  if (endpoint.apiEndpoint !== undefined) {
+    const [host, port] = splitPort(endpoint.apiEndpoint);
+    options['apiEndpoint'] = host;
+    if (port !== undefined) options['port'] = port;
+  }
+  return options;
+}
+
+function splitPort(address: string): readonly [host: string, port: number | undefined] {
+  const match = /^(.*):([0-9]+)$/.exec(address);
+  return match?.[1] === undefined ? [address, undefined] : [match[1], Number(match[2])];
+}

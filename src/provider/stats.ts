@@ -1,0 +1,118 @@
+/** What a provider has counted: plain data for logs, health checks and telemetry. Counting is additions of integers. */
+
+import { A2AKmsError } from '../errors.js';
+
+/** Calls of one public method since the provider was made. Calls under way: `started - succeeded - failed`. */
+export interface OperationStats {
+  readonly started: number;
+  readonly succeeded: number;
+  /** Also what was refused before anything was asked. */
+  readonly failed: number;
+  /** How often it failed with which code of an error; `UNEXPECTED` for what is no error of this library. */
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+/** A cache since it was made. */
+export interface CacheStats {
+  /** Answered without a call. */
+  readonly hits: number;
+  /** Had to be loaded, or waited for somebody else's load. */
+  readonly misses: number;
+  /** Entries that are held now. */
+  readonly size: number;
+}
+
+/** The gRPC connections of a `KMSClient` now. */
+export interface ConnectionStats {
+  /** Channels that take calls. */
+  readonly channelsOpen: number;
+  /** Calls that were sent and are not answered, those on channels that are being replaced too. */
+  readonly callsInFlight: number;
+  /** Calls that wait for a place on a channel. */
+  readonly queueDepth: number;
+}
+
+interface CommonStats {
+  /** Full name of the key ring. */
+  readonly keyRing: string;
+  /** By public method, e.g. `sign`; methods that were not called are left out. */
+  readonly operations: Readonly<Record<string, OperationStats>>;
+  /** Calls of public methods that are under way. */
+  readonly inFlight: number;
+}
+
+/** Of a `KMSClient`. */
+export interface KmsStats extends CommonStats {
+  readonly provider: 'kms';
+  readonly caches: {
+    /** Which version of a key is in use. */
+    readonly keyVersions: CacheStats;
+    readonly publicKeys: CacheStats;
+  };
+  readonly connection: ConnectionStats;
+}
+
+/** Of a `SoftwareKeyProvider`. */
+export interface SoftwareStats extends CommonStats {
+  readonly provider: 'software';
+  readonly caches: {
+    /** Keys that were read from the store and are ready to use. */
+    readonly secretKeys: CacheStats;
+    readonly publicKeys: CacheStats;
+  };
+}
+
+export type ProviderStats = KmsStats | SoftwareStats;
+
+interface Counts {
+  started: number;
+  succeeded: number;
+  failed: number;
+  readonly errors: Map<string, number>;
+}
+
+/** Counts the calls of the public methods of a provider. */
+export class CallCounts {
+  readonly #byMethod = new Map<string, Counts>();
+
+  async count<T>(method: string, call: () => Promise<T>): Promise<T> {
+    const counts = this.#of(method);
+    counts.started += 1;
+    try {
+      const result = await call();
+      counts.succeeded += 1;
+      return result;
+    } catch (error) {
+      counts.failed += 1;
+      const code = error instanceof A2AKmsError ? error.code : 'UNEXPECTED';
+      counts.errors.set(code, (counts.errors.get(code) ?? 0) + 1);
+      throw error;
+    }
+  }
+
+  stats(): Pick<CommonStats, 'operations' | 'inFlight'> {
+    const operations: Record<string, OperationStats> = {};
+    let inFlight = 0;
+    for (const [method, { started, succeeded, failed, errors }] of this.#byMethod) {
+      inFlight += started - succeeded - failed;
+      operations[method] = { started, succeeded, failed, errors: Object.fromEntries(errors) };
+    }
+    return { operations, inFlight };
+  }
+
+  #of(method: string): Counts {
+    const known = this.#byMethod.get(method);
+    if (known !== undefined) return known;
+    const counts = { started: 0, succeeded: 0, failed: 0, errors: new Map<string, number>() };
+    this.#byMethod.set(method, counts);
+    return counts;
+  }
+}
+
+/** Freezes plain data in all its depth. */
+export function frozen<T extends object>(data: T): T {
+  for (const value of Object.values(data)) {
+    if (typeof value === 'object' && value !== null) frozen(value);
+  }
+  return Object.freeze(data);
+}

@@ -1,0 +1,34 @@
+/** Loads the OpenTelemetry API, which is an optional peer: only when the configuration asks for it. */
+
+import { createRequire } from 'node:module';
+import type * as Api from '@opentelemetry/api';
+import { InvalidConfigError } from '../errors.js';
+
+/** The package, as far as it is used. */
+export type OpenTelemetryApi = typeof Api;
+
+/** `auto`: if the package is installed. `on`: it has to be. */
+export type TelemetrySetting = 'off' | 'auto' | 'on';
+
+/** All copies of the API in a process share what the application registered, so that it does not matter which one this is. */
+const installed = (): OpenTelemetryApi => createRequire(import.meta.url)('@opentelemetry/api');
+
+/** @throws InvalidConfigError when telemetry is `on` and the package is not there or cannot be loaded. */
+export function loadOpenTelemetry(
+  setting: TelemetrySetting,
+  load: () => OpenTelemetryApi = installed,
+): OpenTelemetryApi | undefined {
+  if (setting === 'off') return undefined;
+  try {
+    return load();
+  } catch (error) {
+    if (setting === 'auto' && isNotInstalled(error)) return undefined;
+    const reason = isNotInstalled(error) ? 'is not installed' : `cannot be loaded: ${String(error)}`;
+    throw new InvalidConfigError([
+      { field: 'telemetry', problem: `needs the package @opentelemetry/api (^1.9.0), which ${reason}` },
+    ]);
+  }
+}
+
+const isNotInstalled = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'MODULE_NOT_FOUND';

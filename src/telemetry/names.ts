@@ -1,0 +1,48 @@
+/**
+ * Every name that telemetry gives out: docs/telemetry.md lists the same. The `rpc.*`, `server.*` and `error.*` names are those
+ * of the OpenTelemetry semantic conventions 1.45.0; a name that others have fixed is not changed here.
+ */
+
+export const SCOPE = 'a2a-kms';
+
+/** `a2a_kms sign` and so on: one for each call of a public method of a provider. */
+export const OPERATION_SPAN_PREFIX = 'a2a_kms ';
+/** `google.cloud.kms.v1.KeyManagementService/AsymmetricSign` and so on: one for each attempt of an RPC. */
+export const RPC_SERVICE = 'google.cloud.kms.v1.KeyManagementService';
+
+export const METRIC = {
+  operationDuration: 'a2a_kms.operation.duration',
+  operationAttempts: 'a2a_kms.operation.attempts',
+  rpcDuration: 'rpc.client.call.duration',
+  operationsActive: 'a2a_kms.operation.active',
+  cacheRequests: 'a2a_kms.cache.requests',
+  cacheEntries: 'a2a_kms.cache.entries',
+  channels: 'a2a_kms.connection.channels',
+  rpcsActive: 'a2a_kms.connection.rpcs',
+  queueDepth: 'a2a_kms.connection.queue_depth',
+  locationState: 'a2a_kms.location.state',
+} as const;
+
+export const ATTRIBUTE = {
+  operation: 'a2a_kms.operation',
+  provider: 'a2a_kms.provider',
+  keyRing: 'a2a_kms.key_ring',
+  key: 'a2a_kms.key',
+  keyVersion: 'a2a_kms.key_version',
+  algorithm: 'a2a_kms.algorithm',
+  protectionLevel: 'a2a_kms.protection_level',
+  outcome: 'a2a_kms.outcome',
+  verdict: 'a2a_kms.verdict',
+  attempts: 'a2a_kms.attempts',
+  attempt: 'a2a_kms.attempt',
+  correlationId: 'a2a_kms.correlation_id',
+  cache: 'a2a_kms.cache',
+  cacheResult: 'a2a_kms.cache.result',
+  locationState: 'a2a_kms.location.state',
+  errorType: 'error.type',
+  rpcSystem: 'rpc.system.name',
+  rpcMethod: 'rpc.method',
+  rpcStatus: 'rpc.response.status_code',
+  serverAddress: 'server.address',
+  serverPort: 'server.port',
+} as const;

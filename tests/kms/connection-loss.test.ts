@@ -1,0 +1,143 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/clock.js';
+import type { KmsEmulator } from '../../src/emulator/index.js';
+import type { KeyMetadata, KMSClient, KMSConfig } from '../../src/index.js';
+import { KmsConnection } from '../../src/kms/connection.js';
+import { Operation } from '../../src/provider/operation.js';
+import { newClient, startTestEmulator } from '../support/emulator.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
+
+const message = Buffer.from('pay 10 EUR to alice');
+
+describe('a connection that is lost', () => {
+  let emulator: KmsEmulator;
+  let proxy: TcpProxy;
+  beforeEach(async () => {
+    emulator = await startTestEmulator({ hsmLatencyMs: 20 });
+    proxy = await TcpProxy.to(emulator);
+  });
+  afterEach(async () => {
+    await proxy[Symbol.asyncDispose]();
+    await emulator.close();
+  });
+
+  const clientThroughProxy = (rest: Partial<KMSConfig> = {}): KMSClient =>
+    newClient(emulator, { emulatorHost: proxy.endpoint, retry: { initialDelayMs: 5 }, ...rest });
+
+  const keyOf = async (client: KMSClient): Promise<KeyMetadata> => {
+    await client.initialize();
+    return client.generateKey({
+      name: 'aes',
+      purpose: 'ENCRYPT_DECRYPT',
+      algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
+    });
+  };
+
+  it('fails none of 1,000 calls while all channels are cut one after the other', async () => {
+    await using client = clientThroughProxy({ channels: { count: 4, maxConcurrentCalls: 20 } });
+    const key = await keyOf(client);
+    let cuts = 0;
+    let running = true;
+    const cutting = (async () => {
+      while (running) {
+        await sleep(25);
+        const [oldest] = proxy.connections;
+        if (!running || cuts === 12 || oldest === undefined) continue;
+        oldest.cut();
+        cuts += 1;
+      }
+    })();
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 1_000 }, () => client.encrypt(key.name, message)),
+    );
+    running = false;
+    await cutting;
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
+    expect(cuts).toBeGreaterThanOrEqual(4);
+    expect(proxy.accepted).toBeGreaterThan(4);
+  });
+
+  it('leaves a connection that fell silent at the first call it swallows, and makes another', async () => {
+    await using client = clientThroughProxy({ channels: { count: 1 }, deadlines: { attemptMs: 150 } });
+    const key = await keyOf(client);
+    proxy.connections[0]?.silence();
+    expect(await client.encrypt(key.name, message)).toBeInstanceOf(Buffer);
+    expect(proxy.accepted).toBe(2);
+    expect(emulator.requests.count('Encrypt')).toBe(1);
+  });
+
+  it('serves calls again as soon as the server is back', async () => {
+    await using client = clientThroughProxy({ retry: { initialDelayMs: 50, maxAttempts: 100 } });
+    const key = await keyOf(client);
+    proxy.isDown = true;
+    proxy.connections[0]?.cut();
+    const waiting = client.encrypt(key.name, message);
+    await expect.poll(() => proxy.accepted).toBeGreaterThan(2);
+    proxy.isDown = false;
+    expect(await waiting).toBeInstanceOf(Buffer);
+  });
+
+  it('looks before it creates a version again, when the connection broke in between', async () => {
+    await using client = clientThroughProxy();
+    await client.initialize();
+    const key = await client.generateKey({
+      name: 'sign',
+      purpose: 'ASYMMETRIC_SIGN',
+      algorithm: 'EC_SIGN_P256_SHA256',
+    });
+    emulator.faults.add({
+      rpc: 'CreateCryptoKeyVersion',
+      dropConnection: true,
+      applyAfterExecution: true,
+      times: 1,
+    });
+    await client.rotateKey(key.name);
+    expect(await client.listKeyVersions(key.name)).toHaveLength(2);
+    expect(emulator.requests.count('CreateCryptoKeyVersion')).toBe(1);
+  });
+
+  it('is the end of calls that wait for a place, when it is closed', async () => {
+    const client = clientThroughProxy({ channels: { count: 1, maxConcurrentCalls: 1 } });
+    const key = await keyOf(client);
+    await client.encrypt(key.name, message);
+    emulator.faults.add({ rpc: 'Encrypt', hang: true });
+    const calls = [client.encrypt(key.name, message), client.encrypt(key.name, message)];
+    const closed = calls.map((call) => expect(call).rejects.toMatchObject({ code: 'CLIENT_CLOSED' }));
+    await expect.poll(() => emulator.requests.count('Encrypt')).toBe(2);
+    await client.close();
+    await Promise.all(closed);
+  });
+
+  it('is found by keepalive, while calls are under way', async () => {
+    const [host = '', port] = proxy.endpoint.split(':');
+    const connection = new KmsConnection({
+      endpoint: { kind: 'emulator', host, port: Number(port) },
+      channels: { count: 2, maxConcurrentCalls: 10 },
+      clock: systemClock,
+      attemptMs: 60_000,
+      keepalive: { intervalMs: 50, timeoutMs: 50 },
+    });
+    await connection.open();
+    const operation = new Operation({ name: 'get', resource: 'x', timeoutMs: 60_000, clock: systemClock });
+    const get = async (): Promise<unknown> => {
+      const lease = connection.lease();
+      const channel = 'ready' in lease ? lease.ready : await lease.waiting;
+      const name = 'projects/test-project/locations/global/keyRings/none';
+      const routing = `name=${name}`;
+      return connection
+        .send(channel, 'getKeyRing', { name }, { routing, timeoutMs: 60_000, operation })
+        .catch((error: unknown) => error)
+        .finally(() => connection.release(channel));
+    };
+    const NOT_FOUND = 5;
+    expect(await get()).toMatchObject({ code: NOT_FOUND });
+    proxy.connections[0]?.silence();
+    expect(await get()).toMatchObject({ code: 14 });
+    // The next call does not go the way of the last.
+    expect(await get()).toMatchObject({ code: NOT_FOUND });
+    expect(connection.stats).toEqual({ channelsOpen: 1, callsInFlight: 0, queueDepth: 0 });
+    await connection.close();
+    expect(connection.stats.channelsOpen).toBe(0);
+  });
+});

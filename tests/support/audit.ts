@@ -1,0 +1,69 @@
+/** Audit trails for tests: sinks in memory, trails with a key in software, and what verification says of lines. */
+
+import { onTestFinished } from 'vitest';
+import {
+  type AuditVerification,
+  type VerifyAuditTrailOptions,
+  verifyAuditTrail,
+} from '../../src/audit/verify-audit-trail.js';
+import type { AuditConfig, AuditSink } from '../../src/audit-config.js';
+import { MASTER_KEY_IDS } from '../../src/keys/master-key-name.js';
+import type { SoftwareKeyProviderConfig } from '../../src/software/provider-config.js';
+import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
+import { KEY_RING, silentLogger } from './emulator.js';
+
+export const signingSpec = {
+  name: 'agent-bot-signing-key',
+  purpose: 'ASYMMETRIC_SIGN',
+  algorithm: 'EC_SIGN_P256_SHA256',
+} as const;
+
+export interface MemorySink extends AuditSink {
+  readonly lines: string[];
+  /** Thrown instead of taking a line, as long as it is there. */
+  failure: Error | undefined;
+}
+
+export function memorySink(): MemorySink {
+  const lines: string[] = [];
+  return {
+    lines,
+    failure: undefined,
+    write(line) {
+      if (this.failure !== undefined) throw this.failure;
+      lines.push(line);
+    },
+  };
+}
+
+/** Software keys under audit, initialized. */
+export async function auditedKeys(
+  audit: AuditConfig,
+  rest: Partial<SoftwareKeyProviderConfig> = {},
+): Promise<SoftwareKeyProvider> {
+  const keys = new SoftwareKeyProvider({
+    ...KEY_RING,
+    softwareKeyStore: { type: 'memory' },
+    logger: silentLogger,
+    ...rest,
+    audit,
+  });
+  onTestFinished(() => keys.close());
+  await keys.initialize();
+  return keys;
+}
+
+/** The public key of the audit key, PEM. */
+export const auditKeyOf = (keys: Pick<SoftwareKeyProvider, 'getPublicKey'>): Promise<Buffer> =>
+  keys.getPublicKey(MASTER_KEY_IDS.audit);
+
+export async function* streamOf(lines: readonly string[]): AsyncGenerator<string> {
+  for (const line of lines) yield `${line}\n`;
+}
+
+export const verifyLines = (
+  lines: readonly string[],
+  options: VerifyAuditTrailOptions,
+): Promise<AuditVerification> => verifyAuditTrail(streamOf(lines), options);
+
+export const parsed = (line: string | undefined): Record<string, unknown> => JSON.parse(line ?? '{}');
