@@ -11,6 +11,13 @@ import {
 } from './access/agent-access.js';
 import { AgentIdentities } from './access/agent-identities.js';
 import { type AgentRoleName, resolveAgentRoles } from './access/agent-roles.js';
+import {
+  type PreflightOptions,
+  type PreflightReport,
+  type PreflightServices,
+  preflight,
+} from './access/preflight.js';
+import { configuredTasks } from './access/preflight-needs.js';
 import type { AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
@@ -65,6 +72,7 @@ import {
   type LocatedPublicKey,
   publicKeysOf,
   ReplicatedKeyProvider,
+  ringsOf,
 } from './replication/replicated-key-provider.js';
 import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
@@ -104,6 +112,7 @@ export class A2AKeyExchange {
   readonly #ensureMasters: boolean;
   readonly #access: AgentAccess;
   readonly #identities: AgentIdentities | undefined;
+  readonly #preflight: PreflightServices;
   readonly #lifecycle: AgentLifecycle;
   readonly #batches: BatchSigning;
   readonly #migration: AgentMigration;
@@ -156,6 +165,18 @@ export class A2AKeyExchange {
       this.hierarchy.agentKeys,
       resolveAgentRoles(kms.projectId, accessRoles),
     );
+    this.#preflight = {
+      provider: keys,
+      configured: configuredTasks({
+        hasMasters: hierarchy !== undefined,
+        hasRotationPolicy: rotationPolicy !== undefined,
+        hasAudit: audited.trail !== undefined,
+        requiresAttestation: kms.requireAttestation === true,
+        migrates: source.kind === 'migration',
+      }),
+      hasPinnedVersions: (kms.pinnedVersions ?? []).length > 0,
+      impersonatesAgents: impersonateAgents !== undefined,
+    };
     this.#batches = new BatchSigning(this.keys, {
       versionKeys: this.hierarchy.versionKeys,
       clock: rest.clock,
@@ -163,7 +184,11 @@ export class A2AKeyExchange {
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;
     this.#ensureMasters = hierarchy !== undefined;
-    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, { ...rest, logger });
+    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, {
+      ...rest,
+      logger,
+      rings: ringsOf(this.keys),
+    });
     this.#rotationPolicy = rotationPolicy;
     this.#sources = sources;
     this.#telemetry = exchangeReadings(kms.telemetry, {
@@ -254,7 +279,7 @@ export class A2AKeyExchange {
 
   /**
    * Whether the signature over the message is by the agent: by the version in use, one before that is ENABLED, or one
-   * whose public key is archived. Up to sixteen versions are tried; name the one for signatures older than that.
+   * whose public key is archived. Up to 64 versions are tried; name the one for signatures older than that.
    */
   verifyMessage(
     agentId: string,
@@ -469,6 +494,15 @@ export class A2AKeyExchange {
   /** Who has which role by the policy of the agent's key itself; what the key ring and the project give is not in it. */
   listAgentAccess(agentId: string, options?: AgentAccessOptions): Promise<readonly AgentAccessBinding[]> {
     return this.#access.list(agentId, options);
+  }
+
+  /**
+   * What the identity of this process lacks for what the configuration means it to do: each permission with the key ring or
+   * key it is missing on, what it is for and which roles hold it. Changes nothing, and is not refused for what is missing.
+   * @throws AccessControlUnsupportedError for software keys.
+   */
+  preflight(options?: PreflightOptions): Promise<PreflightReport> {
+    return preflight(this.#preflight, options);
   }
 
   /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */

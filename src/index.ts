@@ -7,6 +7,8 @@ export type {
   GrantAgentAccessOptions,
 } from './access/agent-access.js';
 export { AGENT_ROLES, type AgentRole, type AgentRoleName } from './access/agent-roles.js';
+export type { MissingPermission, PreflightOptions, PreflightReport } from './access/preflight.js';
+export type { PreflightTask } from './access/preflight-needs.js';
 export type { AccessRolesConfig, AgentImpersonations } from './access-config.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';

@@ -2,6 +2,7 @@
 
 import type { Clock } from './clock.js';
 import type { KMSConfig } from './config.js';
+import { InvalidConfigError } from './errors.js';
 import type { KeySource } from './flags.js';
 import type { SigningAlgorithm } from './keys/algorithms.js';
 import type { KeyMetadata, KeyProvider } from './keys/key-provider.js';
@@ -38,6 +39,7 @@ function replicated(
     const keys = new KMSClient(config);
     return { keys, sources: [keys] };
   }
+  requirePinnedInRings(config, replicas);
   const sources: StatsSource[] = [];
   const locate = (own: KMSConfig): Location => {
     const keyRing = keyRingName(own);
@@ -58,6 +60,23 @@ function replicated(
     operationMs: config.deadlines?.operationMs ?? DEFAULT_OPERATION_MS,
   });
   return { keys, sources };
+}
+
+/** Each client gets the pinned versions of its own key ring, so one of none of them would go unnoticed. */
+function requirePinnedInRings(config: KMSConfig, replicas: readonly ReplicaConfig[]): void {
+  const { projectId } = config;
+  const rings = [config, ...replicas.map((replica) => ({ projectId, ...replica }))].map(keyRingName);
+  const strays = (config.pinnedVersions ?? []).flatMap(({ name }, index) =>
+    rings.some((ring) => name.startsWith(`${ring}/`))
+      ? []
+      : [
+          {
+            field: `pinnedVersions.${index}.name`,
+            problem: 'is not the full name of a version in a key ring named here',
+          },
+        ],
+  );
+  if (strays.length > 0) throw new InvalidConfigError(strays);
 }
 
 /** As `deadlines.operationMs` of a `KMSClient`. */

@@ -57,11 +57,17 @@ export function openMessage({ key, associatedData }: MessageKey, payload: Uint8A
   }
 }
 
+/**
+ * One call of the cipher takes less than 2 GiB. Below this size its output is what the caller gets, without a copy of the
+ * plaintext.
+ */
+const DECRYPTED_PIECE_BYTES = 16_777_216;
+
 function decryptPieces(decipher: { update(piece: Uint8Array): Buffer }, ciphertext: Uint8Array): Buffer {
-  if (ciphertext.length <= PIECE_BYTES) return decipher.update(ciphertext);
+  if (ciphertext.length <= DECRYPTED_PIECE_BYTES) return decipher.update(ciphertext);
   const plaintext = Buffer.allocUnsafeSlow(ciphertext.length);
-  for (let offset = 0; offset < ciphertext.length; offset += PIECE_BYTES) {
-    const piece = decipher.update(ciphertext.subarray(offset, offset + PIECE_BYTES));
+  for (let offset = 0; offset < ciphertext.length; offset += DECRYPTED_PIECE_BYTES) {
+    const piece = decipher.update(ciphertext.subarray(offset, offset + DECRYPTED_PIECE_BYTES));
     plaintext.set(piece, offset);
     piece.fill(0);
   }

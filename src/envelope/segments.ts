@@ -19,6 +19,11 @@ import {
 /** What comes out of a segment is given on in pieces of this size, which fit into a processor's cache. */
 const PIECE_BYTES = 65_536;
 
+const NOTHING = new Uint8Array(0);
+
+/** A ciphertext segment, whole or cut in two; the last part holds the whole tag. */
+export type SegmentParts = readonly [Uint8Array] | readonly [Uint8Array, Uint8Array];
+
 /** Whether something follows a segment. */
 export type SegmentPosition = 'inner' | 'last';
 
@@ -55,32 +60,29 @@ export class SegmentCipher {
     return this.#index >= SEGMENTS_MAX;
   }
 
-  /** Encrypts the next segment; its tag is at the end of the last piece. */
-  encrypt(plaintext: Buffer, position: SegmentPosition): Buffer[] {
+  /** Encrypts the next segment, which comes in any number of parts; the last piece is its tag. */
+  encrypt(parts: readonly Uint8Array[], position: SegmentPosition): Buffer[] {
     const cipher = createCipheriv('aes-256-gcm', this.#key, this.#nextNonce(position));
-    const pieces: Buffer[] = [];
-    let offset = 0;
-    for (; offset + PIECE_BYTES < plaintext.length; offset += PIECE_BYTES) {
-      pieces.push(cipher.update(plaintext.subarray(offset, offset + PIECE_BYTES)));
-    }
-    const rest = cipher.update(plaintext.subarray(offset));
+    const pieces = parts.flatMap((part) => inPieces(part).map((piece) => cipher.update(piece)));
     cipher.final();
-    pieces.push(Buffer.concat([rest, cipher.getAuthTag()]));
+    pieces.push(cipher.getAuthTag());
     return pieces;
   }
 
-  /** Decrypts the next segment. Undefined when its tag does not fit: then nothing of it was given away. */
-  decrypt(segment: Buffer, position: SegmentPosition): Buffer[] | undefined {
-    const tagAt = segment.length - TAG_BYTES;
+  /**
+   * Decrypts the next segment, whose last part holds the whole tag. Undefined when the tag does not fit: then nothing of it was
+   * given away.
+   */
+  decrypt(parts: SegmentParts, position: SegmentPosition): Buffer[] | undefined {
+    const [beginning, end] = parts.length === 1 ? [undefined, parts[0]] : parts;
+    const tagAt = end.length - TAG_BYTES;
     if (tagAt < 0) return undefined;
     const decipher = createDecipheriv('aes-256-gcm', this.#key, this.#nextNonce(position), {
       authTagLength: TAG_BYTES,
     });
-    decipher.setAuthTag(segment.subarray(tagAt));
-    const pieces: Buffer[] = [];
-    for (let offset = 0; offset < tagAt; offset += PIECE_BYTES) {
-      pieces.push(decipher.update(segment.subarray(offset, Math.min(offset + PIECE_BYTES, tagAt))));
-    }
+    decipher.setAuthTag(end.subarray(tagAt));
+    const ciphertext = [beginning ?? NOTHING, end.subarray(0, tagAt)];
+    const pieces = ciphertext.flatMap((part) => inPieces(part).map((piece) => decipher.update(piece)));
     try {
       decipher.final();
       return pieces;
@@ -105,7 +107,13 @@ export class SegmentCipher {
   }
 }
 
-/** Collects chunks of any size into segments, copying them: a chunk is its owner's again afterwards. */
+function inPieces(bytes: Uint8Array): readonly Uint8Array[] {
+  return Array.from({ length: Math.ceil(bytes.length / PIECE_BYTES) }, (_, index) =>
+    bytes.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES),
+  );
+}
+
+/** Collects what does not fill a segment yet, copying it: a chunk is its owner's again afterwards. */
 export class SegmentBuffer {
   readonly #segmentBytes: number;
   /** Memory is touched, and so used, only as far as a stream fills it. */
@@ -122,17 +130,16 @@ export class SegmentBuffer {
     this.#limit = this.#segmentBytes - STREAM_HEADER_BYTES;
   }
 
-  get isFull(): boolean {
-    return this.#length === this.#limit;
+  /** How many bytes the segment still takes. */
+  get missingBytes(): number {
+    return this.#limit - this.#length;
   }
 
-  /** Takes what there is room for, from `offset` on. @returns how many bytes it took. */
-  fill(chunk: Uint8Array, offset: number): number {
-    const taken = chunk.subarray(offset, offset + this.#limit - this.#length);
-    this.#bytes.set(taken, this.#length);
-    this.#length += taken.length;
+  /** Takes bytes, at most as many as are missing. */
+  fill(bytes: Uint8Array): void {
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
     this.#used = Math.max(this.#used, this.#length);
-    return taken.length;
   }
 
   /** Zeroes what is in it. */
@@ -140,7 +147,7 @@ export class SegmentBuffer {
     this.#bytes.fill(0, 0, this.#used);
   }
 
-  /** The segment, to be used before the next `fill`; the buffer is empty afterwards. */
+  /** What there is of the segment, to be used before the next `fill`; the buffer is empty afterwards. */
   take(): Buffer {
     const segment = this.#bytes.subarray(0, this.#length);
     this.#length = 0;

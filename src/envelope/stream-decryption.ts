@@ -2,7 +2,8 @@
 
 import { type ErrorContext, InvalidEnvelopeError, StreamDecryptionError } from '../errors.js';
 import type { DataKey } from './data-key.js';
-import { SegmentBuffer, SegmentCipher, type SegmentPosition } from './segments.js';
+import { TAG_BYTES } from './format.js';
+import { SegmentBuffer, SegmentCipher, type SegmentParts, type SegmentPosition } from './segments.js';
 import { type StreamHeader, StreamHeaderReader } from './stream-header.js';
 import type { Batches, StreamWork } from './stream-work.js';
 
@@ -62,20 +63,28 @@ export class StreamDecryption implements StreamWork {
 
   *#decrypt(cipher: SegmentCipher, chunk: Uint8Array): Batches {
     this.#segment ??= new SegmentBuffer(0);
-    for (let offset = 0; offset < chunk.length; ) {
-      if (this.#segment.isFull) yield this.#decryptSegment(cipher, this.#segment, 'inner');
-      offset += this.#segment.fill(chunk, offset);
+    let rest = chunk;
+    // Whether a full segment is the last one is known when a further byte comes; then the rest of it need not be copied.
+    for (
+      let missing = this.#segment.missingBytes;
+      rest.length > missing;
+      missing = this.#segment.missingBytes
+    ) {
+      const end = rest.subarray(0, missing);
+      rest = rest.subarray(missing);
+      yield this.#decryptSegment(cipher, withTagWhole(this.#segment, end), 'inner');
     }
+    this.#segment.fill(rest);
   }
 
   *#decryptLast(cipher: SegmentCipher): Batches {
-    yield this.#decryptSegment(cipher, this.#segment ?? new SegmentBuffer(0), 'last');
+    yield this.#decryptSegment(cipher, [this.#segment?.take() ?? Buffer.alloc(0)], 'last');
     cipher.wipe();
   }
 
-  #decryptSegment(cipher: SegmentCipher, segment: SegmentBuffer, position: SegmentPosition): Buffer[] {
+  #decryptSegment(cipher: SegmentCipher, segment: SegmentParts, position: SegmentPosition): Buffer[] {
     const index = cipher.index;
-    const pieces = cipher.isExhausted ? undefined : cipher.decrypt(segment.take(), position);
+    const pieces = cipher.isExhausted ? undefined : cipher.decrypt(segment, position);
     if (pieces === undefined) {
       cipher.wipe();
       throw new StreamDecryptionError(this.#options.context, {
@@ -86,4 +95,11 @@ export class StreamDecryption implements StreamWork {
     for (const piece of pieces) this.#releasedBytes += piece.length;
     return pieces;
   }
+}
+
+/** A segment of which the buffer has the beginning; where the end is shorter than the tag, it is copied behind it. */
+function withTagWhole(beginning: SegmentBuffer, end: Uint8Array): SegmentParts {
+  if (end.length >= TAG_BYTES) return [beginning.take(), end];
+  beginning.fill(end);
+  return [beginning.take()];
 }

@@ -60,20 +60,26 @@ export class StreamEncryption implements StreamWork {
   *#encrypt(cipher: SegmentCipher, chunk: Uint8Array, header?: Uint8Array): Batches {
     if (header !== undefined) yield [header];
     this.#segment ??= new SegmentBuffer(TAG_BYTES);
-    for (let offset = 0; offset < chunk.length; ) {
-      // Whether a full segment is the last one is known when a further byte comes.
-      if (this.#segment.isFull) yield this.#encryptSegment(cipher, 'inner');
-      offset += this.#segment.fill(chunk, offset);
+    let rest = chunk;
+    // Whether a full segment is the last one is known when a further byte comes; then the rest of it need not be copied.
+    for (
+      let missing = this.#segment.missingBytes;
+      rest.length > missing;
+      missing = this.#segment.missingBytes
+    ) {
+      yield this.#encryptSegment(cipher, [this.#segment.take(), rest.subarray(0, missing)], 'inner');
+      rest = rest.subarray(missing);
     }
+    this.#segment.fill(rest);
   }
 
   *#encryptLast(cipher: SegmentCipher, header?: Uint8Array): Batches {
     if (header !== undefined) yield [header];
-    yield this.#encryptSegment(cipher, 'last');
+    yield this.#encryptSegment(cipher, this.#segment === undefined ? [] : [this.#segment.take()], 'last');
     cipher.wipe();
   }
 
-  #encryptSegment(cipher: SegmentCipher, position: SegmentPosition): Buffer[] {
+  #encryptSegment(cipher: SegmentCipher, parts: readonly Uint8Array[], position: SegmentPosition): Buffer[] {
     if (cipher.isExhausted) {
       const limitBytes = SEGMENTS_MAX * CIPHERTEXT_SEGMENT_BYTES;
       throw new DataTooLargeError(
@@ -82,6 +88,6 @@ export class StreamEncryption implements StreamWork {
         'Encrypt it as several streams.',
       );
     }
-    return cipher.encrypt(this.#segment?.take() ?? Buffer.alloc(0), position);
+    return cipher.encrypt(parts, position);
   }
 }

@@ -78,7 +78,7 @@ export async function decryptAs(
   const context = contextOf('decryptAsAgent', agentId);
   const agent = requireAgentId(context, agentId);
   const parsed = parseCompactJwe(context, jwe);
-  const { timeoutMs = TIMEOUT_MS, signal, onQuota } = parseOptions(context, callOptions, options);
+  const { timeoutMs = TIMEOUT_MS, signal, ...forProvider } = parseOptions(context, callOptions, options);
   const operation = new Operation({
     name: context.operation,
     resource: context.resource,
@@ -93,8 +93,8 @@ export async function decryptAs(
     const { keyVersion, key } = await operation.waitFor(versionFor(services, context, { agent, parsed }));
     requireModulusSize(context, key, parsed.encryptedKey);
     const contentKey = await services.provider.decrypt(keyVersion, parsed.encryptedKey, {
+      ...forProvider,
       signal: controller.signal,
-      onQuota,
     });
     try {
       return openJwe(context, parsed, contentKey);

@@ -5,7 +5,7 @@
 
 import type { Clock } from '../clock.js';
 import { AgentKeyNotFoundError, type ErrorContext } from '../errors.js';
-import { requireAgentId } from '../hierarchy/agent-keys.js';
+import { AgentKeys, requireAgentId } from '../hierarchy/agent-keys.js';
 import type { KeyHierarchy } from '../hierarchy/key-hierarchy.js';
 import { type AgentKeyRole, parseAgentId } from '../keys/agent-key-name.js';
 import type {
@@ -47,6 +47,8 @@ export interface RoleOptions extends CallOptions {
 export type AgentRotationOptions = RotationOptions & RoleOptions;
 
 export interface AgentLifecycleOptions {
+  /** What works in each key ring alone, where the provider has replicas. Default: the provider. */
+  readonly rings?: readonly [KeyProvider, ...KeyProvider[]] | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Agents whose heartbeat is remembered. */
@@ -56,19 +58,27 @@ export interface AgentLifecycleOptions {
 export class AgentLifecycle {
   readonly #provider: KeyProvider;
   readonly #hierarchy: KeyHierarchy;
+  readonly #rings: readonly { readonly provider: KeyProvider; readonly agentKeys: AgentKeys }[];
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #heartbeat: Heartbeat;
   readonly #schedulers = new Set<RotationScheduler>();
 
   constructor(provider: KeyProvider, hierarchy: KeyHierarchy, options: AgentLifecycleOptions) {
-    const { clock, logger, maxCachedAgents } = options;
+    const { clock, logger, maxCachedAgents, rings = [provider] } = options;
     this.#provider = provider;
     this.#hierarchy = hierarchy;
     this.#clock = clock;
     this.#logger = logger;
+    this.#rings = rings.map((ring) => ({
+      provider: ring,
+      agentKeys:
+        ring === provider
+          ? hierarchy.agentKeys
+          : new AgentKeys(ring, { clock, maxCachedAgents, pinnedVersions: [] }),
+    }));
     // Two keys for each agent.
-    this.#heartbeat = new Heartbeat({ provider, clock, logger, maxKeys: 2 * maxCachedAgents });
+    this.#heartbeat = new Heartbeat({ rings, clock, logger, maxKeys: 2 * maxCachedAgents });
   }
 
   /** The agent's signing key with all its versions: state, times, algorithm and thumbprint of each. */
@@ -120,7 +130,7 @@ export class AgentLifecycle {
   /** One run over all keys with a policy. */
   rotateDueKeys(options?: RotateDueKeysOptions): Promise<RotationReport> {
     const parsed = parseRotateDueOptions(options);
-    return rotateDueKeys({ provider: this.#provider, clock: this.#clock }, parsed);
+    return rotateDueKeys({ rings: this.#providers, clock: this.#clock }, parsed);
   }
 
   /** Runs `rotateDueKeys` again and again until it, or this, is closed. */
@@ -137,7 +147,7 @@ export class AgentLifecycle {
     const context = contextOf('destroyAgent', agentId);
     const { destroyAfter, force, ...callOptions } = parseDestroyOptions(context, options);
     const keys = await this.#keysOf(context, agentId, callOptions);
-    return destroyAgentKeys(this.#provider, { agentId, keys }, { destroyAfter, force, ...callOptions });
+    return destroyAgentKeys({ agentId, keys }, { destroyAfter, force, ...callOptions });
   }
 
   /** Takes back a destruction that was scheduled, for all keys of the agent that have one. */
@@ -145,10 +155,10 @@ export class AgentLifecycle {
     const { state, ...callOptions } = options;
     const keys = await this.#keysOf(contextOf('restoreAgent', agentId), agentId, callOptions);
     const restored: KeyMetadata[] = [];
-    for (const { key } of keys) {
-      const versions = await this.#provider.listKeyVersions(key.name, callOptions);
+    for (const { provider, key } of keys) {
+      const versions = await provider.listKeyVersions(key.name, callOptions);
       if (versions.some((version) => version.state === 'DESTROY_SCHEDULED'))
-        restored.push(await this.#provider.restoreKey(key.name, options));
+        restored.push(await provider.restoreKey(key.name, options));
     }
     return restored;
   }
@@ -157,7 +167,7 @@ export class AgentLifecycle {
   async pruneStaleAgents(options: PruneStaleAgentsOptions): Promise<readonly StaleAgentReport[]> {
     // Agents that this process used a moment ago have been used.
     await this.#heartbeat.idle();
-    return pruneStale({ provider: this.#provider, clock: this.#clock }, parsePruneOptions(options));
+    return pruneStale({ rings: this.#providers, clock: this.#clock }, parsePruneOptions(options));
   }
 
   /** Notes that an agent's key was used. Returns at once and never fails. */
@@ -181,6 +191,10 @@ export class AgentLifecycle {
     await this.#heartbeat.close();
   }
 
+  get #providers(): readonly KeyProvider[] {
+    return this.#rings.map(({ provider }) => provider);
+  }
+
   #keyName(context: ErrorContext, agentId: string, options: RoleOptions): Promise<string> {
     const { signal, timeoutMs } = options;
     const role = requireRole(context, options.role);
@@ -188,16 +202,19 @@ export class AgentLifecycle {
     return this.#hierarchy.agentKeys.nameOf(context, agent, role, { signal, timeoutMs });
   }
 
+  /** The agent's keys in all key rings. One that cannot be read ends it: nothing is done to a part of an agent. */
   async #keysOf(context: ErrorContext, agentId: string, options: CallOptions): Promise<readonly RoleKey[]> {
     const agent = requireAgentId(context, agentId);
     const keys: RoleKey[] = [];
     let missing: unknown;
-    for (const role of ['signing', 'encryption'] as const) {
-      try {
-        keys.push({ role, key: await this.#hierarchy.agentKeys.lookUp(context, agent, role, options) });
-      } catch (error) {
-        if (!(error instanceof AgentKeyNotFoundError)) throw error;
-        missing ??= error;
+    for (const { provider, agentKeys } of this.#rings) {
+      for (const role of ['signing', 'encryption'] as const) {
+        try {
+          keys.push({ provider, role, key: await agentKeys.lookUp(context, agent, role, options) });
+        } catch (error) {
+          if (!(error instanceof AgentKeyNotFoundError)) throw error;
+          missing ??= error;
+        }
       }
     }
     if (keys.length === 0) throw missing;

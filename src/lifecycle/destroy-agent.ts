@@ -27,18 +27,19 @@ export type VersionDestruction = {
 
 export interface AgentDestruction {
   readonly agentId: string;
-  /** In the order of the agent's keys, and of the versions' numbers. */
+  /** Those of all key rings, in the order of the agent's keys, and of the versions' numbers. */
   readonly versions: readonly VersionDestruction[];
 }
 
-/** A key of an agent. */
+/** A key of an agent, in one key ring. */
 export interface RoleKey {
+  /** What works in that key ring. */
+  readonly provider: KeyProvider;
   readonly role: AgentKeyRole;
   readonly key: KeyMetadata;
 }
 
 export async function destroyAgentKeys(
-  provider: KeyProvider,
   agent: { readonly agentId: string; readonly keys: readonly RoleKey[] },
   options: DestroyAgentOptions = {},
 ): Promise<AgentDestruction> {
@@ -52,7 +53,7 @@ export async function destroyAgentKeys(
     );
   }
   const versions: VersionDestruction[] = [];
-  for (const { role, key } of keys) {
+  for (const { provider, role, key } of keys) {
     let reason = '';
     try {
       await provider.destroyKey(key.name, destroyAfter, rest);

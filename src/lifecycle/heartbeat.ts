@@ -17,7 +17,8 @@ const RETRY_MS = 3_600_000;
 const ROTATION_MS = 600_000;
 
 export interface HeartbeatContext {
-  readonly provider: KeyProvider;
+  /** What works in each key ring; a key is named as it is in the first one. */
+  readonly rings: readonly KeyProvider[];
   readonly clock: Clock;
   readonly logger: Logger;
   /** Keys whose last heartbeat is remembered. */
@@ -71,18 +72,32 @@ export class Heartbeat {
   }
 
   async #beat(keyName: string): Promise<void> {
-    const { provider, clock } = this.#context;
+    const nowMs = this.#context.clock.now();
+    const keyId = keyName.slice(keyName.lastIndexOf('/') + 1);
+    const outcomes = await Promise.allSettled(
+      this.#context.rings.map((provider, index) =>
+        this.#beatIn(provider, index === 0 ? keyName : keyId, nowMs),
+      ),
+    );
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    const isWritten = outcomes.every(
+      (outcome) => outcome.status === 'fulfilled' && outcome.value === 'written',
+    );
+    if (isWritten) this.#nextMs.set(keyName, startOfNextDay(nowMs));
+  }
+
+  /** One key ring that cannot be reached does not keep the use from being written down in the others. */
+  async #beatIn(provider: KeyProvider, keyName: string, nowMs: number): Promise<'written' | 'not now'> {
     const { signal } = this.#abort;
-    const nowMs = clock.now();
     const today = dayOf(nowMs);
     const key = await provider.getKey(keyName, { signal });
     const seen = key.labels[SEEN_LABEL];
     if (seen === undefined || seen < today || key.labels[STALE_LABEL] !== undefined) {
       // Labels have no compare-and-swap: what is read here could undo a pointer that a rotation writes meanwhile.
-      if (isBeingRotated(key, await provider.listKeyVersions(keyName, { signal }), nowMs)) return;
+      if (isBeingRotated(key, await provider.listKeyVersions(keyName, { signal }), nowMs)) return 'not now';
       await provider.updateLabels(keyName, { [SEEN_LABEL]: today, [STALE_LABEL]: null }, { signal });
     }
-    this.#nextMs.set(keyName, startOfNextDay(nowMs));
+    return 'written';
   }
 
   #tell(keyName: string, error: unknown): void {

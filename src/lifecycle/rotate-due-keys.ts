@@ -72,14 +72,18 @@ export interface RotationReport {
   readonly rotated: number;
   readonly prepared: number;
   readonly notDue: number;
+  /** Keys that failed, and key rings whose keys could not be listed. */
   readonly failed: number;
+  /** Where there are replicas: why the keys of a key ring could not be listed. None of its keys is in `keys`. */
+  readonly unlisted: readonly { readonly reason: string; readonly code?: ErrorCode }[];
   /** One report per key with a policy and a version that is not destroyed, in the order of their names. */
   readonly keys: readonly KeyRotationReport[];
 }
 
 /** What the run works with. */
 export interface RotationContext {
-  readonly provider: KeyProvider;
+  /** What works in each key ring. A key is due in each by itself: one that was missed while a location was down stays due. */
+  readonly rings: readonly KeyProvider[];
   readonly clock: Clock;
 }
 
@@ -88,12 +92,10 @@ export async function rotateDueKeys(
   options: RotateDueKeysOptions = {},
 ): Promise<RotationReport> {
   const { concurrency = DEFAULT_CONCURRENCY, onProgress, ...callOptions } = options;
-  const keys = (await context.provider.listKeys(callOptions))
-    .filter(({ labels }) => labels[POLICY_LABEL] !== undefined)
-    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const { keys, unlisted } = await listKeys(context, callOptions);
   let done = 0;
-  const reports = await mapBounded(keys, concurrency, async (key) => {
-    const latest = await workOn(context, key, callOptions);
+  const reports = await mapBounded(keys, concurrency, async (found) => {
+    const latest = await workOn(context, found, callOptions);
     done += 1;
     if (latest !== undefined) onProgress?.({ done, total: keys.length, latest });
     return latest;
@@ -105,10 +107,41 @@ export async function rotateDueKeys(
     rotated: count('rotated'),
     prepared: count('prepared'),
     notDue: count('not-due'),
-    failed: count('failed'),
+    failed: count('failed') + unlisted.length,
+    unlisted,
     keys: reported,
   };
 }
+
+/** A key with a policy, and what works in its key ring. */
+interface KeyInRing {
+  readonly provider: KeyProvider;
+  readonly key: KeyMetadata;
+}
+
+/** @throws the error of the first key ring when none can be read. */
+async function listKeys(
+  { rings }: RotationContext,
+  options: CallOptions,
+): Promise<{ readonly keys: readonly KeyInRing[]; readonly unlisted: RotationReport['unlisted'] }> {
+  const listings = await Promise.allSettled(
+    rings.map(async (provider) =>
+      (await provider.listKeys(options)).map((key): KeyInRing => ({ provider, key })),
+    ),
+  );
+  const failures = listings.flatMap((listing) => (listing.status === 'rejected' ? [listing.reason] : []));
+  if (failures.length === rings.length) throw failures[0];
+  const keys = listings
+    .flatMap((listing) => (listing.status === 'fulfilled' ? listing.value : []))
+    .filter(({ key }) => key.labels[POLICY_LABEL] !== undefined)
+    .toSorted((a, b) => (a.key.name < b.key.name ? -1 : 1));
+  return { keys, unlisted: failures.map(failureOf) };
+}
+
+const failureOf = (error: unknown): { readonly reason: string; readonly code?: ErrorCode } => ({
+  reason: messageOf(error),
+  ...(error instanceof A2AKmsError && { code: error.code }),
+});
 
 /** A key as the run found it. */
 interface Found {
@@ -126,11 +159,10 @@ type Outcome =
 
 /** Undefined for a key that is gone but for its name. */
 async function workOn(
-  context: RotationContext,
-  key: KeyMetadata,
+  { clock }: RotationContext,
+  { provider, key }: KeyInRing,
   options: CallOptions,
 ): Promise<KeyRotationReport | undefined> {
-  const { provider, clock } = context;
   const owner = agentOfLabels(key.labels);
   const common = { keyName: key.name, ...owner };
   try {
@@ -154,8 +186,7 @@ async function workOn(
     const { disposed, ...outcome } = await rotateIfDue(provider, found, options);
     return { ...common, ...(retirement && { retirement }), disposed, ...outcome };
   } catch (error) {
-    const code = error instanceof A2AKmsError ? { code: error.code } : {};
-    return { ...common, disposed: [], outcome: 'failed', reason: messageOf(error), ...code };
+    return { ...common, disposed: [], outcome: 'failed', ...failureOf(error) };
   }
 }
 

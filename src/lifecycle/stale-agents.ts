@@ -50,7 +50,8 @@ export type StaleAgentReport = {
 );
 
 interface StaleContext {
-  readonly provider: KeyProvider;
+  /** What works in each key ring: an agent is used if its key in any of them is. */
+  readonly rings: readonly KeyProvider[];
   readonly clock: Clock;
 }
 
@@ -70,7 +71,16 @@ export async function pruneStale(
   options: PruneStaleAgentsOptions,
 ): Promise<readonly StaleAgentReport[]> {
   const { unusedFor, dryRun = true, confirmAfter, destroyAfter, ...callOptions } = options;
-  const agents = toAgents(await context.provider.listKeys(callOptions));
+  // A key ring that cannot be read ends it: what was used there is not known.
+  const agents = toAgents(
+    (
+      await Promise.all(
+        context.rings.map(async (provider) =>
+          (await provider.listKeys(callOptions)).map((key) => ({ provider, key })),
+        ),
+      )
+    ).flat(),
+  );
   const nowMs = context.clock.now();
   const isStale = ({ lastSeen }: Agent): boolean => nowMs - lastSeen.getTime() >= unusedFor * 1_000;
   const settings = {
@@ -101,7 +111,7 @@ interface Settings {
 }
 
 async function workOn(
-  { provider, clock }: StaleContext,
+  { clock }: StaleContext,
   agent: Agent,
   settings: Settings,
 ): Promise<StaleAgentReport | undefined> {
@@ -110,15 +120,15 @@ async function workOn(
   const common = base(agent);
   if (!isStale(agent)) {
     if (mode === 'dry-run') return { ...common, outcome: 'would-unmark' };
-    await setMark(provider, agent, null, callOptions);
+    await setMark(agent, null, callOptions);
     return { ...common, outcome: 'unmarked' };
   }
-  if (!(await hasMaterial(provider, agent, callOptions))) return undefined;
+  if (!(await hasMaterial(agent, callOptions))) return undefined;
   if (agent.heartbeat === 'unknown') return { ...common, outcome: 'unknown' };
   const nowMs = clock.now();
   if (markedAt === undefined) {
     if (mode === 'dry-run') return { ...common, outcome: 'would-mark' };
-    await setMark(provider, agent, String(Math.floor(nowMs / 1_000)), callOptions);
+    await setMark(agent, String(Math.floor(nowMs / 1_000)), callOptions);
     return { ...common, outcome: 'marked', destroyableFrom: new Date(nowMs + confirmAfterMs) };
   }
   const destroyableFrom = new Date(markedAt.getTime() + confirmAfterMs);
@@ -126,14 +136,19 @@ async function workOn(
   if (mode === 'dry-run') return { ...common, outcome: 'would-destroy' };
   // A listing may be minutes old in a large key ring: read each key again before it is destroyed.
   const [fresh] = toAgents(
-    await Promise.all(agent.keys.map(({ key }) => provider.getKey(key.name, callOptions))),
+    await Promise.all(
+      agent.keys.map(async ({ provider, key }) => ({
+        provider,
+        key: await provider.getKey(key.name, callOptions),
+      })),
+    ),
   );
   const isUnchanged = fresh?.markedAt?.getTime() === markedAt.getTime() && fresh.heartbeat === 'known';
   if (fresh === undefined || !isUnchanged || !isStale(fresh)) {
-    await setMark(provider, agent, null, callOptions);
+    await setMark(agent, null, callOptions);
     return { ...common, ...(fresh && base(fresh)), outcome: 'unmarked' };
   }
-  const destruction = await destroyAgentKeys(provider, fresh, { ...callOptions, destroyAfter });
+  const destruction = await destroyAgentKeys(fresh, { ...callOptions, destroyAfter });
   const failed = destruction.versions.find((version) => version.outcome === 'failed');
   return failed === undefined
     ? { ...common, outcome: 'destroyed', destruction }
@@ -146,12 +161,15 @@ const base = ({ agentId, lastSeen }: Agent): { readonly agentId: string; readonl
 });
 
 /** The agents whose keys these are. A key whose heartbeat is gone or damaged was used when it was made, at least. */
-function toAgents(keys: readonly KeyMetadata[]): readonly Agent[] {
+function toAgents(
+  keys: readonly { readonly provider: KeyProvider; readonly key: KeyMetadata }[],
+): readonly Agent[] {
   const byAgent = new Map<string, RoleKey[]>();
-  for (const key of keys) {
+  for (const { provider, key } of keys) {
     for (const role of ['signing', 'encryption'] as const) {
       const agentId = ownerOf(key, role);
-      if (agentId !== undefined) byAgent.set(agentId, [...(byAgent.get(agentId) ?? []), { role, key }]);
+      if (agentId !== undefined)
+        byAgent.set(agentId, [...(byAgent.get(agentId) ?? []), { provider, role, key }]);
     }
   }
   return [...byAgent]
@@ -175,17 +193,13 @@ function toAgents(keys: readonly KeyMetadata[]): readonly Agent[] {
     });
 }
 
-async function setMark(
-  provider: KeyProvider,
-  agent: Agent,
-  value: string | null,
-  options: CallOptions,
-): Promise<void> {
-  for (const { key } of agent.keys) await provider.updateLabels(key.name, { [STALE_LABEL]: value }, options);
+async function setMark(agent: Agent, value: string | null, options: CallOptions): Promise<void> {
+  for (const { provider, key } of agent.keys)
+    await provider.updateLabels(key.name, { [STALE_LABEL]: value }, options);
 }
 
-async function hasMaterial(provider: KeyProvider, agent: Agent, options: CallOptions): Promise<boolean> {
-  for (const { key } of agent.keys) {
+async function hasMaterial(agent: Agent, options: CallOptions): Promise<boolean> {
+  for (const { provider, key } of agent.keys) {
     const versions = await provider.listKeyVersions(key.name, options);
     if (versions.some(({ state }) => state === 'ENABLED' || state === 'DISABLED')) return true;
   }

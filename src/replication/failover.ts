@@ -23,28 +23,32 @@ export async function withFailover<T, Options extends CallOptions>(
     readonly context: ErrorContext;
     readonly locations: readonly Location[];
     readonly options: Options | undefined;
+    /** `cache`: what a location remembers says nothing of how it is. Open breakers are respected and nothing is counted. */
+    readonly from: 'service' | 'cache';
   },
   call: (provider: KeyProvider, options: Options | CallOptions, location: Location) => Promise<T>,
 ): Promise<T> {
   const { clock, operationMs } = settings;
-  const { context, locations, options } = attempt;
+  const { context, locations, options, from } = attempt;
   const endMs = clock.now() + (options?.timeoutMs ?? operationMs);
   const failures: { keyRing: string; problem: string; cause: unknown }[] = [];
   for (const [index, location] of locations.entries()) {
     const isLast = index === locations.length - 1;
     // Who waits for a probe of an open breaker waits for nothing when the location is still down.
-    if (!isLast && location.isProbing) {
+    const isOut = from === 'cache' ? location.isOpen : location.isProbing;
+    if (!isLast && isOut) {
       failures.push({
         keyRing: location.keyRing,
-        problem: 'not called, it is being tried',
+        problem: 'not called, its breaker is open',
         cause: undefined,
       });
       continue;
     }
-    const leftMs = Math.max(1, Math.floor(endMs - clock.now()));
-    const timeoutMs = isLast ? leftMs : Math.max(1, Math.floor(leftMs / 2));
+    const timeoutMs = shareOfTime(endMs - clock.now(), locations.length - index);
     try {
-      return await location.execute((provider) => call(provider, { ...options, timeoutMs }, location));
+      const make = (provider: KeyProvider): Promise<T> => call(provider, { ...options, timeoutMs }, location);
+      if (from === 'cache') return await make(location.provider);
+      return await (isLast ? location.execute(make) : location.executeOrLeave(make));
     } catch (error) {
       if (!isLocationFailure(error) && !isBrokenCircuitError(error)) throw error;
       const problem = error instanceof A2AKmsError ? error.code : 'not called, its breaker is open';
@@ -53,3 +57,7 @@ export async function withFailover<T, Options extends CallOptions>(
   }
   throw new AllLocationsFailedError(context, failures);
 }
+
+/** What a location may take of the time that is left: all of it, or half where others follow. At least a millisecond. */
+export const shareOfTime = (leftMs: number, locationsLeft: number): number =>
+  Math.max(1, Math.floor(locationsLeft === 1 ? leftMs : leftMs / 2));

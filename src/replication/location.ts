@@ -1,10 +1,11 @@
 /** One key ring of a replicated provider, behind a circuit breaker that tells whether its location can be reached. */
 
-import { CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
+import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
 import {
   type A2AKmsError,
   DeadlineExceededError,
   type ErrorCode,
+  OperationAbortedError,
   ServiceError,
   UnavailableError,
 } from '../errors.js';
@@ -34,18 +35,26 @@ export class Location {
   readonly keyRing: string;
   readonly provider: KeyProvider;
   readonly #breaker: ReturnType<typeof circuitBreaker>;
+  /** Gives up the calls under way that can go on elsewhere. */
+  readonly #leave = new Set<() => void>();
   #lastFailure: ErrorCode | undefined;
 
   constructor(options: LocationOptions) {
     const { keyRing, provider, failureThreshold, halfOpenAfterMs, logger } = options;
     this.keyRing = keyRing;
     this.provider = provider;
-    this.#breaker = circuitBreaker(handleWhen(isLocationFailure), {
-      halfOpenAfter: halfOpenAfterMs,
-      breaker: new ConsecutiveBreaker(failureThreshold),
-    });
-    this.#breaker.onStateChange(() => {
+    this.#breaker = circuitBreaker(
+      handleWhen((error) => this.#isFailure(error)),
+      {
+        halfOpenAfter: halfOpenAfterMs,
+        breaker: new ConsecutiveBreaker(failureThreshold),
+      },
+    );
+    this.#breaker.onStateChange((state) => {
       logger.warn({ ...this.status() }, 'the circuit breaker of a location changed its state');
+      if (state !== CircuitState.Open) return;
+      for (const leave of this.#leave) leave();
+      this.#leave.clear();
     });
   }
 
@@ -67,8 +76,31 @@ export class Location {
     }
   }
 
+  /**
+   * As `execute`, for a call that can be made elsewhere: when the breaker opens while it is under way, it is given up
+   * rather than kept until its deadline.
+   * @throws BrokenCircuitError also then.
+   */
+  executeOrLeave<T>(call: (provider: KeyProvider) => Promise<T>): Promise<T> {
+    return this.execute(
+      (provider) =>
+        new Promise<T>((resolve, reject) => {
+          const leave = (): void => reject(new BrokenCircuitError());
+          this.#leave.add(leave);
+          call(provider)
+            .then(resolve, reject)
+            .finally(() => this.#leave.delete(leave));
+        }),
+    );
+  }
+
   get isProbing(): boolean {
     return this.#breaker.state === CircuitState.HalfOpen;
+  }
+
+  /** A caller who leaves says nothing of the location; a probe that ends so has not found it well. */
+  #isFailure(error: unknown): boolean {
+    return isLocationFailure(error) || (this.isProbing && error instanceof OperationAbortedError);
   }
 
   status(): LocationStatus {

@@ -6,7 +6,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import { type ErrorContext, InvalidArgumentError, NotFoundError } from '../errors.js';
+import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import type {
   AccessBinding,
   AccessChange,
@@ -14,6 +14,7 @@ import type {
   GrantOptions,
   TestedPermissions,
 } from '../keys/access.js';
+import { findAlgorithm } from '../keys/algorithms.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -37,6 +38,7 @@ import { requireAccessManager } from '../provider/access-manager.js';
 import { everywhere, type RingCall } from './everywhere.js';
 import { type FailoverOptions, withFailover } from './failover.js';
 import { isLocationFailure, type Location, type LocationStatus } from './location.js';
+import { verifyInAny } from './verification.js';
 
 /** A public key of a replicated key. */
 export interface LocatedPublicKey {
@@ -61,6 +63,11 @@ export async function publicKeysOf(
   return [{ keyRing: keyVersion.slice(0, keyVersion.indexOf('/cryptoKeys/')), keyVersion, algorithm, pem }];
 }
 
+/** What works in each key ring alone, in the order in which they are used; the provider itself where there is one ring. */
+export function ringsOf(keys: KeyProvider): readonly [KeyProvider, ...KeyProvider[]] {
+  return keys instanceof ReplicatedKeyProvider ? keys.rings : [keys];
+}
+
 export interface ReplicatedKeyProviderOptions extends FailoverOptions {
   /** The first is used as long as it can be reached. */
   readonly locations: readonly [Location, ...Location[]];
@@ -79,13 +86,22 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
   readonly #first: Location;
   readonly #locations: readonly Location[];
   readonly #failover: FailoverOptions;
+  /** Where the latest signature was made. */
+  #signing: Location;
   /** Versions whose public keys were fetched. */
   readonly #kept = new LRUCache<string, true>({ max: MAX_KEPT });
 
   constructor({ locations, clock, operationMs }: ReplicatedKeyProviderOptions) {
     [this.#first] = locations;
+    this.#signing = this.#first;
     this.#locations = locations;
     this.#failover = { clock, operationMs };
+  }
+
+  /** The provider of each key ring, in the order in which they are used. */
+  get rings(): readonly [KeyProvider, ...KeyProvider[]] {
+    const [first, ...others] = this.#locations.map(({ provider }) => provider);
+    return [first ?? this.#first.provider, ...others];
   }
 
   /** How well each location answers, in the order in which they are used. */
@@ -133,7 +149,8 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
   }
 
   /**
-   * True if the signature is by the key in any of the rings. Rings that can be reached are tried first.
+   * True if the signature is by the key in any of the rings. Rings that can be reached are tried first, all within one
+   * deadline.
    * @throws the failure of a location that could not say, when no other ring knows the signature.
    */
   async verify(
@@ -144,21 +161,9 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
   ): Promise<boolean> {
     const target = this.#targetOf('verify', keyId);
     if (target.kind === 'single') return target.location.provider.verify(keyId, data, signature, options);
-    const byReach = [...this.#locations].sort((a, b) => Number(a.isOpen) - Number(b.isOpen));
-    const failures: unknown[] = [];
-    let missing = 0;
-    for (const { provider } of byReach) {
-      try {
-        // Past the breaker: what is cached verifies also while the location is down.
-        if (await provider.verify(target.keyId, data, signature, options)) return true;
-      } catch (error) {
-        if (error instanceof NotFoundError) missing += 1;
-        else if (!isLocationFailure(error)) throw error;
-        if (!(error instanceof NotFoundError) || missing === this.#locations.length) failures.push(error);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
-    return false;
+    return verifyInAny(this.#failover, { locations: this.#locations, options }, (provider, own) =>
+      provider.verify(target.keyId, data, signature, own),
+    );
   }
 
   /** Encrypts in the first ring, or in the one that a full name is of: ciphertexts belong to one ring. */
@@ -171,16 +176,41 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     return this.#inOneRing('decrypt', keyId, (provider, id) => provider.decrypt(id, ciphertext, options));
   }
 
-  resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse> {
-    return this.#read('resolveKeyVersion', keyId, options, (ring) =>
-      ring.provider.resolveKeyVersion(ring.keyId, ring.options),
+  /**
+   * In the ring that signed last, so that it is the version that `sign` uses. Of a key that encrypts in the first one: a
+   * ciphertext belongs to one ring.
+   */
+  async resolveKeyVersion(keyId: string, options?: CallOptions): Promise<KeyVersionInUse> {
+    const target = this.#targetOf('resolveKeyVersion', keyId);
+    const resolve = ({ provider, keyId: id, options: own }: RingCall): Promise<KeyVersionInUse> =>
+      provider.resolveKeyVersion(id, own);
+    if (target.kind === 'single') return resolve({ provider: target.location.provider, keyId, options });
+    const locations = this.#locations.toSorted(
+      (a, b) => Number(b === this.#signing) - Number(a === this.#signing),
     );
+    const found = await withFailover(
+      this.#failover,
+      {
+        context: { operation: 'resolveKeyVersion', resource: target.keyId },
+        locations,
+        options,
+        from: 'cache',
+      },
+      (provider, own) => resolve({ provider, keyId: target.keyId, options: own }),
+    );
+    const isSigning = findAlgorithm(found.algorithm)?.purpose === 'ASYMMETRIC_SIGN';
+    if (isSigning || this.#ringOf(found.keyVersion) === this.#first) return found;
+    return resolve({ provider: this.#first.provider, keyId: target.keyId, options });
   }
 
   /** That of the first ring that answers. Publish those of all rings: `getPublicKeys`. */
   getPublicKey(keyId: string, options?: CallOptions): Promise<Buffer> {
-    return this.#read('getPublicKey', keyId, options, (ring) =>
-      ring.provider.getPublicKey(ring.keyId, ring.options),
+    return this.#read(
+      'getPublicKey',
+      keyId,
+      options,
+      (ring) => ring.provider.getPublicKey(ring.keyId, ring.options),
+      'cache',
     );
   }
 
@@ -286,7 +316,7 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     const context = { operation: 'listKeys', resource: this.#first.keyRing };
     const keys = await withFailover(
       this.#failover,
-      { context, locations: this.#locations, options },
+      { context, locations: this.#locations, options, from: 'service' },
       (provider, own) => provider.listKeys(own),
     );
     return keys.map((key) => this.#asReplicated(key));
@@ -364,6 +394,8 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     use: (ring: RingCall) => Promise<SignatureDetails>,
   ): Promise<SignatureDetails> {
     const signed = await this.#read(operation, keyId, options, use);
+    if (this.#targetOf(operation, keyId).kind === 'replicated')
+      this.#signing = this.#ringOf(signed.keyVersion) ?? this.#first;
     this.#keepPublicKey(signed.keyVersion);
     return signed;
   }
@@ -384,14 +416,17 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     keyId: string,
     options: CallOptions | undefined,
     use: (ring: RingCall) => Promise<T>,
+    from: 'service' | 'cache' = 'service',
   ): Promise<T> {
     const target = this.#targetOf(operation, keyId);
     if (target.kind === 'single') {
       return use({ provider: target.location.provider, keyId, options });
     }
     const context: ErrorContext = { operation, resource: target.keyId };
-    return withFailover(this.#failover, { context, locations: this.#locations, options }, (provider, own) =>
-      use({ provider, keyId: target.keyId, options: own }),
+    return withFailover(
+      this.#failover,
+      { context, locations: this.#locations, options, from },
+      (provider, own) => use({ provider, keyId: target.keyId, options: own }),
     );
   }
 

@@ -113,11 +113,6 @@ function summary(loads: readonly Load[]): LoadSummary {
   };
 }
 
-/** Calls as many times as are asked for, one after the other. */
-export async function repeat(count: number, call: () => unknown): Promise<void> {
-  for (let index = 0; index < count; index += 1) await call();
-}
-
 /** How often per second something happens of which `count` take as long as the work. */
 export async function perSecond(count: number, work: () => Promise<unknown>): Promise<number> {
   return (count / (await milliseconds(work))) * 1_000;

@@ -45,7 +45,7 @@ describe('a message', () => {
     await other.close();
   });
 
-  it.each([65_535, 65_536, 65_537, 131_072, 1_048_577])(
+  it.each([65_535, 65_536, 65_537, 131_072, 1_048_577, 16_777_217])(
     'of %i bytes comes back, and is refused with its last bit changed',
     async (sizeBytes) => {
       const text = randomBytes(sizeBytes);

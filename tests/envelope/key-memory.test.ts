@@ -107,7 +107,7 @@ describe('a data key', () => {
       associatedData: Buffer.alloc(0),
     });
     cipher.wipe();
-    expect(() => cipher.encrypt(Buffer.alloc(1), 'last')).toThrow(/zeroed/);
+    expect(() => cipher.encrypt([Buffer.alloc(1)], 'last')).toThrow(/zeroed/);
   });
 
   it('of a stream knows when its segments are exhausted', () => {
@@ -115,7 +115,7 @@ describe('a data key', () => {
     const stream = { dataKey, header: Buffer.alloc(40, 40), associatedData: Buffer.alloc(0) };
     expect(new SegmentCipher(stream, 0xffff_fffe).isExhausted).toBe(false);
     expect(new SegmentCipher(stream, 0xffff_ffff).isExhausted).toBe(true);
-    expect(new SegmentCipher(stream).decrypt(Buffer.alloc(15), 'last')).toBeUndefined();
+    expect(new SegmentCipher(stream).decrypt([Buffer.alloc(15)], 'last')).toBeUndefined();
   });
 
   it.each(['message', 'stream'] as const)(

@@ -1,4 +1,4 @@
-/** Frozen envelopes and streams that Tink made: read with bare node:crypto, by the formats alone, and by the cipher. */
+/** Frozen envelopes and streams, by Tink and by this library: read with bare node:crypto, by the formats alone, and by the cipher. */
 
 import { createDecipheriv, createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /** Frozen bytes, read by the decoders alone: what was once written must be readable for ever. */
 
 import { constants, createPrivateKey, createPublicKey, privateDecrypt, verify } from 'node:crypto';
+import { calculateJwkThumbprint, compactDecrypt, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { derToP1363, p1363ToDer } from '../../src/identity/der.js';
 import { verifyEndorsement } from '../../src/identity/endorsement.js';
@@ -11,6 +12,8 @@ import endorsements from '../vectors/identity/endorsements.json' with { type: 'j
 import jwes from '../vectors/identity/jwe.json' with { type: 'json' };
 import jwss from '../vectors/identity/jws.json' with { type: 'json' };
 
+/** jose 6 has no secp256k1, and ML-DSA only where node:crypto has it. */
+const UNKNOWN_TO_JOSE = ['ES256K', 'ML-DSA-44'];
 const context = { operation: 'test', resource: 'vector' };
 const at = (iso: string) => ({ now: () => Date.parse(iso) });
 const bySource = <T extends { readonly source: string }>(vectors: readonly T[]) =>
@@ -45,6 +48,13 @@ describe('known answers', () => {
       jwe.encryptedKey,
     );
     expect(openJwe(context, jwe, contentKey).toString('base64url')).toBe(vector.plaintext);
+  });
+
+  it.each(bySource(jwes))('JWE, by jose alone: %s', async (_, vector) => {
+    const key = createPrivateKey({ key: vector.privateKey, format: 'jwk' });
+    const { plaintext, protectedHeader } = await compactDecrypt(vector.jwe, key);
+    expect(Buffer.from(plaintext).toString('base64url')).toBe(vector.plaintext);
+    expect(protectedHeader).toMatchObject({ alg: 'RSA-OAEP-256', enc: 'A256GCM', kid: vector.kid });
   });
 
   it('content encryption of RFC 7516 appendix A.1', () => {
@@ -86,6 +96,36 @@ describe('known answers', () => {
       rootThumbprint: rootPublicKey.kid,
     });
   });
+
+  it.each(bySource(endorsements.filter(({ root }) => !UNKNOWN_TO_JOSE.includes(root.alg))))(
+    'endorsement, by jose alone: %s',
+    async (_, vector) => {
+      const { payload, protectedHeader } = await jwtVerify(
+        vector.endorsement,
+        createPublicKey({ key: { ...vector.root }, format: 'jwk' }),
+        {
+          typ: 'a2a-endorsement+jwt',
+          subject: vector.agentId,
+          currentDate: new Date('2026-01-15T12:00:00Z'),
+        },
+      );
+      expect(protectedHeader).toEqual({
+        typ: 'a2a-endorsement+jwt',
+        alg: vector.root.alg,
+        kid: await calculateJwkThumbprint({ ...vector.root }),
+      });
+      expect(payload).toEqual({
+        sub: vector.agentId,
+        iat: Date.parse(vector.notBefore) / 1_000,
+        nbf: Date.parse(vector.notBefore) / 1_000,
+        exp: Date.parse(vector.expiresAt) / 1_000,
+        cnf: { jkt: await calculateJwkThumbprint({ ...vector.key }) },
+        key_version: vector.keyVersion,
+        key_alg: vector.key.alg,
+        key_use: vector.key.use,
+      });
+    },
+  );
 
   it('no endorsement is valid for another root, agent, key or time', async () => {
     const [first, ...others] = endorsements;

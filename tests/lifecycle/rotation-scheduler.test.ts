@@ -5,7 +5,7 @@ import type { RotateDueKeysOptions, RotationReport } from '../../src/index.js';
 import { RotationScheduler, type RotationSchedulerOptions } from '../../src/lifecycle/rotation-scheduler.js';
 import { startWorld } from '../support/lifecycle.js';
 
-const report: RotationReport = { rotated: 1, prepared: 0, notDue: 0, failed: 0, keys: [] };
+const report: RotationReport = { rotated: 1, prepared: 0, notDue: 0, failed: 0, unlisted: [], keys: [] };
 
 /** A scheduler whose runs, randomness and time belong to the test. */
 function arrange(

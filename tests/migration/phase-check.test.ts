@@ -2,6 +2,7 @@ import { open } from 'lmdb';
 import { describe, expect, it } from 'vitest';
 import { type ProviderObserver, UnmigratedAgentsError } from '../../src/index.js';
 import type { Logger } from '../../src/logger.js';
+import { memorySink, parsed } from '../support/audit.js';
 import { type MigrationWorld, startMigrationWorld } from '../support/migration.js';
 
 interface Line {
@@ -63,6 +64,25 @@ describe('a start', () => {
       record: expect.objectContaining({ phase: 3, agentIds: ['bot'] }),
     });
   });
+});
+
+it('the audit trail has an event of each start where software keys sign, and of none else', async () => {
+  await using world = await startMigrationWorld();
+  for (const [mode, events] of [
+    ['software-only', 1],
+    [2, 1],
+    ['rollback', 1],
+    [3, 0],
+  ] as const) {
+    const sink = memorySink();
+    const exchange = await world.start(mode, { audit: { sink, failClosed: true } });
+    await exchange.close();
+    const found = sink.lines.map(parsed).filter(({ operation }) => operation === 'softwareKeysSign');
+    expect(found, String(mode)).toHaveLength(events);
+    for (const event of found) {
+      expect(event).toMatchObject({ outcome: 'succeeded', configuration: { softwareKeys: true } });
+    }
+  }
 });
 
 it('a start is refused when the audit trail does not take the event that software keys sign', async () => {

@@ -3,8 +3,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { A2AKeyExchange } from '../../src/index.js';
+import { type A2AKeyExchange, signCompactJws, verifyCompactJws } from '../../src/index.js';
 import { startTestEmulator } from '../support/emulator.js';
 import { startTwoLocations, type TwoLocations } from '../support/two-locations.js';
 
@@ -70,7 +71,8 @@ describe('when the first location stops', () => {
     );
     expect(checked.filter((good) => !good)).toEqual([]);
     expect(cheap.replication()[0]).toMatchObject({ state: 'open', lastFailure: 'UNAVAILABLE' });
-  });
+    // Seconds, and several times that where the machine is busy with other things.
+  }, 120_000);
 
   it('signing comes back to it when it is up again', async () => {
     const { port } = locations.first;
@@ -114,7 +116,70 @@ describe('when the first location stops', () => {
   });
 });
 
+describe('when the first location stops, what first asks which version signs', () => {
+  it('signs too: batches and JWS, while the version of the first is still in the cache', async () => {
+    const keyName = await exchange.generateAgentKey('bot', { algorithm: 'ecdsa-p256' });
+    await exchange.signBatch('bot', [message]);
+    await locations.first.close();
+    const [receipt] = await exchange.signBatch('bot', [message]);
+    expect(receipt).toBeInstanceOf(Buffer);
+    const jws = await signCompactJws(exchange.keys, keyName, message);
+    const { keyVersion } = await exchange.keys.resolveKeyVersion(keyName);
+    expect(isByStandby(keyVersion)).toBe(true);
+    const pem = await exchange.keys.getPublicKey(keyVersion);
+    expect((await verifyCompactJws(jws, pem, { algorithm: 'ES256' })).payload).toEqual(message);
+    // What is answered from the cache does not pass for a sign of life.
+    await signUntil(() => stateOfFirst() === 'open');
+    expect(isByStandby((await exchange.keys.resolveKeyVersion(keyName)).keyVersion)).toBe(true);
+  });
+
+  it('but nothing is encrypted to a key of the standby, where the agent does not look for it', async () => {
+    await exchange.generateAgentKey('bot', { algorithm: 'ecdsa-p256', purpose: 'both' });
+    await exchange.signMessage('bot', message);
+    await locations.first.close();
+    await signUntil(() => stateOfFirst() === 'open');
+    const late = locations.newExchange();
+    expect(await rejectionOf(late.encryptForAgent('bot', message))).toMatchObject({ code: 'UNAVAILABLE' });
+  });
+});
+
 describe('when the first location hangs', () => {
+  it('calls under way and in the queue go on in the standby as soon as the breaker opens: none fails', async () => {
+    const crowded = locations.newExchange({
+      channels: { count: 1, maxConcurrentCalls: 5 },
+      deadlines: { operationMs: 4_000 },
+    });
+    await crowded.signMessage('bot', message);
+    locations.first.faults.add({ rpc: 'AsymmetricSign', hang: true });
+    const signed = await Promise.all(
+      Array.from({ length: 60 }, () => crowded.signMessageDetailed('bot', message)),
+    );
+    expect(signed.filter(({ keyVersion }) => !isByStandby(keyVersion))).toEqual([]);
+  });
+
+  it('a probe whose caller leaves does not close the breaker', async () => {
+    locations.first.faults.add({ rpc: 'AsymmetricSign', hang: true });
+    const impatient = (): Promise<unknown> =>
+      rejectionOf(exchange.signMessage('bot', message, { timeoutMs: 400 }));
+    while (stateOfFirst() !== 'open') await impatient();
+    for (;;) {
+      const controller = new AbortController();
+      const call = rejectionOf(exchange.signMessage('bot', message, { signal: controller.signal }));
+      let isOver = false;
+      void call.then(() => {
+        isOver = true;
+      });
+      while (!isOver && stateOfFirst() === 'open') await setImmediate();
+      if (stateOfFirst() === 'half-open') {
+        controller.abort();
+        expect(await call).toMatchObject({ code: 'ABORTED' });
+        break;
+      }
+      await call;
+    }
+    expect(stateOfFirst()).toBe('open');
+  });
+
   it('the standby signs within the deadline of the call', async () => {
     locations.first.faults.add({ rpc: 'AsymmetricSign', hang: true });
     const signed = await exchange.signMessageDetailed('bot', message, { timeoutMs: 2_000 });

@@ -182,6 +182,21 @@ describe('the configuration', () => {
     await emulator.close();
   });
 
+  it('has pinned versions in any of its key rings, and refuses others', async () => {
+    await exchange.generateAgentKey('bot');
+    const pinned = (name: string) => ({
+      pinnedVersions: [{ name, algorithm: 'EC_SIGN_P384_SHA384', protectionLevel: 'HSM' }] as const,
+    });
+    const cautious = locations.newExchange(pinned(`${STANDBY}/${KEY}/cryptoKeyVersions/1`));
+    await cautious.keys.rotateKey(`${FIRST}/${KEY}`);
+    const published = await cautious.getPublicKeys('bot');
+    expect(published.map(({ keyVersion }) => keyVersion.split('/').at(-1))).toEqual(['2', '1']);
+    const elsewhere = 'projects/test-project/locations/us/keyRings/agents/cryptoKeys/k/cryptoKeyVersions/1';
+    expect(() => locations.newExchange(pinned(elsewhere))).toThrow(
+      /pinnedVersions\.0\.name: is not the full name/,
+    );
+  });
+
   it('without replicas has one location, whose public key is the only one', async () => {
     const emulator = await startTestEmulator();
     const single = newExchange(emulator);

@@ -143,7 +143,8 @@ it('a store whose secret is being changed opens with the old or the new one afte
   await provider.close();
   let changes = 0;
   for (let kill = 0; kill < 10; kill++) {
-    const { lines, error } = await runUntilKilled(path, 'secret', { after: 'opened', withinMs: 60 });
+    const after = kill % 2 === 0 ? 'opened' : 'changed';
+    const { lines, error } = await runUntilKilled(path, 'secret', { after, withinMs: 60 });
     expect(error).toBe('');
     changes += lines.filter((line) => line.startsWith('changed')).length;
     const candidates = [open(path, STORE_KEY), open(path, Buffer.alloc(32, 9))];
@@ -153,5 +154,6 @@ it('a store whose secret is being changed opens with the old or the new one afte
     for (const { name } of keys) await right?.sign(name, message);
     await Promise.all(candidates.map((candidate) => candidate.close()));
   }
-  expect(changes).toBeGreaterThan(10);
+  // However slow the machine is, every second kill comes after a change.
+  expect(changes).toBeGreaterThanOrEqual(5);
 }, 300_000);

@@ -17,7 +17,8 @@ export interface TwoLocations {
 /** Failures are few and probes come soon, so that tests need not wait. */
 export async function startTwoLocations(options: KmsEmulatorOptions = {}): Promise<TwoLocations> {
   const first = await startTestEmulator(options);
-  const standby = await startTestEmulator();
+  const { clock } = options;
+  const standby = await startTestEmulator({ clock });
   const exchanges: A2AKeyExchange[] = [];
   const locations: TwoLocations = {
     first,
