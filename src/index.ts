@@ -188,6 +188,7 @@ export type {
   ProviderStats,
   SoftwareStats,
 } from './provider/stats.js';
+export type { QuotaConfig, QuotaLimitsConfig } from './quota-config.js';
 export type { LocationStatus } from './replication/location.js';
 export { type LocatedPublicKey, ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 export type { ReplicaConfig, ReplicationConfig } from './replication-config.js';

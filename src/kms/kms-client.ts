@@ -48,6 +48,7 @@ import * as keyUse from './key-use.js';
 import { LateChecks } from './late-checks.js';
 import { openOwnTokens } from './own-tokens.js';
 import { PublicKeys } from './public-keys.js';
+import { QuotaGuard } from './quota-guard.js';
 import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
 
@@ -71,6 +72,7 @@ import { VersionResolver } from './version-resolver.js';
 export class KMSClient implements KeyProvider, AccessManager {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
+  readonly #quota: QuotaGuard;
   readonly #connections: readonly KmsConnection[];
   readonly #iamCredentials: IamCredentials;
   readonly #calls: ClientCalls;
@@ -86,7 +88,8 @@ export class KMSClient implements KeyProvider, AccessManager {
     const ownTokens = openOwnTokens(resolved, this.#iamCredentials, transport);
     this.#connections = [connection, ...(ownTokens === undefined ? [] : [ownTokens.connection])];
     const keyRing = keyRingName(resolved);
-    const caller = new RpcCaller(connection, resolved, ownTokens);
+    this.#quota = new QuotaGuard(resolved);
+    const caller = new RpcCaller({ connection, settings: resolved, quota: this.#quota, ownTokens });
     const reader = new KeyReader(caller, resolved);
     const resolver = new VersionResolver(reader, resolved, keyRing);
     const publicKeys = new PublicKeys(caller, reader, resolved);
@@ -386,6 +389,7 @@ export class KMSClient implements KeyProvider, AccessManager {
       ...counts.stats(),
       caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
       connection: totalOf(this.#connections),
+      quota: { callsWaiting: this.#quota.waiting },
     });
   }
 

@@ -50,6 +50,10 @@ export interface KmsStats extends CommonStats {
     readonly publicKeys: CacheStats;
   };
   readonly connection: ConnectionStats;
+  readonly quota: {
+    /** Calls that wait for a quota, those of other clients with the same project and location too. */
+    readonly callsWaiting: number;
+  };
 }
 
 /** Of a `SoftwareKeyProvider`. */
