@@ -25,6 +25,9 @@ import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
 import type { Clock } from './clock.js';
+import { type ComplianceReportOptions, createComplianceReport } from './compliance/compliance-report.js';
+import type { ComplianceReport } from './compliance/report.js';
+import { complianceSources } from './compliance/sources.js';
 import { type A2AKeyExchangeConfig, type KMSConfig, parseAgentConfig } from './config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
@@ -66,7 +69,7 @@ import type {
   PurgeMigratedKeysOptions,
   PurgeReport,
 } from './migration/migration-report.js';
-import { type StatsSource, selectKeys } from './provider-selection.js';
+import { type OpenedProvider, selectKeys } from './provider-selection.js';
 import type { LocationStatus } from './replication/location.js';
 import {
   type LocatedPublicKey,
@@ -118,7 +121,7 @@ export class A2AKeyExchange {
   readonly #migration: AgentMigration;
   readonly #ciphers: OpenCiphers;
   readonly #clock: Clock;
-  readonly #sources: readonly StatsSource[];
+  readonly #sources: readonly OpenedProvider[];
   readonly #telemetry: StartedReadings | undefined;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
@@ -340,6 +343,11 @@ export class A2AKeyExchange {
       ciphers: this.#ciphers,
       locations: this.replication(),
     });
+  }
+
+  /** Evidence for an auditor: every key, its versions, the HSM's statements, who has access, what could not be looked at. */
+  complianceReport(options?: ComplianceReportOptions): Promise<ComplianceReport> {
+    return createComplianceReport(complianceSources(this.#sources, this.audit, this.#clock), options);
   }
 
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */

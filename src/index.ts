@@ -42,6 +42,16 @@ export { ReceiptTrust, type ReceiptTrustOptions, type TrustedKeys } from './batc
 export type { SignManyOptions, SignManyOutcome, SignManyProgress } from './batch/sign-many.js';
 export { examineReceipt, type ReceiptVerdict, verifyReceipt } from './batch/verify-receipt.js';
 export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';
+export type { ComplianceReportOptions } from './compliance/compliance-report.js';
+export { renderComplianceReport } from './compliance/markdown.js';
+export type {
+  ComplianceCheck,
+  ComplianceFinding,
+  ComplianceReport,
+  FindingResult,
+  ReportedKey,
+  ReportedVersion,
+} from './compliance/report.js';
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
 export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';

@@ -21,7 +21,7 @@ import {
   type TestedPermissions,
 } from '../keys/access.js';
 import type { CallOptions } from '../keys/key-provider.js';
-import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { CryptoKeyName, KeyRingName } from '../keys/resource-name.js';
 import { grantOptions, parseInput, parseOptions } from '../provider/call-input.js';
 import type { Operation } from '../provider/operation.js';
 import { type ClientCalls, contextOf } from './client-calls.js';
@@ -75,10 +75,9 @@ export async function revokeAccess(
 
 export async function listAccess(
   calls: ClientCalls,
-  keyId: string,
+  keyName: CryptoKeyName | KeyRingName,
   options: CallOptions | undefined,
 ): Promise<readonly AccessBinding[]> {
-  const keyName = calls.wholeKey('listAccess', keyId);
   const operation = calls.open('listAccess', keyName, options);
   return operation.run(async () => {
     const { bindings } = await readPolicy(calls.core, operation, keyName);
@@ -196,7 +195,7 @@ async function changePolicy(
 async function readPolicy(
   core: KmsCore,
   operation: Operation,
-  resource: CryptoKeyName,
+  resource: CryptoKeyName | KeyRingName,
 ): Promise<PolicyMessage> {
   const policy = await core.caller.call(operation, {
     rpc: 'getIamPolicy',

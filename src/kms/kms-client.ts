@@ -382,13 +382,14 @@ export class KMSClient implements KeyProvider, AccessManager {
 
   /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
   stats(): KmsStats {
-    const { keyRing, counts, resolver, publicKeys } = this.#calls.core;
+    const { keyRing, counts, resolver, publicKeys, config } = this.#calls.core;
     return frozen({
       provider: 'kms',
       keyRing,
       ...counts.stats(),
       caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
       connection: totalOf(this.#connections),
+      endpoint: { kind: config.endpoint.kind, ...serverOf(config.endpoint) },
       quota: { callsWaiting: this.#quota.waiting },
     });
   }
@@ -415,7 +416,14 @@ export class KMSClient implements KeyProvider, AccessManager {
   /** Who has which role by the policy of the key itself. What the key ring and the project give is not in it. */
   listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
     return this.#calls.observed({ method: 'listAccess', keyId, options }, (calls) =>
-      access.listAccess(calls, keyId, options),
+      access.listAccess(calls, calls.wholeKey('listAccess', keyId), options),
+    );
+  }
+
+  /** As `listAccess`, by the policy of the key ring, which applies to all of its keys. `keyName` is the key ring's name. */
+  listKeyRingAccess(options?: CallOptions): Promise<readonly AccessBinding[]> {
+    return this.#calls.observed({ method: 'listKeyRingAccess', options }, (calls) =>
+      access.listAccess(calls, calls.core.keyRing, options),
     );
   }
 

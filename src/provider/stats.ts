@@ -50,6 +50,8 @@ export interface KmsStats extends CommonStats {
     readonly publicKeys: CacheStats;
   };
   readonly connection: ConnectionStats;
+  /** Where the calls go. An emulator protects nothing. */
+  readonly endpoint: { readonly kind: 'cloud' | 'emulator'; readonly address: string; readonly port: number };
   readonly quota: {
     /** Calls that wait for a quota, those of other clients with the same project and location too. */
     readonly callsWaiting: number;

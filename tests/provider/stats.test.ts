@@ -27,6 +27,7 @@ describe('stats of a client', () => {
         publicKeys: { hits: 0, misses: 0, size: 0 },
       },
       connection: { channelsOpen: 0, callsInFlight: 0, queueDepth: 0 },
+      endpoint: { kind: 'emulator', address: emulator.host, port: emulator.port },
       quota: { callsWaiting: 0 },
     });
     await keys.initialize();
