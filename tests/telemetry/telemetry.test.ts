@@ -212,6 +212,10 @@ describe('metrics', () => {
     await second.sign(spec.name, message);
     expect(await read('a2a_kms.connection.channels', {})).toBe(2);
     expect(await read('a2a_kms.cache.requests', hits)).toBe(before + second.stats().caches.keyVersions.hits);
+    // The quota is one, whoever uses it.
+    const quota = { 'a2a_kms.quota': 'hsm' };
+    expect(await read('a2a_kms.quota.tokens', quota)).toBe(3 * 4_500);
+    expect(await read('a2a_kms.quota.queue_depth', quota)).toBe(0);
     await second.close();
     expect(await read('a2a_kms.connection.channels', {})).toBe(1);
     await keys.close();
