@@ -196,6 +196,7 @@ export type {
   KmsStats,
   OperationStats,
   ProviderStats,
+  QuotaStats,
   SoftwareStats,
 } from './provider/stats.js';
 export type { QuotaConfig, QuotaLimitsConfig } from './quota-config.js';

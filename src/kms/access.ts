@@ -81,17 +81,13 @@ export async function listAccess(
   const operation = calls.open('listAccess', keyName, options);
   return operation.run(async () => {
     const { bindings } = await readPolicy(calls.core, operation, keyName);
-    return (bindings ?? []).flatMap(({ role, members, condition }) =>
-      (members ?? []).map((member) => ({
+    return bindings.flatMap(({ role, members, condition }) =>
+      members.map((member) => ({
         keyName,
         member,
-        role: role ?? '',
+        role,
         ...(condition && {
-          condition: {
-            title: condition.title ?? '',
-            description: condition.description ?? '',
-            expression: condition.expression ?? '',
-          },
+          condition: conditionOf(condition),
         }),
       })),
     );
@@ -121,8 +117,7 @@ export async function testPermissions(
         request: { resource, permissions: asked },
         routeBy: ['resource', resource],
       });
-      const granted = answer.permissions ?? [];
-      return [{ resource, granted: asked.filter((permission) => granted.includes(permission)) }];
+      return [{ resource, granted: asked.filter((permission) => answer.permissions.includes(permission)) }];
     } catch (error) {
       // On what does not exist nobody has a permission; iam_policy.proto says so, and not every service does it.
       if (error instanceof NotFoundError) return [{ resource, granted: [] }];
@@ -143,7 +138,7 @@ function added(
 ): readonly BindingMessage[] | undefined {
   const found = bindings.find((binding) => binding.role === role && !binding.condition);
   if (found === undefined) return [...bindings, { role, members: [member] }];
-  const members = found.members ?? [];
+  const { members } = found;
   if (members.includes(member)) return undefined;
   return bindings.map((binding) =>
     binding === found ? { ...found, members: [...members, member] } : binding,
@@ -156,15 +151,13 @@ function removed(
   { member, role }: Entry,
 ): readonly BindingMessage[] | undefined {
   const holds = (binding: BindingMessage): boolean =>
-    binding.role === role && (binding.members ?? []).includes(member);
+    binding.role === role && binding.members.includes(member);
   if (!bindings.some(holds)) return undefined;
   return bindings
     .map((binding) =>
-      holds(binding)
-        ? { ...binding, members: (binding.members ?? []).filter((other) => other !== member) }
-        : binding,
+      holds(binding) ? { ...binding, members: binding.members.filter((other) => other !== member) } : binding,
     )
-    .filter(({ members }) => (members ?? []).length > 0);
+    .filter(({ members }) => members.length > 0);
 }
 
 async function changePolicy(
@@ -177,7 +170,7 @@ async function changePolicy(
   let wasSent = false;
   for (let attempt = 1; ; attempt++) {
     const policy = await readPolicy(core, operation, keyName);
-    const bindings = change(policy.bindings ?? []);
+    const bindings = change(policy.bindings);
     // After a write whose answer was lost, what is found now is what that write did.
     if (bindings === undefined) return { keyName, changed: wasSent };
     wasSent = true;
@@ -203,7 +196,7 @@ async function readPolicy(
     routeBy: ['resource', resource],
   });
   // Written back without one, it would replace whatever is there by then.
-  if (!policy.etag || policy.etag.length === 0)
+  if (policy.etag.length === 0)
     throw new IntegrityError(operation.context(), 'the policy came without an etag');
   return policy;
 }
@@ -227,3 +220,9 @@ async function writePolicy(
     throw error;
   }
 }
+
+const conditionOf = ({ title, description, expression }: NonNullable<BindingMessage['condition']>) => ({
+  title,
+  description,
+  expression,
+});

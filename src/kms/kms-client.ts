@@ -390,7 +390,7 @@ export class KMSClient implements KeyProvider, AccessManager {
       caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
       connection: totalOf(this.#connections),
       endpoint: { kind: config.endpoint.kind, ...serverOf(config.endpoint) },
-      quota: { callsWaiting: this.#quota.waiting },
+      quota: this.#quota.stats,
     });
   }
 

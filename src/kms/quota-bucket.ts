@@ -65,6 +65,11 @@ export class QuotaBucket {
     return this.#pace.perSecond;
   }
 
+  /** What calls of this process used in the last minute, those under way included. */
+  get tokensLastMinute(): number {
+    return this.#spent.total(this.#clock.now()) + this.#underWay;
+  }
+
   /** Calls that wait for their turn. */
   get waiting(): number {
     return this.#returned.size + this.#waiting.size;

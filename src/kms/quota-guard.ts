@@ -10,6 +10,7 @@ import type { ResolvedKMSConfig } from '../config.js';
 import { ResourceExhaustedError } from '../errors.js';
 import type { AlgorithmEntry } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';
+import type { QuotaStats } from '../provider/stats.js';
 import { QuotaBucket, type QuotaRequest, type Turn, type TurnOutcome } from './quota-bucket.js';
 import {
   administrativeKind,
@@ -55,9 +56,14 @@ export class QuotaGuard {
     this.#buckets = sharedBuckets(clock, `${host} ${this.#where}`);
   }
 
-  /** Calls that wait for a quota, those of other clients with the same project and location too. */
-  get waiting(): number {
-    return Object.values(this.#buckets).reduce((sum, bucket) => sum + bucket.waiting, 0);
+  get stats(): QuotaStats {
+    const kinds = Object.entries(this.#buckets).map(
+      ([kind, { tokensLastMinute, waiting }]) => [kind, { tokensLastMinute, callsWaiting: waiting }] as const,
+    );
+    return {
+      callsWaiting: kinds.reduce((sum, [, { callsWaiting }]) => sum + callsWaiting, 0),
+      kinds: Object.fromEntries(kinds),
+    };
   }
 
   /** Whether a call that was refused waits here for its next turn. */

@@ -139,6 +139,14 @@ it('asks in every key ring', async () => {
   }
 });
 
+it('takes a key that Cloud KMS says does not exist for one that nobody has rights on', async () => {
+  using _ = emulator.faults.add({ rpc: 'TestIamPermissions', status: { code: 'NOT_FOUND' } });
+  expect(await owner.preflight({ tasks: ['access'] })).toMatchObject({
+    ok: false,
+    missing: [{ resource: RING }, { resource: RING }],
+  });
+});
+
 it('refuses tasks it does not know, and software keys', async () => {
   const tasks = JSON.parse('["fly"]');
   await expect(owner.preflight({ tasks })).rejects.toThrow(InvalidArgumentError);

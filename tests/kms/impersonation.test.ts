@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentIdentities } from '../../src/access/agent-identities.js';
+import { systemClock } from '../../src/clock.js';
 import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import {
   type A2AKeyExchange,
@@ -14,7 +15,8 @@ import {
 } from '../../src/index.js';
 import { agentKeyId, parseAgentId } from '../../src/keys/agent-key-name.js';
 import { parseImpersonation } from '../../src/keys/impersonation.js';
-import { clientConfig, KEY_RING, newExchange } from '../support/emulator.js';
+import { KmsConnection } from '../../src/kms/connection.js';
+import { clientConfig, KEY_RING, newExchange, silentLogger, startTestEmulator } from '../support/emulator.js';
 import { memberOf, OWNER_TOKEN, serviceAccount, startEnforcingEmulator } from '../support/iam.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -131,6 +133,40 @@ describe('impersonate', () => {
     using _ = emulator.faults.add({ rpc: 'AsymmetricSign', status: { code: 'UNAUTHENTICATED' } });
     await expect(exchange.signMessage(agentId, message)).rejects.toThrow(UnauthenticatedError);
     expect(minted() - before).toBe(2);
+  });
+
+  it('says when its own credentials are missing or not accepted, before it asks Cloud KMS', async () => {
+    await using guessing = asHost({ emulatorAccessToken: 'guessed', impersonate: serviceAccount('bot-a') });
+    await expect(guessing.listAgents()).rejects.toThrow(UnauthenticatedError);
+    await using kms = new KMSClient({
+      ...KEY_RING,
+      credentialsPath: '/nowhere.json',
+      iamCredentialsEndpoint: 'localhost:1',
+      impersonate: serviceAccount('bot-a'),
+      logger: silentLogger,
+    });
+    await expect(kms.listKeys()).rejects.toThrow(/\/nowhere\.json/);
+  });
+
+  it('leaves calls to the connection that nobody is named for', async () => {
+    await using open = await startTestEmulator();
+    await using kms = new KMSClient({ ...clientConfig(open), impersonateKeys: () => undefined });
+    await kms.initialize();
+    expect(open.requests.entries.some(({ metadata }) => metadata.has('authorization'))).toBe(false);
+    expect(kms.stats()).toMatchObject({ connection: { channelsOpen: 1 } });
+  });
+
+  it('needs no credentials on the connection that its calls take', async () => {
+    const connection = new KmsConnection({
+      endpoint: { kind: 'cloud', apiEndpoint: 'localhost:1', credentialsPath: '/nowhere.json' },
+      channels: { count: 1, maxConcurrentCalls: 1 },
+      clock: systemClock,
+      attemptMs: 1_000,
+      identity: 'call',
+    });
+    await connection.open();
+    expect(connection.isOpen).toBe(true);
+    await connection.close();
   });
 
   it('has no other token in place of one that it was given', async () => {
