@@ -11,6 +11,7 @@ const allowed = [
   {
     from: 'config.ts',
     to: [
+      'quota-config.ts',
       'replication-config.ts',
       'access-config.ts',
       'attestation/',
@@ -25,6 +26,7 @@ const allowed = [
       'telemetry/load.ts',
     ],
   },
+  { from: 'quota-config.ts', to: ['keys/'] },
   { from: 'software-config.ts', to: ['errors.ts'] },
   { from: 'flags.ts', to: ['errors.ts'] },
   { from: 'provider/', to: ['clock.ts', 'errors.ts', 'keys/'] },
@@ -95,6 +97,10 @@ const allowed = [
       ...['clock.ts', 'errors.ts', 'flags.ts', 'logger.ts'],
       ...['hierarchy/', 'identity/', 'keys/', 'kms/', 'lifecycle/', 'provider/'],
     ],
+  },
+  {
+    from: 'compliance/',
+    to: [...['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'kms/', 'lifecycle/bounded.ts', 'software/']],
   },
   { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
 ];

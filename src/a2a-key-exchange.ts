@@ -11,6 +11,13 @@ import {
 } from './access/agent-access.js';
 import { AgentIdentities } from './access/agent-identities.js';
 import { type AgentRoleName, resolveAgentRoles } from './access/agent-roles.js';
+import {
+  type PreflightOptions,
+  type PreflightReport,
+  type PreflightServices,
+  preflight,
+} from './access/preflight.js';
+import { configuredTasks } from './access/preflight-needs.js';
 import type { AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
@@ -18,6 +25,9 @@ import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
 import type { Clock } from './clock.js';
+import { type ComplianceReportOptions, createComplianceReport } from './compliance/compliance-report.js';
+import type { ComplianceReport } from './compliance/report.js';
+import { complianceSources } from './compliance/sources.js';
 import { type A2AKeyExchangeConfig, type KMSConfig, parseAgentConfig } from './config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
@@ -60,7 +70,7 @@ import type {
   PurgeMigratedKeysOptions,
   PurgeReport,
 } from './migration/migration-report.js';
-import { type StatsSource, selectKeys } from './provider-selection.js';
+import { type OpenedProvider, selectKeys } from './provider-selection.js';
 import type { LocationStatus } from './replication/location.js';
 import { ReplicatedKeyProvider, ringsOf } from './replication/replicated-key-provider.js';
 import type { StartedReadings } from './telemetry/provider-telemetry.js';
@@ -101,12 +111,13 @@ export class A2AKeyExchange {
   readonly #ensureMasters: boolean;
   readonly #access: AgentAccess;
   readonly #identities: AgentIdentities | undefined;
+  readonly #preflight: PreflightServices;
   readonly #lifecycle: AgentLifecycle;
   readonly #batches: BatchSigning;
   readonly #migration: AgentMigration;
   readonly #ciphers: OpenCiphers;
   readonly #clock: Clock;
-  readonly #sources: readonly StatsSource[];
+  readonly #sources: readonly OpenedProvider[];
   readonly #telemetry: StartedReadings | undefined;
   readonly #rotationPolicy: RotationPolicy | undefined;
 
@@ -153,6 +164,18 @@ export class A2AKeyExchange {
       this.hierarchy.agentKeys,
       resolveAgentRoles(kms.projectId, accessRoles),
     );
+    this.#preflight = {
+      provider: keys,
+      configured: configuredTasks({
+        hasMasters: hierarchy !== undefined,
+        hasRotationPolicy: rotationPolicy !== undefined,
+        hasAudit: audited.trail !== undefined,
+        requiresAttestation: kms.requireAttestation === true,
+        migrates: source.kind === 'migration',
+      }),
+      hasPinnedVersions: (kms.pinnedVersions ?? []).length > 0,
+      impersonatesAgents: impersonateAgents !== undefined,
+    };
     this.#batches = new BatchSigning(this.keys, {
       versionKeys: this.hierarchy.versionKeys,
       clock: rest.clock,
@@ -320,7 +343,13 @@ export class A2AKeyExchange {
       agentKeys,
       ciphers: this.#ciphers,
       locations: this.replication(),
+      audit: this.audit,
     });
+  }
+
+  /** Evidence for an auditor: every key, its versions, the HSM's statements, who has access, what could not be looked at. */
+  complianceReport(options?: ComplianceReportOptions): Promise<ComplianceReport> {
+    return createComplianceReport(complianceSources(this.#sources, this.audit, this.#clock), options);
   }
 
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */
@@ -478,6 +507,15 @@ export class A2AKeyExchange {
   /** Who has which role by the policy of the agent's key itself; what the key ring and the project give is not in it. */
   listAgentAccess(agentId: string, options?: AgentAccessOptions): Promise<readonly AgentAccessBinding[]> {
     return this.#access.list(agentId, options);
+  }
+
+  /**
+   * What the identity of this process lacks for what the configuration means it to do: each permission with the key ring or
+   * key it is missing on, what it is for and which roles hold it. Changes nothing, and is not refused for what is missing.
+   * @throws AccessControlUnsupportedError for software keys.
+   */
+  preflight(options?: PreflightOptions): Promise<PreflightReport> {
+    return preflight(this.#preflight, options);
   }
 
   /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */

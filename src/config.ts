@@ -35,6 +35,7 @@ import type { PublicKeyArchive } from './keys/public-key-archive.js';
 import { checkPolicy, type RotationPolicy } from './keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from './logger.js';
 import type { ProviderObserver } from './provider/observer.js';
+import { type QuotaConfig, quotaSchema } from './quota-config.js';
 import {
   type ReplicaConfig,
   type ReplicationConfig,
@@ -179,7 +180,7 @@ const kmsShape = {
       attemptMs: milliseconds(5_000),
       /** Total deadline of generateKey and rotateKey, which wait for the HSM to make key material. */
       generationMs: milliseconds(60_000),
-      /** How long a call may wait for a free stream when all are in use, before its deadline starts. */
+      /** How long a call may wait for a free stream when all are in use, or for a quota, outside of its deadline. */
       queueMs: milliseconds(30_000),
     })
     .prefault({}),
@@ -206,6 +207,7 @@ const kmsShape = {
       maxConcurrentCalls: count(100, 1_000),
     })
     .prefault({}),
+  quota: quotaSchema,
   pinnedVersions: z.array(pinnedVersion, 'must be a list').default([]),
 } as const;
 
@@ -330,7 +332,7 @@ export interface KMSConfig {
         readonly attemptMs?: number | undefined;
         /** Of `generateKey` and `rotateKey`, which wait for the HSM to make key material. Default 60,000. */
         readonly generationMs?: number | undefined;
-        /** Of the wait for a free stream when all are in use; the other deadlines stand still meanwhile. Default 30,000. */
+        /** Of the wait for a free stream when all are in use, and of that for a quota that is used up; the other deadlines stand still meanwhile. Default 30,000. */
         readonly queueMs?: number | undefined;
       }
     | undefined;
@@ -363,6 +365,7 @@ export interface KMSConfig {
         readonly maxConcurrentCalls?: number | undefined;
       }
     | undefined;
+  readonly quota?: QuotaConfig | undefined;
   readonly pinnedVersions?: readonly PinnedVersion[] | undefined;
   /**
    * Where public keys go before their versions are disabled or destroyed, and where `verify` finds them afterwards.

@@ -7,6 +7,8 @@ export type {
   GrantAgentAccessOptions,
 } from './access/agent-access.js';
 export { AGENT_ROLES, type AgentRole, type AgentRoleName } from './access/agent-roles.js';
+export type { MissingPermission, PreflightOptions, PreflightReport } from './access/preflight.js';
+export type { PreflightTask } from './access/preflight-needs.js';
 export type { AccessRolesConfig, AgentImpersonations } from './access-config.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
@@ -40,6 +42,16 @@ export { ReceiptTrust, type ReceiptTrustOptions, type TrustedKeys } from './batc
 export type { SignManyOptions, SignManyOutcome, SignManyProgress } from './batch/sign-many.js';
 export { examineReceipt, type ReceiptVerdict, verifyReceipt } from './batch/verify-receipt.js';
 export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';
+export type { ComplianceReportOptions } from './compliance/compliance-report.js';
+export { renderComplianceReport } from './compliance/markdown.js';
+export type {
+  ComplianceCheck,
+  ComplianceFinding,
+  ComplianceReport,
+  FindingResult,
+  ReportedKey,
+  ReportedVersion,
+} from './compliance/report.js';
 export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
 export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
@@ -186,8 +198,10 @@ export type {
   KmsStats,
   OperationStats,
   ProviderStats,
+  QuotaStats,
   SoftwareStats,
 } from './provider/stats.js';
+export type { QuotaConfig, QuotaLimitsConfig } from './quota-config.js';
 export type { LocationStatus } from './replication/location.js';
 export { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 export type { ReplicaConfig, ReplicationConfig } from './replication-config.js';

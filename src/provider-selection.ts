@@ -17,7 +17,6 @@ import { MigratingKeyProvider } from './migration/migrating-key-provider.js';
 import { phaseCheck } from './migration/phase-check.js';
 import { SoftwareArchive } from './migration/software-archive.js';
 import { SoftwareKeys } from './migration/software-keys.js';
-import type { ProviderStats } from './provider/stats.js';
 import { Location } from './replication/location.js';
 import { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 import type { ReplicaConfig } from './replication-config.js';
@@ -25,22 +24,20 @@ import { SoftwareKeyProvider } from './software/software-key-provider.js';
 import { storeExists } from './software/store/store-directory.js';
 import type { SoftwareKeyStoreConfig } from './software-config.js';
 
-/** Who can be asked what it has counted. */
-export interface StatsSource {
-  stats(): ProviderStats;
-}
+/** A provider that was opened, whatever stands in front of it. */
+export type OpenedProvider = KMSClient | SoftwareKeyProvider;
 
 /** One client for each key ring, or the client of the only one. */
 function replicated(
   config: KMSConfig,
   { replicas, replication, clock, logger }: KeySelection['agents'],
-): { readonly keys: KeyProvider; readonly sources: readonly StatsSource[] } {
+): { readonly keys: KeyProvider; readonly sources: readonly OpenedProvider[] } {
   if (replicas.length === 0) {
     const keys = new KMSClient(config);
     return { keys, sources: [keys] };
   }
   requirePinnedInRings(config, replicas);
-  const sources: StatsSource[] = [];
+  const sources: OpenedProvider[] = [];
   const locate = (own: KMSConfig): Location => {
     const keyRing = keyRingName(own);
     const pinnedVersions = config.pinnedVersions?.filter(({ name }) => name.startsWith(`${keyRing}/`));
@@ -100,7 +97,7 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
   readonly keys: KeyProvider;
   readonly migration: AgentMigration;
   /** All providers that were opened. */
-  readonly sources: readonly StatsSource[];
+  readonly sources: readonly OpenedProvider[];
 } {
   if (source.kind === 'hsm') {
     return { ...replicated(kms, agents), migration: new AgentMigration({ services: undefined, source }) };
@@ -115,8 +112,8 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
   };
   const openStore = (store: SoftwareKeyStoreConfig): SoftwareKeys =>
     new SoftwareKeys(softwareProvider(store));
-  const sources: StatsSource[] = [];
-  const counted = <T extends StatsSource>(provider: T): T => {
+  const sources: OpenedProvider[] = [];
+  const counted = <T extends OpenedProvider>(provider: T): T => {
     sources.push(provider);
     return provider;
   };

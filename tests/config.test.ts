@@ -26,6 +26,18 @@ describe('parseKMSConfig', () => {
     });
   });
 
+  it('takes limits of quotas, and refuses those that it would not keep to', () => {
+    expect(parseKMSConfig(minimal, {}).quota).toEqual({ mode: 'adaptive' });
+    const quota = { limits: { hsm: 3_000_000 }, hsmTokens: { EC_SIGN_P384_SHA384: 7_000 } };
+    expect(parseKMSConfig({ ...minimal, quota }, {}).quota).toEqual({ mode: 'adaptive', ...quota });
+    const fieldsOf = (wrong: unknown): string[] =>
+      problemsOf(() => parseKMSConfig({ ...minimal, quota: wrong }, {})).map(({ field }) => field);
+    expect(fieldsOf({ mode: 'off', limits: 'published' })).toEqual(['quota']);
+    expect(fieldsOf({ mode: 'off', hsmTokens: {} })).toEqual(['quota']);
+    expect(fieldsOf({ limits: 'unlimited' })).toEqual(['quota.limits']);
+    expect(fieldsOf({ hsmTokens: { ROT13: 1 } })).toEqual(['quota.hsmTokens.ROT13']);
+  });
+
   it('lists every problem with the name of its field', () => {
     const config = {
       locationId: 'Europe',

@@ -57,6 +57,8 @@ export interface AuditTrailOptions {
   readonly agentOf: (keyId: string) => string | undefined;
 }
 
+const NOTHING_DONE = 'nothing was done';
+const WITHHELD = 'the call was made, and its result is withheld';
 const NOT_RECORDED: CallObserver = { end: () => {} };
 
 export class AuditTrail implements ProviderObserver {
@@ -68,6 +70,7 @@ export class AuditTrail implements ProviderObserver {
   #signer: JwsSigner | undefined;
   #signing: Promise<boolean> | undefined;
   #cancelTimer: CancelTimer | undefined;
+  #isBackingOff = false;
   #isClosed = false;
   #events = 0;
   #checkpoints = 0;
@@ -91,7 +94,7 @@ export class AuditTrail implements ProviderObserver {
 
   /** Opens the sink, which is opened by the first event otherwise. @throws AuditWriteError with `failClosed`. */
   async open(): Promise<void> {
-    await this.#guard('initialize', this.#writer.ensureOpen());
+    await this.#guard('initialize', this.#writer.ensureOpen(), NOTHING_DONE);
   }
 
   /** Has the beginning signed. @throws AuditWriteError with `failClosed`, when that is not possible. */
@@ -110,7 +113,7 @@ export class AuditTrail implements ProviderObserver {
     const subjectSha256 = digestOf(call.subject);
     const isReady = !failClosed || this.#writer.isOpen;
     if (isReady && !(subjectSha256 instanceof Promise)) return this.#observe({ ...begun, subjectSha256 });
-    const ready = isReady ? undefined : this.#guard(call.method, this.#writer.ensureOpen());
+    const ready = isReady ? undefined : this.#guard(call.method, this.#writer.ensureOpen(), NOTHING_DONE);
     return Promise.all([subjectSha256, ready]).then(([digest]) =>
       this.#observe({ ...begun, subjectSha256: digest }),
     );
@@ -179,7 +182,7 @@ export class AuditTrail implements ProviderObserver {
     const written = this.#append(
       toEvent(begun, outcome, { endedAt: clock.now(), productSha256, configuration, agentOf }),
     );
-    if (failClosed) return this.#guard(begun.call.method, written, outcome.attempts);
+    if (failClosed) return this.#guard(begun.call.method, written, WITHHELD);
     // The writer has logged it.
     written.catch(() => {});
     return undefined;
@@ -190,13 +193,15 @@ export class AuditTrail implements ProviderObserver {
     if (body.type === 'event') this.#events += 1;
   }
 
-  async #guard(operation: string, work: Promise<void>, attempts = 0): Promise<void> {
+  /** With `failClosed`, says what became of the call that the event is of. */
+  async #guard(operation: string, work: Promise<void>, consequence: string): Promise<void> {
     try {
       await work;
     } catch (cause) {
       if (!this.#options.failClosed) return;
-      const problem = cause instanceof Error ? cause.message : 'the audit trail cannot be written';
-      throw new AuditWriteError({ operation, resource: 'audit trail', attempts, cause }, `${problem}.`);
+      const problem = cause instanceof Error ? cause.message : String(cause);
+      const context = { operation, resource: 'audit trail', cause };
+      throw new AuditWriteError(context, `the audit trail cannot be written (${problem}); ${consequence}.`);
     }
   }
 
@@ -217,8 +222,6 @@ export class AuditTrail implements ProviderObserver {
     );
   }
 
-  #isBackingOff = false;
-
   /** One checkpoint at a time. @returns whether nothing went wrong. */
   #sign(): Promise<boolean> {
     this.#signing ??= this.#signNext().finally(() => {
@@ -235,8 +238,8 @@ export class AuditTrail implements ProviderObserver {
       const { writer } = this.#writer.anchor;
       if (section === undefined || writer === undefined) return true;
       if (signer === undefined) throw new Error('there is no key to sign with yet');
-      const context = { writer, time: this.#now(), canonicalize: await loadCanonicalize() };
-      const checkpoint = await this.#own.run(true, () => signSection(signer, section, context));
+      const toSign = { ...section, writer, time: this.#now(), canonicalize: await loadCanonicalize() };
+      const checkpoint = await this.#own.run(true, () => signSection(signer, toSign));
       await this.#writer.append(checkpoint);
       this.#checkpoints += 1;
       return true;

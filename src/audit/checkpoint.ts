@@ -11,19 +11,41 @@ import type { AuditCheckpoint, CheckpointStatement } from './line.js';
 /** Media type in the header, so that nothing else the key signs can be taken for a checkpoint. */
 export const CHECKPOINT_TYPE = 'a2a-audit-checkpoint+jws';
 
+/** Signed where a replica stands in, to see which one does. No JWS begins like it. */
+const PROBE = Buffer.from('a2a audit: which version signs now?', 'ascii');
+
 /** One operation of the audit key. */
-export async function signSection(
+export async function signSection(signer: JwsSigner, section: SectionToSign): Promise<SignedStatement> {
+  const version = await signer.resolveKeyVersion(MASTER_KEY_IDS.audit);
+  try {
+    return await signWith(signer, version, section);
+  } catch (error) {
+    // The statement names the version, so that only this one can sign it; its location may not answer while another does.
+    const { keyVersion, algorithm, protectionLevel } = await signer.signDetailed(MASTER_KEY_IDS.audit, PROBE);
+    if (keyVersion === version.keyVersion) throw error;
+    return signWith(signer, { keyVersion, algorithm, protectionLevel }, section);
+  }
+}
+
+/** A section of the chain of a writer, with the time of its signature. */
+export interface SectionToSign extends Section {
+  readonly writer: string;
+  readonly time: string;
+  readonly canonicalize: Canonicalize;
+}
+
+type SignedStatement = Pick<AuditCheckpoint, 'type' | 'statement' | 'jws'>;
+
+async function signWith(
   signer: JwsSigner,
-  section: Section,
-  context: { readonly writer: string; readonly time: string; readonly canonicalize: Canonicalize },
-): Promise<Pick<AuditCheckpoint, 'type' | 'statement' | 'jws'>> {
-  const { writer, time, canonicalize } = context;
-  const { keyVersion, algorithm, protectionLevel } = await signer.resolveKeyVersion(MASTER_KEY_IDS.audit);
-  const statement = { writer, ...section, time, keyVersion, algorithm, protectionLevel };
+  version: { readonly keyVersion: string; readonly algorithm: string; readonly protectionLevel: string },
+  { canonicalize, ...section }: SectionToSign,
+): Promise<SignedStatement> {
+  const { keyVersion, algorithm, protectionLevel } = version;
+  const statement = { ...section, keyVersion, algorithm, protectionLevel };
   const payload = Buffer.from(canonicalize(statement), 'utf8');
-  const [header, , signature] = (
-    await signCompactJws(signer, keyVersion, payload, { typ: CHECKPOINT_TYPE })
-  ).split('.');
+  const jws = await signCompactJws(signer, keyVersion, payload, { typ: CHECKPOINT_TYPE });
+  const [header, , signature] = jws.split('.');
   return { type: 'checkpoint', statement, jws: `${header}..${signature}` };
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../errors.js';
 import { parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
+import { Pace, type Slot } from '../provider/pace.js';
 import {
   type BatchSignerOptions,
   type BatchSignOptions,
@@ -23,7 +24,6 @@ import {
   type ResolvedSignerOptions,
 } from './batch-signer-options.js';
 import { type BlindedMessage, blind } from './blinded-message.js';
-import { Pace, type Slot } from './pace.js';
 import { type WaitingMessage, WaitingMessages } from './waiting-messages.js';
 
 /** What it signs with: an `A2AKeyExchange`. */

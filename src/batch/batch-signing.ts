@@ -3,8 +3,8 @@
 import type { Clock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { Pace } from '../provider/pace.js';
 import type { BlindedMessage } from './blinded-message.js';
-import { Pace } from './pace.js';
 import { QuotaLine } from './quota-line.js';
 import { type BatchKey, blindAll, signBlinded } from './sign-batch.js';
 import {

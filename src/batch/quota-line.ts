@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../clock.js';
-import type { Pace, Slot } from './pace.js';
+import type { Pace, Slot } from '../provider/pace.js';
 
 export class QuotaLine {
   readonly #clock: Clock;

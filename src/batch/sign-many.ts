@@ -14,7 +14,7 @@ import {
   ResourceExhaustedError,
 } from '../errors.js';
 import type { CallOptions, SignatureDetails } from '../keys/key-provider.js';
-import type { Pace } from './pace.js';
+import type { Pace } from '../provider/pace.js';
 import type { QuotaLine } from './quota-line.js';
 
 export interface SignManyOptions {

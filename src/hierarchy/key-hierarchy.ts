@@ -253,6 +253,13 @@ export class KeyHierarchy {
     return enabled.map(({ key }) => key.jwk);
   }
 
+  /** The public keys that checkpoints of the audit trail are verified with: of ENABLED versions, newest first. */
+  async getAuditJwks(options?: CallOptions): Promise<readonly PublicJwk[]> {
+    const context = { operation: 'getAuditJwks', resource: MASTER_KEY_IDS.audit };
+    const enabled = await this.versionKeys.enabled(context, MASTER_KEY_IDS.audit, options);
+    return enabled.map(({ key }) => key.jwk);
+  }
+
   /**
    * Has the root say that the agent's key in use is the agent's: one signature in the HSM. Publish the endorsement with
    * the key, and make a new one before it expires and after each rotation.

@@ -5,7 +5,7 @@ import type { ParseResult } from './parse-result.js';
 
 /** A role that a member has on a key (google.iam.v1.Binding, one for each member). */
 export interface AccessBinding {
-  /** Full name of the key whose policy says so. */
+  /** Full name of the key whose policy says so; of the key ring, where that one was asked for. */
   readonly keyName: string;
   readonly member: string;
   /** Full name of the role. */

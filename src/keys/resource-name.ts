@@ -32,6 +32,7 @@ export interface KeyVersion {
 
 /** "Must match the regular expression [a-zA-Z0-9_-]{1,63}" (service.proto, CreateCryptoKeyRequest.crypto_key_id). */
 const RESOURCE_ID = /^[a-zA-Z0-9_-]{1,63}$/;
+const COLLECTION = '/cryptoKeys/';
 const VERSION_NUMBER = /^[1-9][0-9]{0,14}$/;
 
 export function isResourceId(text: string): boolean {
@@ -93,18 +94,20 @@ export function parseKeyReference(text: string, keyRing: KeyRingName): ParseResu
       problem: `a key id has 1 to 63 letters, digits, "_" or "-", got ${JSON.stringify(text.slice(0, 100))}.`,
     };
   }
-  const prefix = `${keyRing}/cryptoKeys/`;
-  if (!text.startsWith(prefix)) {
+  if (!text.startsWith(keyRing) || !text.startsWith(COLLECTION, keyRing.length)) {
     return {
       ok: false,
       problem: `${JSON.stringify(text.slice(0, 300))} is not a key of the configured key ring ${keyRing}.`,
     };
   }
-  const [keyId = '', collection, number, ...rest] = text.slice(prefix.length).split('/');
+  const idStart = keyRing.length + COLLECTION.length;
+  // The whole name of a key, which is what the hot path is called with, is taken as it is and not put together again.
+  if (RESOURCE_ID.test(text.slice(idStart)) && isCryptoKeyName(text))
+    return { ok: true, value: { kind: 'key', key: text } };
+  const [keyId = '', collection, number, ...rest] = text.slice(idStart).split('/');
   if (!RESOURCE_ID.test(keyId))
     return { ok: false, problem: `${JSON.stringify(keyId.slice(0, 100))} is not a key id.` };
   const key = cryptoKeyName(keyRing, keyId);
-  if (collection === undefined) return { ok: true, value: { kind: 'key', key } };
   if (
     collection !== 'cryptoKeyVersions' ||
     number === undefined ||
@@ -113,7 +116,7 @@ export function parseKeyReference(text: string, keyRing: KeyRingName): ParseResu
   ) {
     return {
       ok: false,
-      problem: `after the key id only "/cryptoKeyVersions/NUMBER" may follow, got ${JSON.stringify(text.slice(prefix.length + keyId.length, 300))}.`,
+      problem: `after the key id only "/cryptoKeyVersions/NUMBER" may follow, got ${JSON.stringify(text.slice(idStart + keyId.length, 300))}.`,
     };
   }
   return { ok: true, value: { kind: 'version', key, version: keyVersion(key, Number(number)) } };

@@ -21,7 +21,7 @@ import {
   type TestedPermissions,
 } from '../keys/access.js';
 import type { CallOptions } from '../keys/key-provider.js';
-import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { CryptoKeyName, KeyRingName } from '../keys/resource-name.js';
 import { grantOptions, parseInput, parseOptions } from '../provider/call-input.js';
 import type { Operation } from '../provider/operation.js';
 import { type ClientCalls, contextOf } from './client-calls.js';
@@ -75,24 +75,19 @@ export async function revokeAccess(
 
 export async function listAccess(
   calls: ClientCalls,
-  keyId: string,
+  keyName: CryptoKeyName | KeyRingName,
   options: CallOptions | undefined,
 ): Promise<readonly AccessBinding[]> {
-  const keyName = calls.wholeKey('listAccess', keyId);
   const operation = calls.open('listAccess', keyName, options);
   return operation.run(async () => {
     const { bindings } = await readPolicy(calls.core, operation, keyName);
-    return (bindings ?? []).flatMap(({ role, members, condition }) =>
-      (members ?? []).map((member) => ({
+    return bindings.flatMap(({ role, members, condition }) =>
+      members.map((member) => ({
         keyName,
         member,
-        role: role ?? '',
+        role,
         ...(condition && {
-          condition: {
-            title: condition.title ?? '',
-            description: condition.description ?? '',
-            expression: condition.expression ?? '',
-          },
+          condition: conditionOf(condition),
         }),
       })),
     );
@@ -122,8 +117,7 @@ export async function testPermissions(
         request: { resource, permissions: asked },
         routeBy: ['resource', resource],
       });
-      const granted = answer.permissions ?? [];
-      return [{ resource, granted: asked.filter((permission) => granted.includes(permission)) }];
+      return [{ resource, granted: asked.filter((permission) => answer.permissions.includes(permission)) }];
     } catch (error) {
       // On what does not exist nobody has a permission; iam_policy.proto says so, and not every service does it.
       if (error instanceof NotFoundError) return [{ resource, granted: [] }];
@@ -144,7 +138,7 @@ function added(
 ): readonly BindingMessage[] | undefined {
   const found = bindings.find((binding) => binding.role === role && !binding.condition);
   if (found === undefined) return [...bindings, { role, members: [member] }];
-  const members = found.members ?? [];
+  const { members } = found;
   if (members.includes(member)) return undefined;
   return bindings.map((binding) =>
     binding === found ? { ...found, members: [...members, member] } : binding,
@@ -157,15 +151,13 @@ function removed(
   { member, role }: Entry,
 ): readonly BindingMessage[] | undefined {
   const holds = (binding: BindingMessage): boolean =>
-    binding.role === role && (binding.members ?? []).includes(member);
+    binding.role === role && binding.members.includes(member);
   if (!bindings.some(holds)) return undefined;
   return bindings
     .map((binding) =>
-      holds(binding)
-        ? { ...binding, members: (binding.members ?? []).filter((other) => other !== member) }
-        : binding,
+      holds(binding) ? { ...binding, members: binding.members.filter((other) => other !== member) } : binding,
     )
-    .filter(({ members }) => (members ?? []).length > 0);
+    .filter(({ members }) => members.length > 0);
 }
 
 async function changePolicy(
@@ -178,7 +170,7 @@ async function changePolicy(
   let wasSent = false;
   for (let attempt = 1; ; attempt++) {
     const policy = await readPolicy(core, operation, keyName);
-    const bindings = change(policy.bindings ?? []);
+    const bindings = change(policy.bindings);
     // After a write whose answer was lost, what is found now is what that write did.
     if (bindings === undefined) return { keyName, changed: wasSent };
     wasSent = true;
@@ -196,7 +188,7 @@ async function changePolicy(
 async function readPolicy(
   core: KmsCore,
   operation: Operation,
-  resource: CryptoKeyName,
+  resource: CryptoKeyName | KeyRingName,
 ): Promise<PolicyMessage> {
   const policy = await core.caller.call(operation, {
     rpc: 'getIamPolicy',
@@ -204,7 +196,7 @@ async function readPolicy(
     routeBy: ['resource', resource],
   });
   // Written back without one, it would replace whatever is there by then.
-  if (!policy.etag || policy.etag.length === 0)
+  if (policy.etag.length === 0)
     throw new IntegrityError(operation.context(), 'the policy came without an etag');
   return policy;
 }
@@ -228,3 +220,9 @@ async function writePolicy(
     throw error;
   }
 }
+
+const conditionOf = ({ title, description, expression }: NonNullable<BindingMessage['condition']>) => ({
+  title,
+  description,
+  expression,
+});

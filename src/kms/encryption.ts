@@ -83,6 +83,7 @@ async function encryptSymmetric(
       additionalAuthenticatedDataCrc32c: checksumOf(additionalAuthenticatedData),
     },
     routeBy: ['name', name],
+    uses: version,
   });
   const encryptedBy =
     typeof answer.name === 'string' ? parseVersionOf(reference.key, answer.name) : undefined;
@@ -126,6 +127,7 @@ async function decryptSymmetric(
       additionalAuthenticatedDataCrc32c: checksumOf(additionalAuthenticatedData),
     },
     routeBy: ['name', name],
+    uses: target.version,
   });
   requireEqual(operation, 'the protection level', {
     expected: target.version.protectionLevel,
@@ -148,6 +150,7 @@ async function decryptAsymmetric(
     rpc: 'asymmetricDecrypt',
     request: { name, ciphertext, ciphertextCrc32c: checksumOf(ciphertext) },
     routeBy: ['name', name],
+    uses: version,
   });
   requireVerified(operation, 'ciphertext', answer.verifiedCiphertextCrc32c);
   requireEqual(operation, 'the protection level', {

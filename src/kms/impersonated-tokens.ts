@@ -7,7 +7,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { ResolvedKMSConfig } from '../config.js';
-import { ImpersonationError, UnavailableError } from '../errors.js';
+import { ImpersonationError, UnauthenticatedError, UnavailableError } from '../errors.js';
 import type { ResolvedImpersonation } from '../keys/impersonation.js';
 import type { Logger } from '../logger.js';
 import { Operation } from '../provider/operation.js';
@@ -119,5 +119,14 @@ function toError(
   const context = operation.context(failure.cause);
   if (isTransient(failure))
     return new UnavailableError(context, `IAM Credentials could not be reached: ${failure.message}.`);
+  if (failure.status === 'UNAUTHENTICATED' || !isAnswer(failure.cause))
+    return new UnauthenticatedError(
+      context,
+      `no token of ${serviceAccount} could be asked for: ${failure.message}.`,
+    );
   return new ImpersonationError(context, serviceAccount, `IAM Credentials said: ${failure.message}`);
 }
+
+/** Whether the service said so: what keeps a client from opening, such as a missing credentials file, has no gRPC status. */
+const isAnswer = (cause: unknown): boolean =>
+  typeof cause === 'object' && cause !== null && typeof Reflect.get(cause, 'code') === 'number';

@@ -54,7 +54,8 @@ export async function verify(
     const { signal } = parseOptions(context, callOptions, options);
     if (signal?.aborted) throw new OperationAbortedError({ ...context, cause: signal.reason });
   }
-  const verdict = await verifyWarm(calls.core, calls.observation, reference, signed);
+  const warm = verifyWarm(calls.core, calls.observation, reference, signed);
+  const verdict = warm instanceof Promise ? await warm : warm;
   if (verdict !== undefined) return verdict;
   const operation = calls.open('verify', nameOf(reference), options);
   return operation.run(() => verifyCold(calls.core, operation, reference, signed));

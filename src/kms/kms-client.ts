@@ -48,6 +48,7 @@ import * as keyUse from './key-use.js';
 import { LateChecks } from './late-checks.js';
 import { openOwnTokens } from './own-tokens.js';
 import { PublicKeys } from './public-keys.js';
+import { QuotaGuard } from './quota-guard.js';
 import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
 
@@ -71,6 +72,7 @@ import { VersionResolver } from './version-resolver.js';
 export class KMSClient implements KeyProvider, AccessManager {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
+  readonly #quota: QuotaGuard;
   readonly #connections: readonly KmsConnection[];
   readonly #iamCredentials: IamCredentials;
   readonly #calls: ClientCalls;
@@ -86,7 +88,8 @@ export class KMSClient implements KeyProvider, AccessManager {
     const ownTokens = openOwnTokens(resolved, this.#iamCredentials, transport);
     this.#connections = [connection, ...(ownTokens === undefined ? [] : [ownTokens.connection])];
     const keyRing = keyRingName(resolved);
-    const caller = new RpcCaller(connection, resolved, ownTokens);
+    this.#quota = new QuotaGuard(resolved);
+    const caller = new RpcCaller({ connection, settings: resolved, quota: this.#quota, ownTokens });
     const reader = new KeyReader(caller, resolved);
     const resolver = new VersionResolver(reader, resolved, keyRing);
     const publicKeys = new PublicKeys(caller, reader, resolved);
@@ -379,13 +382,15 @@ export class KMSClient implements KeyProvider, AccessManager {
 
   /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
   stats(): KmsStats {
-    const { keyRing, counts, resolver, publicKeys } = this.#calls.core;
+    const { keyRing, counts, resolver, publicKeys, config } = this.#calls.core;
     return frozen({
       provider: 'kms',
       keyRing,
       ...counts.stats(),
       caches: { keyVersions: resolver.stats, publicKeys: publicKeys.stats },
       connection: totalOf(this.#connections),
+      endpoint: { kind: config.endpoint.kind, ...serverOf(config.endpoint) },
+      quota: this.#quota.stats,
     });
   }
 
@@ -411,7 +416,14 @@ export class KMSClient implements KeyProvider, AccessManager {
   /** Who has which role by the policy of the key itself. What the key ring and the project give is not in it. */
   listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
     return this.#calls.observed({ method: 'listAccess', keyId, options }, (calls) =>
-      access.listAccess(calls, keyId, options),
+      access.listAccess(calls, calls.wholeKey('listAccess', keyId), options),
+    );
+  }
+
+  /** As `listAccess`, by the policy of the key ring, which applies to all of its keys. `keyName` is the key ring's name. */
+  listKeyRingAccess(options?: CallOptions): Promise<readonly AccessBinding[]> {
+    return this.#calls.observed({ method: 'listKeyRingAccess', options }, (calls) =>
+      access.listAccess(calls, calls.core.keyRing, options),
     );
   }
 

@@ -9,13 +9,15 @@ import type { Operation } from '../provider/operation.js';
 import type { CallCredentials, CallToken } from './call-credentials.js';
 import type { Channel } from './channel.js';
 import type { KmsConnection } from './connection.js';
+import type { TurnOutcome } from './quota-bucket.js';
+import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
 
 export type RetrySettings = Pick<ResolvedKMSConfig, 'deadlines' | 'retry'>;
 
 /** An RPC with its request. */
-export interface RpcCall<Name extends RpcName> {
+export interface RpcCall<Name extends RpcName> extends Pick<QuotaUse, 'uses'> {
   readonly rpc: Name;
   readonly request: RpcRequest<Name>;
   /** The resource in the request that the front end routes by: its `name`, `parent` or `crypto_key.name` field. */
@@ -39,16 +41,25 @@ export interface OwnTokens {
   readonly connection: KmsConnection;
 }
 
+export interface RpcCallerParts {
+  readonly connection: KmsConnection;
+  readonly settings: RetrySettings;
+  readonly quota: QuotaGuard;
+  readonly ownTokens?: OwnTokens | undefined;
+}
+
 export class RpcCaller {
   readonly #connection: KmsConnection;
   readonly #ownTokens: OwnTokens | undefined;
   readonly #settings: RetrySettings;
+  readonly #quota: QuotaGuard;
   #closed = false;
 
-  constructor(connection: KmsConnection, settings: RetrySettings, ownTokens?: OwnTokens) {
+  constructor({ connection, settings, quota, ownTokens }: RpcCallerParts) {
     this.#connection = connection;
     this.#ownTokens = ownTokens;
     this.#settings = settings;
+    this.#quota = quota;
   }
 
   /**
@@ -93,7 +104,8 @@ export class RpcCaller {
     call: RpcCall<Name>,
     attempt: number,
   ): Promise<CarefulOutcome<RpcResponse<Name>>> {
-    const outcome = await this.#attempt(operation, call);
+    // It does not wait for a quota: meanwhile others would write.
+    const outcome = await this.#send(operation, call, this.#quota.enterAtOnce(call));
     if ('response' in outcome) return { kind: 'done', response: outcome.response };
     await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
     return { kind: 'unknown' };
@@ -104,12 +116,42 @@ export class RpcCaller {
     this.#closed = true;
   }
 
+  /** One attempt; what Cloud KMS refused for a quota was none, and is made when its turn has come again. */
   async #attempt<Name extends RpcName>(
     operation: Operation,
     call: RpcCall<Name>,
   ): Promise<Attempt<RpcResponse<Name>>> {
-    if (this.#ownTokens === undefined) return this.#attemptOn(this.#connection, operation, { call });
-    const { credentials, connection } = this.#ownTokens;
+    for (let place: 'first' | 'last' = 'last'; ; place = 'first') {
+      const entered = this.#quota.enter(operation, call, place);
+      const admission = entered instanceof Promise ? await entered : entered;
+      const outcome = await this.#send(operation, call, admission);
+      if ('response' in outcome || outcome.failure.status !== 'RESOURCE_EXHAUSTED') return outcome;
+      if (!this.#quota.willWait(operation, outcome.failure.retryAfterMs)) return outcome;
+    }
+  }
+
+  async #send<Name extends RpcName>(
+    operation: Operation,
+    call: RpcCall<Name>,
+    admission: Admission | undefined,
+  ): Promise<Attempt<RpcResponse<Name>>> {
+    let outcome = UNKNOWN;
+    try {
+      const answer = await (this.#ownTokens === undefined
+        ? this.#attemptOn(this.#connection, operation, { call })
+        : this.#sendWithToken(this.#ownTokens, operation, call));
+      outcome = 'response' in answer ? SERVED : outcomeOf(answer.failure);
+      return answer;
+    } finally {
+      if (admission !== undefined) this.#quota.ended(admission, outcome);
+    }
+  }
+
+  async #sendWithToken<Name extends RpcName>(
+    { credentials, connection }: OwnTokens,
+    operation: Operation,
+    call: RpcCall<Name>,
+  ): Promise<Attempt<RpcResponse<Name>>> {
     const token = await credentials.tokenFor(operation, call);
     if (token === undefined) return this.#attemptOn(this.#connection, operation, { call });
     const outcome = await this.#attemptOn(connection, operation, { call, token });
@@ -228,4 +270,14 @@ export class RpcCaller {
     const jittered = grown / 2 + (Math.random() * grown) / 2;
     return Math.max(failure.retryAfterMs ?? 0, jittered);
   }
+}
+
+const SERVED: TurnOutcome = { kind: 'served' };
+const UNKNOWN: TurnOutcome = { kind: 'unknown' };
+
+/** What a failure says of the quota: that it is used up, that it bore the call, or nothing. */
+function outcomeOf(failure: RpcFailure): TurnOutcome {
+  const { status, retryAfterMs } = failure;
+  if (status === 'RESOURCE_EXHAUSTED') return { kind: 'refused', retryAfterMs };
+  return isTransient(failure) ? UNKNOWN : SERVED;
 }

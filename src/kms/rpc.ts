@@ -11,20 +11,23 @@ export type KmsMessages = {
 
 /** google.iam.v1.Binding. */
 export interface BindingMessage {
-  readonly role?: string | null;
-  readonly members?: readonly string[] | null;
+  readonly role: string;
+  readonly members: readonly string[];
   readonly condition?: {
-    readonly title?: string | null;
-    readonly description?: string | null;
-    readonly expression?: string | null;
+    readonly title: string;
+    readonly description: string;
+    readonly expression: string;
   } | null;
 }
 
-/** google.iam.v1.Policy. The types of the client come from a package that is not a dependency of this one. */
+/**
+ * google.iam.v1.Policy, as the client decodes it: with defaults for what is not on the wire, but for messages. The client's
+ * types come from a package that is not a dependency of this one.
+ */
 export interface PolicyMessage {
-  readonly version?: number | null;
-  readonly bindings?: readonly BindingMessage[] | null;
-  readonly etag?: Uint8Array | null;
+  readonly version: number;
+  readonly bindings: readonly BindingMessage[];
+  readonly etag: Uint8Array;
 }
 
 interface Rpc<Request, Response> {
@@ -116,7 +119,7 @@ export interface RpcTypes {
   readonly setIamPolicy: Rpc<{ readonly resource: string; readonly policy: PolicyMessage }, PolicyMessage>;
   readonly testIamPermissions: Rpc<
     { readonly resource: string; readonly permissions: readonly string[] },
-    { readonly permissions?: readonly string[] | null }
+    { readonly permissions: readonly string[] }
   >;
 }
 

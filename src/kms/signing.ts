@@ -55,6 +55,7 @@ async function signOnce(
         ? { name, digest: { [wire.digest]: wire.bytes }, digestCrc32c: checksumOf(wire.bytes) }
         : { name, data: wire.bytes, dataCrc32c: checksumOf(wire.bytes) },
     routeBy: ['name', name],
+    uses: version,
   });
   requireEqual(operation, 'the name of the version that signed', { expected: name, actual: answer.name });
   requireEqual(operation, 'the protection level', {

@@ -24,24 +24,57 @@ export interface SignedMessage {
   readonly signature: Uint8Array;
 }
 
-/** The verdict if it needs no call: every public key that has to be tried is in the cache. */
-export async function verifyWarm(
+/**
+ * The verdict if it needs no call: every public key that has to be tried is in the cache. It comes at once when the
+ * signature is by the version in use, as it mostly is.
+ */
+export function verifyWarm(
   core: KmsCore,
   observation: Observation | undefined,
   reference: KeyReference,
   signed: SignedMessage,
-): Promise<boolean | undefined> {
-  const names = warmCandidates(core, reference);
-  if (names === undefined) return undefined;
-  for (const name of names) {
+): Verdict | Promise<Verdict> {
+  const name = inUse(core, reference);
+  if (name === undefined) return verifyOn(core, observation, { reference, signed });
+  const key = core.publicKeys.peek(name);
+  if (key === undefined) return undefined;
+  const valid = verifySignature(key, signed.data, signed.signature);
+  if (valid === true) observation?.uses(verifierOf(name, key));
+  return valid === true || verifyOn(core, observation, { reference, signed, tried: { name, key, valid } });
+}
+
+type Verdict = boolean | undefined;
+
+/** What is left when the signature is not known at once to be by the version in use. */
+async function verifyOn(
+  core: KmsCore,
+  observation: Observation | undefined,
+  left: {
+    readonly reference: KeyReference;
+    readonly signed: SignedMessage;
+    readonly tried?: {
+      readonly name: string;
+      readonly key: VerificationKey;
+      readonly valid: false | Promise<boolean>;
+    };
+  },
+): Promise<Verdict> {
+  const { reference, signed, tried } = left;
+  let verdict = await tried?.valid;
+  if (tried !== undefined && verdict) {
+    observation?.uses(verifierOf(tried.name, tried.key));
+    return true;
+  }
+  for (const name of others(core, reference)) {
     const key = core.publicKeys.peek(name);
     if (key === undefined) return undefined;
-    if (await verifySignature(key, signed.data, signed.signature)) {
+    verdict = await verifySignature(key, signed.data, signed.signature);
+    if (verdict) {
       observation?.uses(verifierOf(name, key));
       return true;
     }
   }
-  return names.length === 0 ? undefined : false;
+  return verdict;
 }
 
 /** The verdict, with public keys fetched where need be. */
@@ -74,12 +107,22 @@ const verifierOf = (keyVersion: string, { algorithm }: VerificationKey): Observe
   protectionLevel: undefined,
 });
 
-function warmCandidates(core: KmsCore, reference: KeyReference): readonly string[] | undefined {
-  if (reference.kind === 'version') return [reference.version.name];
+function inUse(core: KmsCore, reference: KeyReference): string | undefined {
+  if (reference.kind === 'version') return reference.version.name;
   const pinned = core.resolver.resolveWarm(reference);
-  if (pinned !== undefined) return [pinned.name];
+  if (pinned !== undefined) return pinned.name;
+  const current = core.resolver.peek(reference.key)?.current;
+  return current !== undefined && isCandidate(core, current) ? current.name : undefined;
+}
+
+/** What may have signed besides the version in use. */
+function others(core: KmsCore, reference: KeyReference): readonly string[] {
+  if (reference.kind === 'version' || core.resolver.isPinned(reference.key)) return [];
   const snapshot = core.resolver.peek(reference.key);
-  return snapshot && inOrder(core, snapshot).map((version) => version.name);
+  if (snapshot === undefined) return [];
+  return inOrder(core, snapshot)
+    .filter((version) => version.name !== snapshot.current?.name)
+    .map((version) => version.name);
 }
 
 async function coldCandidates(
@@ -109,7 +152,10 @@ function inOrder(core: KmsCore, snapshot: KeySnapshot): readonly VersionRecord[]
   const { current, versions } = snapshot;
   const others = versions.filter((version) => version.name !== current?.name).toReversed();
   return [...(current === undefined ? [] : [current]), ...others]
-    .filter((version) => findAlgorithm(version.metadata.algorithm)?.purpose === 'ASYMMETRIC_SIGN')
-    .filter((version) => isFetchable(version) || core.publicKeys.mayBeRecalled(version.name))
+    .filter((version) => isCandidate(core, version))
     .slice(0, MAX_VERIFICATION_CANDIDATES);
 }
+
+const isCandidate = (core: KmsCore, version: VersionRecord): boolean =>
+  findAlgorithm(version.metadata.algorithm)?.purpose === 'ASYMMETRIC_SIGN' &&
+  (isFetchable(version) || core.publicKeys.mayBeRecalled(version.name));

@@ -40,6 +40,8 @@ export class Operation {
   readonly observation: Observation | undefined;
   /** How often Cloud KMS was asked so far. */
   attempts = 0;
+  /** How long it waited for quotas so far. Milliseconds. */
+  quotaWaitMs = 0;
   /** The latest failure of an attempt, kept as the cause of a deadline error. */
   lastFailure: unknown;
   readonly #timeoutMs: number;

@@ -32,6 +32,23 @@ export interface ConnectionStats {
   readonly queueDepth: number;
 }
 
+/** Quotas of Cloud KMS, as all clients of this process with the same project and location use them together. */
+export interface QuotaStats {
+  /** Calls that wait for a quota. */
+  readonly callsWaiting: number;
+  /** By quota: `read`, `write`, `hsm`, `software`, `external`; those that were not used are left out. */
+  readonly kinds: Readonly<
+    Record<
+      string,
+      {
+        /** Tokens that calls of this process used in the last minute, those under way included. */
+        readonly tokensLastMinute: number;
+        readonly callsWaiting: number;
+      }
+    >
+  >;
+}
+
 interface CommonStats {
   /** Full name of the key ring. */
   readonly keyRing: string;
@@ -50,6 +67,9 @@ export interface KmsStats extends CommonStats {
     readonly publicKeys: CacheStats;
   };
   readonly connection: ConnectionStats;
+  /** Where the calls go. An emulator protects nothing. */
+  readonly endpoint: { readonly kind: 'cloud' | 'emulator'; readonly address: string; readonly port: number };
+  readonly quota: QuotaStats;
 }
 
 /** Of a `SoftwareKeyProvider`. */

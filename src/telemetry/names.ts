@@ -20,6 +20,12 @@ export const METRIC = {
   channels: 'a2a_kms.connection.channels',
   rpcsActive: 'a2a_kms.connection.rpcs',
   queueDepth: 'a2a_kms.connection.queue_depth',
+  quotaTokens: 'a2a_kms.quota.tokens',
+  quotaWaiting: 'a2a_kms.quota.queue_depth',
+  auditEvents: 'a2a_kms.audit.events',
+  auditLostEvents: 'a2a_kms.audit.lost_events',
+  auditFailedCheckpoints: 'a2a_kms.audit.failed_checkpoints',
+  auditUnsigned: 'a2a_kms.audit.unsigned',
   locationState: 'a2a_kms.location.state',
 } as const;
 
@@ -38,6 +44,7 @@ export const ATTRIBUTE = {
   correlationId: 'a2a_kms.correlation_id',
   cache: 'a2a_kms.cache',
   cacheResult: 'a2a_kms.cache.result',
+  quota: 'a2a_kms.quota',
   locationState: 'a2a_kms.location.state',
   errorType: 'error.type',
   rpcSystem: 'rpc.system.name',

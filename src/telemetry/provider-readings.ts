@@ -17,6 +17,13 @@ export function readProvider(stats: ProviderStats): readonly Reading[] {
     { name: 'channels', value: channelsOpen, attributes },
     { name: 'rpcsActive', value: callsInFlight, attributes },
     { name: 'queueDepth', value: queueDepth, attributes },
+    ...Object.entries(stats.quota.kinds).flatMap(([quota, { tokensLastMinute, callsWaiting }]): Reading[] => {
+      const own = { ...attributes, [ATTRIBUTE.quota]: quota };
+      return [
+        { name: 'quotaTokens', value: tokensLastMinute, attributes: own },
+        { name: 'quotaWaiting', value: callsWaiting, attributes: own },
+      ];
+    }),
   ];
 }
 

@@ -1,6 +1,7 @@
 /**
  * Numbers that are read when metrics are collected, not counted when something happens. Several sources may give the same
- * number with the same attributes, such as two clients of one key ring: what is reported is their sum.
+ * number with the same attributes, such as two clients of one key ring: what is reported is their sum, or the number itself
+ * where they share it.
  */
 
 import type { Attributes, MeterProvider, Observable } from '@opentelemetry/api';
@@ -15,6 +16,28 @@ const INSTRUMENTS = {
   channels: { kind: 'sum', unit: '{channel}', description: 'gRPC channels that take calls.' },
   rpcsActive: { kind: 'sum', unit: '{call}', description: 'RPCs that were sent and are not answered.' },
   queueDepth: { kind: 'sum', unit: '{call}', description: 'Calls that wait for a place on a channel.' },
+  quotaTokens: {
+    kind: 'shared',
+    unit: '{token}',
+    description: 'Tokens of a quota that were used in the last minute.',
+  },
+  quotaWaiting: { kind: 'shared', unit: '{call}', description: 'Calls that wait for a quota.' },
+  auditEvents: { kind: 'counter', unit: '{event}', description: 'Events of the audit trail.' },
+  auditLostEvents: {
+    kind: 'counter',
+    unit: '{event}',
+    description: 'Events of the audit trail that could not be written.',
+  },
+  auditFailedCheckpoints: {
+    kind: 'counter',
+    unit: '{checkpoint}',
+    description: 'Checkpoints of the audit trail that could not be signed.',
+  },
+  auditUnsigned: {
+    kind: 'sum',
+    unit: '{line}',
+    description: 'Lines of the audit trail that no checkpoint covers yet.',
+  },
   locationState: {
     kind: 'sum',
     unit: '{location}',
@@ -70,7 +93,9 @@ function register(provider: MeterProvider): void {
       name,
       kind === 'counter'
         ? meter.createObservableCounter(METRIC[name], options)
-        : meter.createObservableUpDownCounter(METRIC[name], options),
+        : kind === 'shared'
+          ? meter.createObservableGauge(METRIC[name], options)
+          : meter.createObservableUpDownCounter(METRIC[name], options),
     );
   }
   meter.addBatchObservableCallback(
@@ -102,6 +127,9 @@ const isCounted = ({ name }: Reading): boolean => INSTRUMENTS[name].kind === 'co
 function add(sums: Map<string, Reading>, readings: Iterable<Reading>): void {
   for (const reading of readings) {
     const id = JSON.stringify([reading.name, reading.attributes]);
-    sums.set(id, { ...reading, value: (sums.get(id)?.value ?? 0) + reading.value });
+    const before = sums.get(id)?.value ?? 0;
+    const isShared = INSTRUMENTS[reading.name].kind === 'shared';
+    const value = isShared ? Math.max(before, reading.value) : before + reading.value;
+    sums.set(id, { ...reading, value });
   }
 }

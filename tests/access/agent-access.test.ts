@@ -171,6 +171,7 @@ describe('grantAgentAccess', () => {
     ['everybody', 'allUsers', 'verifier', {}],
     ['everybody with an account', 'allAuthenticatedUsers', 'signer', {}],
     ['a role that is none', 'user:a@example.com', 'signers', {}],
+    ['a key that agents do not have', 'user:a@example.com', 'signer', JSON.parse('{"key":"root"}')],
     ['a signer of an encryption key', 'user:a@example.com', 'signer', { key: 'encryption' as const }],
   ])('refuses %s before any call', async (_, member, role, options) => {
     const { agentId } = await newAgent('both');

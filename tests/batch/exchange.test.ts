@@ -21,7 +21,8 @@ describe('batches of an agent', () => {
   let trust: ReceiptTrust;
   beforeAll(async () => {
     emulator = await startTestEmulator();
-    exchange = newExchange(emulator, { retry: { initialDelayMs: 1, maxDelayMs: 2 } });
+    const retry = { initialDelayMs: 1, maxDelayMs: 2 };
+    exchange = newExchange(emulator, { retry, quota: { mode: 'off' } });
     await exchange.initialize();
     await exchange.generateAgentKey('invoice-bot');
     await exchange.signMessage('invoice-bot', Buffer.from('warm'));

@@ -2,25 +2,24 @@
  * Messages signed for each second that the quota and the HSM leave: the official client, one signature for each message;
  * `signMany`, the same with pacing; `BatchSigner`, one signature for each batch. The HSM takes 25 ms.
  *
- * Quotas are per minute and begin full, so that a short run would measure what was saved up. Each side has a project, and
- * so a quota, of its own; it is used up first, and what counts is the whole minute for which there is the next one.
+ * Quotas are per minute, and what is left of one is spent at once, so that only whole minutes say anything. Each side has a
+ * project, and so a quota, of its own; measured is the minute that begins with its first call.
  */
 
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { A2AKeyExchange, BatchSigner, type SignManyProgress } from '../../src/index.js';
 import { startConfiguredEmulator } from './emulator-process.js';
-import { type Bench, higherIsBetter, lowerIsBetter, median } from './measure.js';
+import { type Bench, higherIsBetter, lowerIsBetter, median, percentile } from './measure.js';
 import { openOfficialClient } from './official-client.js';
+import { quiet } from './quiet-logger.js';
 
 const HSM_LATENCY_MS = 25;
 const MINUTE_MS = 60_000;
-/** Measured is from that long before a minute begins until that long before the next one does. */
-const MARGIN_MS = 1_000;
 /** P-384 on HSMs by default, and the quota that was before: see docs/batch-signing.md. */
 const QUOTAS = [
   { id: '428-a-minute', perMinute: 428, ratioFloor: 1_000 },
-  { id: '50-a-second', perMinute: 3_000 },
+  { id: '50-a-second', perMinute: 3_000, batchApartMs: 10_000 },
 ] as const;
 /**
  * Callers that each wait for their signature and then want the next one. The official client has few: it takes several
@@ -45,6 +44,7 @@ async function openExchange(emulatorHost: string, projectId: string): Promise<A2
     locationId: 'europe-west3',
     keyRingId: 'batch',
     emulatorHost,
+    logger: quiet,
   });
   await exchange.initialize();
   await exchange.generateAgentKey(AGENT, { algorithm: 'ecdsa-p384' });
@@ -67,9 +67,14 @@ interface QuotaCase {
   readonly id: string;
   readonly perMinute: number;
   readonly ratioFloor?: number;
+  /**
+   * Measures BatchSigner for that long after the others, where its 40 operations a second are below the quota: what limits it
+   * is this process, which the others would have to share with it.
+   */
+  readonly batchApartMs?: number;
 }
 
-async function underQuota({ id, perMinute, ratioFloor }: QuotaCase): Promise<readonly Bench[]> {
+async function underQuota({ id, perMinute, ratioFloor, batchApartMs }: QuotaCase): Promise<readonly Bench[]> {
   const emulator = await startConfiguredEmulator({
     hsmLatencyMs: HSM_LATENCY_MS,
     quota: { cryptographicPerMinute: perMinute },
@@ -83,24 +88,32 @@ async function underQuota({ id, perMinute, ratioFloor }: QuotaCase): Promise<rea
   const counts = { raw: 0, many: 0, batch: 0 };
   try {
     const names = await Promise.all([raw, many, batch].map(versionOf));
-    // The emulator's minute begins with the first call; nothing is left of it at its end, nor of the next one at its own.
-    const minuteEnds = sleep(MINUTE_MS - MARGIN_MS);
-    await Promise.all(names.map((name) => useUp(official, name)));
-    const sides = [
-      loadRaw(official, names[0] ?? '', stop.signal, () => (counts.raw += 1)),
-      loadMany(many, stop.signal, ({ signed }) => (counts.many = signed)),
-      loadBatch(batch, stop.signal, () => (counts.batch += 1)),
-    ];
-    // A side that fails ends the bench at once.
-    await Promise.race([minuteEnds, ...sides.map((side) => side.then(() => minuteEnds))]);
-    const before = { ...counts };
-    const start = performance.now();
-    await sleep(MINUTE_MS);
-    const seconds = (performance.now() - start) / 1_000;
-    const perSecond = (side: keyof typeof counts): number => (counts[side] - before[side]) / seconds;
-    const rates = { raw: perSecond('raw'), many: perSecond('many'), batch: perSecond('batch') };
+    const loads = {
+      raw: () => loadRaw(official, names[0] ?? '', stop.signal, () => (counts.raw += 1)),
+      many: () => loadMany(many, stop.signal, ({ signed }) => (counts.many = signed)),
+      batch: () => loadBatch(batch, stop.signal, () => (counts.batch += 1)),
+    };
+    const running: Promise<void>[] = [];
+    /** Starts loads and gives what they did in each second of the time. */
+    const measure = async (durationMs: number, sides: readonly (keyof typeof counts)[]) => {
+      const start = performance.now();
+      const end = sleep(durationMs);
+      running.push(...sides.map((side) => loads[side]()));
+      // A side that fails ends the bench at once.
+      await Promise.race([end, ...running.map((side) => side.then(() => end))]);
+      const seconds = (performance.now() - start) / 1_000;
+      return { raw: counts.raw / seconds, many: counts.many / seconds, batch: counts.batch / seconds };
+    };
+    const minute = await measure(
+      MINUTE_MS,
+      batchApartMs === undefined ? ['raw', 'many', 'batch'] : ['raw', 'many'],
+    );
+    const rates =
+      batchApartMs === undefined
+        ? minute
+        : { ...minute, batch: (await measure(batchApartMs, ['batch'])).batch };
     stop.abort();
-    await Promise.all(sides);
+    await Promise.all(running);
     return [
       { id: `batch.${id}.sign-many`, result: higherIsBetter('messages/s', rates.many, rates.raw) },
       {
@@ -114,15 +127,6 @@ async function underQuota({ id, perMinute, ratioFloor }: QuotaCase): Promise<rea
     await Promise.all([official, raw, many, batch].map((client) => client.close()));
     await emulator.stop();
   }
-}
-
-/** Signs until the quota is used up. */
-async function useUp(official: Official, name: string): Promise<void> {
-  let left = true;
-  const caller = async (): Promise<void> => {
-    while (left) await signRaw(official, name).catch(() => (left = false));
-  };
-  await Promise.all(Array.from({ length: MANY_CALLERS }, caller));
 }
 
 /** A user of the official client who tries again a moment after a refusal. */
@@ -223,6 +227,5 @@ async function p99Of(callers: number, signer: BatchSigner): Promise<number> {
     }
   };
   await Promise.all(Array.from({ length: callers }, caller));
-  const sorted = latenciesMs.sort((left, right) => left - right);
-  return sorted[Math.floor(sorted.length * 0.99)] ?? Number.POSITIVE_INFINITY;
+  return percentile(latenciesMs, 0.99);
 }

@@ -24,7 +24,7 @@ export async function startEmulatorProcess(...flags: readonly string[]): Promise
 
 /** With options that its command line does not have, such as quotas. */
 export async function startConfiguredEmulator(
-  options: Pick<KmsEmulatorOptions, 'hsmLatencyMs' | 'quota'>,
+  options: Pick<KmsEmulatorOptions, 'hsmLatencyMs' | 'hsmGenerationMs' | 'quota'>,
 ): Promise<EmulatorProcess> {
   const script = `
     const { startKmsEmulator } = await import(${JSON.stringify(library)});

@@ -1,4 +1,4 @@
-/** How things are measured: rounds of ours and of the reference in turn, and the median of each. */
+/** How things are measured: rounds of all sides in turn, after a warm-up that is not counted, and the median of each. */
 
 /** One line of results.json. A ratio above 1 means ours is better, whichever way round the unit is. */
 export interface BenchResult {
@@ -22,37 +22,62 @@ export interface BenchContext {
 
 export type BenchGroup = (context: BenchContext) => Promise<readonly Bench[]>;
 
+/**
+ * Measures the sides in turn, so that whatever else the machine does meets all of them; each round begins with another
+ * side. The first round of each warms up and is not among what is returned.
+ */
+export async function inTurn<Side extends string, T>(
+  rounds: number,
+  sides: Readonly<Record<Side, () => Promise<T>>>,
+): Promise<(side: Side) => readonly T[]> {
+  const turns = Object.entries<() => Promise<T>>(sides);
+  const measured = new Map<string, T[]>(turns.map(([side]) => [side, []]));
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const [side, measure] of turns) {
+      const value = await measure();
+      if (round > 0) measured.get(side)?.push(value);
+    }
+    const first = turns.shift();
+    if (first !== undefined) turns.push(first);
+  }
+  return (side) => measured.get(side) ?? [];
+}
+
 /** What one round of load gave. */
 export interface Load {
-  readonly latencyMs: number;
+  readonly latenciesMs: readonly number[];
   readonly callsPerSecond: number;
   /** CPU time of this process, user and system. */
+  readonly cpuMicrosecondsPerCall: number;
+}
+
+/** The medians of the rounds; the 99th percentile is that of all calls together. */
+export interface LoadSummary {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly callsPerSecond: number;
   readonly cpuMicrosecondsPerCall: number;
 }
 
 export type Call = () => Promise<unknown>;
 
 export interface LoadOptions {
+  /** Callers that each make one call after the other. */
   readonly concurrency: number;
   readonly roundMs: number;
   readonly rounds: number;
 }
 
-/**
- * Loads both sides with `concurrency` callers that each make one call after the other. The rounds alternate, so that
- * whatever else the machine does meets both; the first round of each warms up and is not counted.
- */
+/** Loads both sides with callers, in turn. */
 export async function compareUnderLoad(
   sides: { readonly ours: Call; readonly reference: Call },
   options: LoadOptions,
-): Promise<{ readonly ours: Load; readonly reference: Load }> {
-  const ours: Load[] = [];
-  const reference: Load[] = [];
-  for (let round = 0; round <= options.rounds; round += 1) {
-    ours.push(await loadRound(sides.ours, options));
-    reference.push(await loadRound(sides.reference, options));
-  }
-  return { ours: medianLoad(ours.slice(1)), reference: medianLoad(reference.slice(1)) };
+): Promise<{ readonly ours: LoadSummary; readonly reference: LoadSummary }> {
+  const loads = await inTurn(options.rounds, {
+    ours: () => loadRound(sides.ours, options),
+    reference: () => loadRound(sides.reference, options),
+  });
+  return { ours: summary(loads('ours')), reference: summary(loads('reference')) };
 }
 
 async function loadRound(call: Call, options: LoadOptions): Promise<Load> {
@@ -72,25 +97,51 @@ async function loadRound(call: Call, options: LoadOptions): Promise<Load> {
   const elapsedMs = performance.now() - start;
   const { user, system } = process.cpuUsage(cpu);
   return {
-    latencyMs: median(latenciesMs),
+    latenciesMs,
     callsPerSecond: (latenciesMs.length / elapsedMs) * 1_000,
     cpuMicrosecondsPerCall: (user + system) / latenciesMs.length,
   };
 }
 
-function medianLoad(loads: readonly Load[]): Load {
+function summary(loads: readonly Load[]): LoadSummary {
+  const latenciesMs = loads.flatMap((load) => load.latenciesMs);
   return {
-    latencyMs: median(loads.map((load) => load.latencyMs)),
+    p50Ms: median(latenciesMs),
+    p99Ms: percentile(latenciesMs, 0.99),
     callsPerSecond: median(loads.map((load) => load.callsPerSecond)),
     cpuMicrosecondsPerCall: median(loads.map((load) => load.cpuMicrosecondsPerCall)),
   };
 }
 
+/** How often per second something happens of which `count` take as long as the work. */
+export async function perSecond(count: number, work: () => Promise<unknown>): Promise<number> {
+  return (count / (await milliseconds(work))) * 1_000;
+}
+
+/** As `perSecond`, of CPU time: what else the machine does takes nothing of it. */
+export async function perCpuSecond(count: number, work: () => Promise<unknown>): Promise<number> {
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return (count / (user + system)) * 1_000_000;
+}
+
+export async function milliseconds(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
 export function median(values: readonly number[]): number {
+  return percentile(values, 0.5);
+}
+
+/** The value that a share of all values is below, from 0 to 1. */
+export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((left, right) => left - right);
-  const middle = sorted.at(Math.floor(sorted.length / 2));
-  if (middle === undefined) throw new Error('nothing was measured');
-  return middle;
+  const value = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+  if (value === undefined) throw new Error('nothing was measured');
+  return value;
 }
 
 export function lowerIsBetter(unit: string, ours: number, reference: number): BenchResult {

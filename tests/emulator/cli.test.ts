@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, it } from 'vitest';
@@ -30,6 +32,21 @@ describe('parseCommandLine', () => {
     });
     expect(parseCommandLine([])).toMatchObject({ kind: 'serve' });
     expect(parseCommandLine(['--help'])).toEqual({ kind: 'help' });
+  });
+
+  it('reads who may do what from a file, and refuses one that is none', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'a2a-iam-'));
+    const path = join(directory, 'iam.json');
+    const iam = {
+      bindings: [{ role: 'roles/owner', members: ['user:a@example.com'] }],
+      tokens: { t: 'user:a@example.com' },
+    };
+    await writeFile(path, JSON.stringify(iam));
+    expect(parseCommandLine(['--iam', path])).toMatchObject({ kind: 'serve', options: { iam } });
+    await writeFile(path, 'bindings');
+    expect(parseCommandLine(['--iam', path])).toMatchObject({ kind: 'refuse' });
+    expect(parseCommandLine(['--iam', join(directory, 'nowhere')])).toMatchObject({ kind: 'refuse' });
+    await rm(directory, { recursive: true });
   });
 
   it.each([[['--port', 'x']], [['--port']], [['--prot', '1']], [['extra']]])('refuses %j', (args) => {

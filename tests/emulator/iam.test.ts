@@ -210,6 +210,11 @@ describe('what is granted', () => {
     expect((await test(key))[0].permissions).toEqual(['cloudkms.cryptoKeyVersions.useToSign']);
     expect((await test(keyName('nowhere')))[0].permissions).toEqual([]);
     expect((await test(RING))[0].permissions).toEqual([]);
+    const job = { importMethod: 'RSA_OAEP_3072_SHA256', protectionLevel: 'HSM' } as const;
+    await client.createImportJob({ parent: RING, importJobId: 'j', importJob: job }, asOwner);
+    await grant(`${RING}/importJobs/j`, 'roles/cloudkms.importer', member);
+    const use = 'cloudkms.importJobs.useToImport';
+    expect((await test(`${RING}/importJobs/j`, [use]))[0].permissions).toEqual([use]);
     for (const [resource, permission] of [
       [key, 'cloudkms.keyRings.get'],
       [key, 'cloudkms.cryptoKeys.create'],

@@ -1,4 +1,5 @@
-import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { findAlgorithm, type KeyAlgorithm } from '../../src/keys/algorithms.js';
 import type { PublicKey } from '../../src/kms/public-keys.js';
@@ -42,5 +43,29 @@ describe('verifySignature', () => {
     expect(await verifySignature(key('PQ_SIGN_SLH_DSA_SHA2_128S', slow), data, Buffer.alloc(7_856))).toBe(
       false,
     );
+  });
+
+  describe.each([
+    ['EC_SIGN_P256_SHA256', 'P-256', 'sha256', 64],
+    ['EC_SIGN_P384_SHA384', 'P-384', 'sha384', 8],
+  ] as const)('of a burst of %s', (algorithm, namedCurve, digest, atOnce) => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve });
+    const signature = sign(digest, data, privateKey);
+    const publicKey = key(algorithm, { kind: 'key-object', keyObject: createPublicKey(privateKey) });
+
+    it('verifies only so many before the event loop turns, and all of them right', async () => {
+      await turnOfTheLoop();
+      const message = Buffer.from(data);
+      const verdicts = Array.from({ length: 200 }, (_, index) =>
+        verifySignature(publicKey, index % 2 === 0 ? message : Buffer.from('other'), signature),
+      );
+      // What waits is verified as it was when it was given.
+      message.fill(0);
+      const expected = verdicts.map((_, index) => index % 2 === 0);
+      const done = verdicts.filter((verdict) => typeof verdict === 'boolean').length;
+      expect(done).toBeGreaterThan(0);
+      expect(done).toBeLessThanOrEqual(atOnce);
+      expect(await Promise.all(verdicts)).toEqual(expected);
+    });
   });
 });

@@ -27,6 +27,8 @@ describe('stats of a client', () => {
         publicKeys: { hits: 0, misses: 0, size: 0 },
       },
       connection: { channelsOpen: 0, callsInFlight: 0, queueDepth: 0 },
+      endpoint: { kind: 'emulator', address: emulator.host, port: emulator.port },
+      quota: { callsWaiting: 0, kinds: {} },
     });
     await keys.initialize();
     await keys.generateKey({ ...spec, protectionLevel: 'HSM' });
@@ -48,6 +50,11 @@ describe('stats of a client', () => {
     expect(warm.caches.publicKeys).toMatchObject({ misses: 1, size: 1 });
     expect(warm.caches.keyVersions.misses).toBe(cold.caches.keyVersions.misses + 1);
     expect(warm.connection).toEqual({ channelsOpen: 1, callsInFlight: 0, queueDepth: 0 });
+    expect(warm.quota).toMatchObject({
+      callsWaiting: 0,
+      // A P-256 signature costs 4,500 tokens.
+      kinds: { hsm: { tokensLastMinute: 4_500, callsWaiting: 0 } },
+    });
     const pending = keys.sign('key', message);
     expect(keys.stats().inFlight).toBe(1);
     await pending;

@@ -20,7 +20,7 @@ let exchange: A2AKeyExchange;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'replication-'));
   locations = await startTwoLocations({ stateFile: join(folder, 'state.json') });
-  exchange = locations.newExchange();
+  exchange = locations.newExchange({ quota: { mode: 'off' } });
   await exchange.initialize();
   await exchange.generateAgentKey('bot', { algorithm: 'ecdsa-p256' });
 });

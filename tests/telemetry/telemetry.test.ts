@@ -212,6 +212,10 @@ describe('metrics', () => {
     await second.sign(spec.name, message);
     expect(await read('a2a_kms.connection.channels', {})).toBe(2);
     expect(await read('a2a_kms.cache.requests', hits)).toBe(before + second.stats().caches.keyVersions.hits);
+    // The quota is one, whoever uses it.
+    const quota = { 'a2a_kms.quota': 'hsm' };
+    expect(await read('a2a_kms.quota.tokens', quota)).toBe(3 * 4_500);
+    expect(await read('a2a_kms.quota.queue_depth', quota)).toBe(0);
     await second.close();
     expect(await read('a2a_kms.connection.channels', {})).toBe(1);
     await keys.close();
@@ -227,6 +231,7 @@ describe('metrics', () => {
     const exchange = newExchange(emulator, {
       telemetry: 'on',
       replicas: [{ locationId: 'europe-west3', keyRingId: 'standby' }],
+      audit: { sink: { write() {} } },
     });
     onTestFinished(async () => {
       await exchange.close();
@@ -242,6 +247,13 @@ describe('metrics', () => {
       attributes: { 'a2a_kms.key_ring': KEY_RING, 'a2a_kms.cache': 'agents', 'a2a_kms.cache.result': 'hit' },
       value: 1,
     });
+    const trail = exchange.stats().auditTrail;
+    expect(trail?.events).toBeGreaterThan(0);
+    const named = (name: string): number | undefined => points.find(({ metric }) => metric === name)?.value;
+    expect(named('a2a_kms.audit.events')).toBe(trail?.events);
+    expect(named('a2a_kms.audit.lost_events')).toBe(0);
+    expect(named('a2a_kms.audit.failed_checkpoints')).toBe(0);
+    expect(named('a2a_kms.audit.unsigned')).toBe(trail?.unsigned);
     const states = points.filter(({ metric }) => metric === 'a2a_kms.location.state');
     expect(states.map(({ attributes, value }) => [attributes['a2a_kms.location.state'], value])).toEqual([
       ['closed', 1],

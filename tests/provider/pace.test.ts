@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Pace } from '../../src/batch/pace.js';
 import { ManualClock } from '../../src/emulator/index.js';
+import { Pace } from '../../src/provider/pace.js';
 
 describe('Pace', () => {
   let clock: ManualClock;
@@ -133,5 +133,43 @@ describe('Pace', () => {
     expect(pace.perSecond).toBe(1);
     for (let second = 0; second < 10; second++) succeedFor(1, Math.round(pace.perSecond ?? 1));
     expect(pace.perSecond).toBeGreaterThan(6);
+  });
+
+  it('takes what the quota bore in the last minute, not in the quiet hours before', () => {
+    succeedFor(3_600, 0.1);
+    succeedFor(60, 10);
+    pace.refused(pace.reserve(), undefined);
+    expect(pace.perSecond).toBeCloseTo(5, 0);
+  });
+
+  it('grows fast again after a minute without a refusal', () => {
+    succeedFor(60, 1);
+    pace.refused(pace.reserve(), undefined);
+    clock.advance(60_000);
+    for (let second = 0; second < 15; second++) succeedFor(1, Math.max(1, Math.round(pace.perSecond ?? 1)));
+    expect(pace.perSecond).toBeGreaterThan(4);
+  });
+
+  it('holds nothing up after ten minutes without a refusal', () => {
+    succeedFor(10, 1);
+    pace.refused(pace.reserve(), undefined);
+    clock.advance(599_999);
+    pace.reserve();
+    expect(pace.perSecond).toBeDefined();
+    clock.advance(1);
+    expect(pace.reserve().at).toBe(clock.now());
+    expect(pace.perSecond).toBeUndefined();
+  });
+
+  it('weighs calls by what they cost', () => {
+    for (let call = 0; call < 10; call++) {
+      pace.reserve(7_000);
+      pace.succeeded(7_000);
+      clock.advance(1_000);
+    }
+    pace.refused(pace.reserve(7_000), undefined, 7_000);
+    expect(pace.perSecond).toBeCloseTo(3_500, -2);
+    const [first, second] = [pace.reserve(7_000), pace.reserve(100)];
+    expect(second.at - first.at).toBeCloseTo(2_000, 0);
   });
 });

@@ -5,6 +5,7 @@
  */
 
 import type { Clock } from '../clock.js';
+import { MinuteWindow } from './minute-window.js';
 
 /** The place of one call. Keep it until the call is over. */
 export interface Slot {
@@ -14,6 +15,10 @@ export interface Slot {
   readonly pauses: number;
 }
 
+/** Quotas are counted by the minute: what was borne longer ago says nothing of what a quota bears. */
+const QUOTA_PERIOD_MS = 60_000;
+/** Without a refusal for so long there is no reason to hold anything up. */
+const FORGET_MS = 600_000;
 /** Pauses without a word from the server, doubled with each refusal in a row. Quotas per minute return within a minute. */
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 5_000;
@@ -21,9 +26,9 @@ const MAX_PAUSE_MS = 5_000;
 const DECREASE = 0.9;
 /** Before the first pause the rate was not held to anything, so it says little about what the quota bears. */
 const FIRST_DECREASE = 0.5;
-/** Of the rate after the last refusal, each second, once it is known what the quota bears. */
+/** Of the rate after the last refusal, each second, once it is known what the quota bears; for a minute. */
 const INCREASE_PER_SECOND = 0.02;
-/** Of the present rate, each second, until then. */
+/** Of the present rate, each second, before that and afterwards. */
 const SEARCH_PER_SECOND = 0.25;
 /** Slots of that long ago may still be used: timers of a busy process are late, and the rate is meant on average. */
 const CATCH_UP_MS = 1_000;
@@ -32,16 +37,17 @@ const INITIAL_PER_SECOND = 1;
 
 export class Pace {
   readonly #clock: Clock;
-  /** Calls per second; undefined as long as nothing was refused. */
+  /** Calls per second, or whatever they cost; undefined as long as nothing was refused. */
   #rate: number | undefined;
   /** After a refusal that told what the quota bears; undefined until there was one. */
   #rateAfterRefusal: number | undefined;
   #nextAt = 0;
   #pauses = 0;
   #refusalsInARow = 0;
-  /** When the quota was last used up, or the first call; and how many succeeded since. */
+  #refusedAt = 0;
+  /** When the quota was last used up, or the first call; and what succeeded since. */
   #since: number | undefined;
-  #successes = 0;
+  readonly #successes = new MinuteWindow();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -52,13 +58,19 @@ export class Pace {
     return this.#rate;
   }
 
-  /** The next free slot, in the order of the calls. */
-  reserve(): Slot {
+  /** When the next slot begins, in milliseconds since the epoch; in the past when it is free. */
+  get nextAt(): number {
+    return this.#rate === undefined ? 0 : this.#nextAt;
+  }
+
+  /** The next free slot, in the order of the calls. A call may cost more than others. */
+  reserve(cost = 1): Slot {
     const now = this.#clock.now();
     this.#since ??= now;
+    if (this.#rate !== undefined && now - this.#refusedAt >= FORGET_MS) this.#forget();
     if (this.#rate === undefined) return { at: now, pauses: this.#pauses };
     const at = Math.max(this.#nextAt, now - CATCH_UP_MS);
-    this.#nextAt = at + 1_000 / this.#rate;
+    this.#nextAt = at + (cost * 1_000) / this.#rate;
     return { at, pauses: this.#pauses };
   }
 
@@ -68,28 +80,33 @@ export class Pace {
   }
 
   /** The call of the slot was not refused for the quota. */
-  succeeded(): void {
-    this.#successes += 1;
+  succeeded(cost = 1): void {
+    const now = this.#clock.now();
+    this.#successes.add(now, cost);
     this.#refusalsInARow = 0;
     if (this.#rate === undefined) return;
+    // A whole period without a refusal: what was borne then was little because little was asked for, or others took it.
+    const isSearching = now - this.#refusedAt >= QUOTA_PERIOD_MS;
     // Of that much each second, by calls that come so many a second.
     this.#rate +=
-      this.#rateAfterRefusal === undefined
-        ? SEARCH_PER_SECOND
-        : (this.#rateAfterRefusal * INCREASE_PER_SECOND) / this.#rate;
+      this.#rateAfterRefusal === undefined || isSearching
+        ? SEARCH_PER_SECOND * cost
+        : (this.#rateAfterRefusal * INCREASE_PER_SECOND * cost) / this.#rate;
   }
 
   /** The call of the slot was refused because the quota is used up. */
-  refused(slot: Slot, retryAfterMs: number | undefined): void {
+  refused(slot: Slot, retryAfterMs: number | undefined, cost = 1): void {
     const now = this.#clock.now();
+    this.#refusedAt = now;
     // Calls that were under way when the pause began say nothing new, but for how long it should be.
     if (!this.isCurrent(slot)) {
       this.#nextAt = Math.max(this.#nextAt, now + (retryAfterMs ?? 0));
       return;
     }
-    if (this.#successes > 0) this.#decrease(now);
+    const borne = this.#successes.total(now);
+    if (borne > 0) this.#decrease(now, borne);
     // A refusal that follows a refusal says that the pause was too short, not that the rate is too high.
-    else this.#rate ??= INITIAL_PER_SECOND;
+    else this.#rate ??= INITIAL_PER_SECOND * cost;
     const grown = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#refusalsInARow);
     // Half of it is jitter, so that processes that share the quota do not come back together.
     const pauseMs = Math.max(retryAfterMs ?? 0, grown / 2 + (Math.random() * grown) / 2);
@@ -98,13 +115,18 @@ export class Pace {
     this.#refusalsInARow += 1;
   }
 
-  /** To less than the quota bore since it was last used up, that pause included. */
-  #decrease(now: number): void {
-    const elapsedMs = Math.max(1, now - (this.#since ?? now));
-    const borne = (this.#successes / elapsedMs) * 1_000;
+  /** To less than the quota bore since it was last used up, that pause included, but for a minute at the most. */
+  #decrease(now: number, successes: number): void {
+    const elapsedMs = Math.min(QUOTA_PERIOD_MS, Math.max(1, now - (this.#since ?? now)));
+    const borne = (successes / elapsedMs) * 1_000;
     this.#rate = this.#rate === undefined ? borne * FIRST_DECREASE : Math.min(this.#rate, borne) * DECREASE;
     this.#rateAfterRefusal = this.#rate;
     this.#since = now;
-    this.#successes = 0;
+    this.#successes.clear();
+  }
+
+  #forget(): void {
+    this.#rate = undefined;
+    this.#rateAfterRefusal = undefined;
   }
 }

@@ -1,0 +1,146 @@
+/** Which permissions each kind of work needs, where, and why. */
+
+import { MASTER_KEY_IDS } from '../keys/master-key-name.js';
+
+/** What a process does with the keys. */
+export const TASKS = [
+  'initialize',
+  'sign',
+  'verify',
+  'create',
+  'rotate',
+  'destroy',
+  'import',
+  'masters',
+  'audit',
+  'attest',
+  'access',
+] as const;
+export type PreflightTask = (typeof TASKS)[number];
+
+/** `agents`: on each agent's key, or inherited from the key ring. Otherwise on the key ring, or on the key of that id. */
+export type NeedScope = 'key-ring' | 'agents' | { readonly keyId: string };
+
+export interface Need {
+  readonly task: PreflightTask;
+  readonly permission: string;
+  readonly scope: NeedScope;
+  readonly reason: string;
+}
+
+const needs = (
+  task: PreflightTask,
+  scope: NeedScope,
+  reasons: Readonly<Record<string, string>>,
+): readonly Need[] =>
+  Object.entries(reasons).map(([permission, reason]) => ({
+    task,
+    permission: `cloudkms.${permission}`,
+    scope,
+    reason,
+  }));
+
+const FIND_VERSION = {
+  'cryptoKeys.get': 'to find the key of an agent',
+  'cryptoKeyVersions.list': 'to find the version in use',
+} as const;
+const ROOT = { keyId: MASTER_KEY_IDS.root };
+const KEK = { keyId: MASTER_KEY_IDS.kek };
+const AUDIT = { keyId: MASTER_KEY_IDS.audit };
+
+const NEEDS: readonly Need[] = [
+  ...needs('initialize', 'key-ring', { 'keyRings.get': 'to see that the key ring is there' }),
+  ...needs('sign', 'agents', { ...FIND_VERSION, 'cryptoKeyVersions.useToSign': 'to sign' }),
+  ...needs('verify', 'agents', { ...FIND_VERSION, 'cryptoKeyVersions.viewPublicKey': 'to read public keys' }),
+  ...needs('create', 'key-ring', {
+    'cryptoKeys.create': 'to make keys',
+    'cryptoKeys.get': 'to adopt keys that exist',
+    'cryptoKeyVersions.create': 'to repeat a generation that failed',
+    'cryptoKeyVersions.get': 'to wait for key material',
+    'cryptoKeyVersions.list': 'to adopt versions that exist',
+  }),
+  ...needs('rotate', 'key-ring', { 'cryptoKeys.list': 'to find the keys whose rotation is due' }),
+  ...needs('rotate', 'agents', {
+    ...FIND_VERSION,
+    'cryptoKeys.update': 'to say which version is in use',
+    'cryptoKeyVersions.create': 'to make the new version',
+    'cryptoKeyVersions.get': 'to wait for its key material',
+    'cryptoKeyVersions.update': 'to disable old versions',
+    'cryptoKeyVersions.destroy': 'to end spare and retired versions',
+    'cryptoKeyVersions.viewPublicKey': 'to archive public keys',
+  }),
+  ...needs('destroy', 'agents', {
+    ...FIND_VERSION,
+    'cryptoKeys.update': 'to write down what is being restored',
+    'cryptoKeyVersions.destroy': 'to schedule destruction',
+    'cryptoKeyVersions.restore': 'to take it back',
+    'cryptoKeyVersions.update': 'to enable what was restored',
+    'cryptoKeyVersions.viewPublicKey': 'to archive public keys',
+  }),
+  ...needs('import', 'key-ring', {
+    'importJobs.create': 'to make the job that wraps keys for the HSM',
+    'importJobs.get': 'to read its public key',
+    'importJobs.useToImport': 'to import with it',
+    'cryptoKeys.create': 'to make the keys that are imported into',
+    'cryptoKeyVersions.create': 'to import a version',
+    'cryptoKeyVersions.update': 'to repeat an import that failed',
+  }),
+  ...needs('masters', 'key-ring', { 'cryptoKeys.create': 'to make the master keys' }),
+  ...needs('masters', ROOT, {
+    ...FIND_VERSION,
+    'cryptoKeyVersions.useToSign': 'to sign endorsements',
+    'cryptoKeyVersions.viewPublicKey': 'to publish the key that endorsements verify with',
+  }),
+  ...needs('masters', KEK, {
+    'cryptoKeys.get': 'to find the key-encryption key',
+    'cryptoKeyVersions.useToEncrypt': 'to wrap data keys',
+    'cryptoKeyVersions.useToDecrypt': 'to unwrap data keys',
+  }),
+  ...needs('audit', 'key-ring', { 'cryptoKeys.create': 'to make the key of the audit trail' }),
+  ...needs('audit', AUDIT, {
+    ...FIND_VERSION,
+    'cryptoKeyVersions.useToSign': 'to sign checkpoints of the audit trail',
+  }),
+  ...needs('attest', 'agents', { 'cryptoKeyVersions.get': "to read the HSM's statements" }),
+  ...needs('access', 'agents', {
+    'cryptoKeys.getIamPolicy': 'to read who may use a key',
+    'cryptoKeys.setIamPolicy': 'to say who may use a key',
+  }),
+];
+
+export const needsOf = (tasks: readonly PreflightTask[]): readonly Need[] =>
+  NEEDS.filter(({ task }) => tasks.includes(task));
+
+/** What of a configuration says what the process will do. */
+export interface ConfiguredWork {
+  readonly hasMasters: boolean;
+  readonly hasRotationPolicy: boolean;
+  readonly hasAudit: boolean;
+  readonly requiresAttestation: boolean;
+  readonly migrates: boolean;
+}
+
+export function configuredTasks(work: ConfiguredWork): readonly PreflightTask[] {
+  const { hasMasters, hasRotationPolicy, hasAudit, requiresAttestation, migrates } = work;
+  return [
+    ...(['initialize', 'sign', 'verify', 'create'] as const),
+    ...(hasRotationPolicy ? (['rotate'] as const) : []),
+    ...(migrates ? (['import'] as const) : []),
+    ...(hasMasters ? (['masters'] as const) : []),
+    ...(hasAudit ? (['audit'] as const) : []),
+    ...(requiresAttestation ? (['attest'] as const) : []),
+  ];
+}
+
+const PREDEFINED: readonly (readonly [RegExp, string])[] = [
+  [/\.useToSign$/, 'roles/cloudkms.signer'],
+  [/\.useToEncrypt$/, 'roles/cloudkms.cryptoKeyEncrypter'],
+  [/\.useToDecrypt$/, 'roles/cloudkms.cryptoKeyDecrypter'],
+  [/\.viewPublicKey$/, 'roles/cloudkms.publicKeyViewer'],
+  [/\.importJobs\./, 'roles/cloudkms.importer'],
+  [/\.(?:get|list)$/, 'roles/cloudkms.viewer'],
+];
+
+/** A predefined role that holds a permission. */
+export const predefinedRoleOf = (permission: string): string =>
+  PREDEFINED.find(([pattern]) => pattern.test(permission))?.[1] ?? 'roles/cloudkms.admin';

@@ -1,0 +1,82 @@
+/** What each check is about: the controls that it bears on, and the command that looks at the same thing without this library. */
+
+import type { ComplianceCheck, ComplianceFinding } from './report.js';
+
+const CONTROLS = {
+  endpoint: ['PCI-DSS 3.6.1.2', 'FIPS 140 Level 3', 'SOC 2 CC6.1'],
+  'key-ring': ['PCI-DSS 12.3.3', 'SOC 2 CC6.1'],
+  key: ['PCI-DSS 12.3.3', 'SOC 2 CC6.1'],
+  'protection-level': ['PCI-DSS 3.6.1.2', 'PCI-DSS 3.7.3', 'FIPS 140 Level 3', 'SOC 2 CC6.1'],
+  attestation: ['PCI-DSS 3.6.1.2', 'PCI-DSS 3.7.1', 'FIPS 140 Level 3'],
+  rotation: ['PCI-DSS 3.7.4', 'SOC 2 CC6.1'],
+  destruction: ['PCI-DSS 3.7.5', 'SOC 2 CC6.5'],
+  'access-members': ['PCI-DSS 3.6.1', 'PCI-DSS 7.2.5', 'SOC 2 CC6.3', 'SOC 2 CC6.6'],
+  'access-roles': ['PCI-DSS 3.6.1', 'PCI-DSS 7.2.5', 'SOC 2 CC6.3'],
+  'separation-of-duties': ['PCI-DSS 3.7.7', 'SOC 2 CC6.3'],
+  'inherited-access': ['PCI-DSS 3.6.1', 'PCI-DSS 7.2.5', 'SOC 2 CC6.3'],
+  'cloud-audit-logs': ['PCI-DSS 10.2.1', 'PCI-DSS 10.5.1', 'SOC 2 CC7.2'],
+  'software-store': ['PCI-DSS 3.6.1.2', 'PCI-DSS 3.6.1.4', 'FIPS 140 Level 3'],
+  'audit-trail': ['PCI-DSS 10.2.1', 'PCI-DSS 10.3.2', 'PCI-DSS 10.3.4', 'SOC 2 CC7.2'],
+} as const satisfies Record<ComplianceCheck, readonly string[]>;
+
+/** A finding without what its check alone decides. */
+export type Observed = Omit<ComplianceFinding, 'controls' | 'verifyWith'>;
+
+export function toFinding(observed: Observed): ComplianceFinding {
+  return {
+    ...observed,
+    controls: CONTROLS[observed.check],
+    verifyWith: commandFor(observed.check, observed.subject),
+  };
+}
+
+interface Names {
+  readonly project: string;
+  readonly location: string;
+  readonly keyRing: string;
+  readonly key: string | undefined;
+  readonly version: string | undefined;
+}
+
+const NAME =
+  /^projects\/([^/]+)\/locations\/([^/]+)\/keyRings\/([^/]+)(?:\/cryptoKeys\/([^/]+)(?:\/cryptoKeyVersions\/([^/]+))?)?$/;
+
+function namesIn(subject: string): Names | undefined {
+  const [, project, location, keyRing, key, version] = NAME.exec(subject) ?? [];
+  if (project === undefined || location === undefined || keyRing === undefined) return undefined;
+  return { project, location, keyRing, key, version };
+}
+
+function commandFor(check: ComplianceCheck, subject: string): string {
+  const names = namesIn(subject);
+  if (names === undefined) return check === 'audit-trail' ? AUDIT_TRAIL : SOFTWARE_STORE;
+  const { project, location, keyRing, key, version } = names;
+  const ring = `--keyring=${keyRing} --location=${location} --project=${project}`;
+  switch (check) {
+    case 'access-members':
+    case 'access-roles':
+    case 'separation-of-duties':
+      return key === undefined
+        ? `gcloud kms keyrings get-iam-policy ${keyRing} --location=${location} --project=${project}`
+        : `gcloud kms keys get-iam-policy ${key} ${ring}`;
+    case 'inherited-access':
+      return `gcloud projects get-ancestors-iam-policy ${project}`;
+    case 'cloud-audit-logs':
+      return `gcloud projects get-iam-policy ${project} --format='json(auditConfigs)'`;
+    case 'attestation':
+      return `gcloud kms keys versions describe ${version} --key=${key} ${ring} --attestation-file=attestation.dat && gcloud kms keys versions get-certificate-chain ${version} --key=${key} ${ring}`;
+    case 'software-store':
+      return SOFTWARE_STORE;
+    case 'key-ring':
+    case 'endpoint':
+      return `gcloud kms keys list ${ring}`;
+    default:
+      if (version !== undefined) return `gcloud kms keys versions describe ${version} --key=${key} ${ring}`;
+      return key === undefined
+        ? `gcloud kms keys list ${ring}`
+        : `gcloud kms keys describe ${key} ${ring} && gcloud kms keys versions list --key=${key} ${ring}`;
+  }
+}
+
+const SOFTWARE_STORE = 'look at ENABLE_HSM_KEYS, USE_SOFTWARE_KEYS and softwareKeyStore of the process';
+const AUDIT_TRAIL = 'verifyAuditTrail over a copy of the trail that the process cannot write to';

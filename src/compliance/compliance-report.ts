@@ -1,0 +1,221 @@
+/**
+ * Collects the evidence for a compliance report: reads every key, its versions, the HSM's statements and the IAM policies.
+ * Nothing is changed. A read that fails is a finding `not-checked`, never left out.
+ */
+
+import { z } from 'zod';
+import { A2AKmsError, ClientClosedError, InvalidArgumentError, OperationAbortedError } from '../errors.js';
+import { ownerOf } from '../hierarchy/agent-keys.js';
+import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { mapBounded } from '../lifecycle/bounded.js';
+import { type AccessEvidence, accessFindings, accessNotChecked } from './access-findings.js';
+import { type Observed, toFinding } from './checks.js';
+import { type AttestationEvidence, describeKey, type KeyEvidence, keyFindings } from './key-findings.js';
+import { type AuditTrailState, keyRingFindings, processFindings } from './process-findings.js';
+import { assembleReport, type ComplianceReport, type ReportedKey } from './report.js';
+
+export interface ComplianceReportOptions extends Pick<CallOptions, 'signal' | 'timeoutMs' | 'reason'> {
+  /** Keys that are read at once, 1 to 32. Default 4. Each takes two calls, one for its policy and one for each ENABLED HSM version. */
+  readonly concurrency?: number | undefined;
+}
+
+type Reader = Pick<KeyProvider, 'listKeys' | 'getKey' | 'listKeyVersions'>;
+
+/** A key ring in Cloud KMS. */
+export interface KmsEvidenceSource extends Reader {
+  readonly keyRing: string;
+  readonly usesEmulator: boolean;
+  attestKey(
+    keyVersion: string,
+    options?: CallOptions,
+  ): Promise<Exclude<AttestationEvidence, { verdict: 'not-checked' }>>;
+  /** The own IAM policy of a key, or of the key ring when none is named. */
+  listAccess(keyId: string | undefined, options?: CallOptions): Promise<readonly AccessEvidence[]>;
+}
+
+/** Keys in a software store. */
+export interface SoftwareEvidenceSource extends Reader {
+  readonly keyRing: string;
+}
+
+export interface ComplianceSources {
+  readonly kms: readonly KmsEvidenceSource[];
+  readonly software: readonly SoftwareEvidenceSource[];
+  /** Undefined: the configuration has none. */
+  readonly auditTrail: AuditTrailState | undefined;
+  readonly now: () => number;
+}
+
+interface Section {
+  readonly keys: readonly ReportedKey[];
+  readonly findings: readonly Observed[];
+}
+
+const optionsSchema = z.strictObject({
+  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
+  timeoutMs: z.int('must be whole milliseconds').min(1, 'must be at least 1').optional(),
+  reason: z.string('must be a string').optional(),
+  concurrency: z.int('must be 1 to 32').min(1, 'must be 1 to 32').max(32, 'must be 1 to 32').default(4),
+});
+
+/** @throws InvalidArgumentError; OperationAbortedError; ClientClosedError. Whatever else fails is a finding. */
+export async function createComplianceReport(
+  sources: ComplianceSources,
+  options: ComplianceReportOptions = {},
+): Promise<ComplianceReport> {
+  const parsed = optionsSchema.safeParse(options);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(
+      ({ path, message }) => `${path.map(String).join('.')} ${message}`,
+    );
+    throw new InvalidArgumentError(
+      { operation: 'complianceReport', resource: 'options' },
+      `${problems.join('; ')}.`,
+    );
+  }
+  const { concurrency, ...call } = parsed.data;
+  const now = new Date(sources.now());
+  const collector = new Collector(call, concurrency, now);
+  const sections: Section[] = [{ keys: [], findings: processFindings(sources) }];
+  for (const source of sources.kms) sections.push(await collector.keyRing(source));
+  for (const source of sources.software) sections.push(await collector.store(source));
+  return assembleReport({
+    createdAt: now,
+    emulator: sources.kms.some(({ usesEmulator }) => usesEmulator),
+    keyRings: [...new Set([...sources.kms, ...sources.software].map(({ keyRing }) => keyRing))],
+    keys: sections.flatMap(({ keys }) => keys),
+    findings: sections.flatMap(({ findings }) => findings).map(toFinding),
+  });
+}
+
+type Outcome<T> = { readonly value: T } | { readonly errorCode: string };
+
+class Collector {
+  readonly #call: CallOptions;
+  readonly #concurrency: number;
+  readonly #now: Date;
+
+  constructor(call: CallOptions, concurrency: number, now: Date) {
+    this.#call = call;
+    this.#concurrency = concurrency;
+    this.#now = now;
+  }
+
+  async keyRing(source: KmsEvidenceSource): Promise<Section> {
+    const { keyRing } = source;
+    const policy = await outcomeOf(source.listAccess(undefined, this.#call));
+    const access =
+      'value' in policy ? accessFindings(keyRing, policy.value) : accessNotChecked(keyRing, policy.errorCode);
+    const inherited = 'value' in policy ? policy.value : 'unknown';
+    const findings = [...keyRingFindings(source), ...access];
+    const listed = await outcomeOf(source.listKeys(this.#call));
+    if ('errorCode' in listed)
+      return { keys: [], findings: [...findings, unlisted(keyRing, listed.errorCode)] };
+    const sections = await mapBounded(listed.value, this.#concurrency, async ({ name }) => {
+      const own = await outcomeOf(source.listAccess(name, this.#call));
+      const key = await this.#key(source, name, 'kms', (version) => source.attestKey(version, this.#call));
+      const keyAccess =
+        'value' in own ? accessFindings(name, own.value, inherited) : accessNotChecked(name, own.errorCode);
+      return { keys: key.keys, findings: [...key.findings, ...keyAccess] };
+    });
+    return joined([{ keys: [], findings }, ...sections]);
+  }
+
+  async store(source: SoftwareEvidenceSource): Promise<Section> {
+    const listed = await outcomeOf(source.listKeys(this.#call));
+    if ('errorCode' in listed) {
+      const { errorCode } = listed;
+      const detail = `not checked: the software store could not be read (${errorCode}).`;
+      const subject = source.keyRing;
+      return {
+        keys: [],
+        findings: [
+          { check: 'software-store', subject, result: 'not-checked', detail, evidence: { errorCode } },
+        ],
+      };
+    }
+    const sections = await mapBounded(listed.value, this.#concurrency, async ({ name }) => {
+      const key = await this.#key(source, name, 'software');
+      const kept: Observed = {
+        check: 'software-store',
+        subject: name,
+        result: 'failed',
+        detail: 'the key is in a software store: whoever reads the memory of the process has it.',
+        evidence: { provider: 'software' },
+      };
+      return { keys: key.keys, findings: [kept, ...key.findings] };
+    });
+    const subject = source.keyRing;
+    const count = listed.value.length;
+    const opened: Observed = {
+      check: 'software-store',
+      subject,
+      result: 'warning',
+      detail: `a software store is open in this process and holds ${count} keys.`,
+      evidence: { keys: count },
+    };
+    return joined([{ keys: [], findings: [opened] }, ...sections]);
+  }
+
+  async #key(
+    source: Reader,
+    name: string,
+    provider: KeyEvidence['provider'],
+    attest?: (version: string) => ReturnType<KmsEvidenceSource['attestKey']>,
+  ): Promise<Section> {
+    const read = await outcomeOf(
+      Promise.all([source.getKey(name, this.#call), source.listKeyVersions(name, this.#call)]),
+    );
+    if ('errorCode' in read) {
+      const { errorCode } = read;
+      const detail = `not checked: the key or its versions could not be read (${errorCode}).`;
+      return {
+        keys: [],
+        findings: [{ check: 'key', subject: name, result: 'not-checked', detail, evidence: { errorCode } }],
+      };
+    }
+    const [key, versions] = read.value;
+    const agentId = ownerOf(key, 'signing') ?? ownerOf(key, 'encryption');
+    const evidence: KeyEvidence = { key, versions, agentId, provider };
+    const attestations = new Map<string, AttestationEvidence>();
+    for (const { name: version, state, protectionLevel } of versions) {
+      if (attest === undefined || state !== 'ENABLED' || !protectionLevel.startsWith('HSM')) continue;
+      const attested = await outcomeOf(attest(version));
+      attestations.set(
+        version,
+        'value' in attested ? attested.value : { verdict: 'not-checked', errorCode: attested.errorCode },
+      );
+    }
+    return {
+      keys: [describeKey(evidence, attestations, this.#now)],
+      findings: keyFindings(evidence, attestations, this.#now),
+    };
+  }
+}
+
+/** Errors that say that the whole report makes no sense any more are thrown on. */
+async function outcomeOf<T>(work: Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { value: await work };
+  } catch (error) {
+    if (!(error instanceof A2AKmsError)) throw error;
+    const isOver = [OperationAbortedError, ClientClosedError, InvalidArgumentError].some(
+      (type) => error instanceof type,
+    );
+    if (isOver) throw error;
+    return { errorCode: error.code };
+  }
+}
+
+const unlisted = (keyRing: string, errorCode: string): Observed => ({
+  check: 'key-ring',
+  subject: keyRing,
+  result: 'not-checked',
+  detail: `not checked: the keys could not be listed (${errorCode}), so that nothing is known of any of them.`,
+  evidence: { errorCode },
+});
+
+const joined = (sections: readonly Section[]): Section => ({
+  keys: sections.flatMap(({ keys }) => keys),
+  findings: sections.flatMap(({ findings }) => findings),
+});

@@ -1,0 +1,198 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ManualClock } from '../../src/emulator/index.js';
+import { QuotaBucket, type QuotaRequest, type Turn } from '../../src/kms/quota-bucket.js';
+
+const FREE: QuotaRequest = { tokens: 1, limit: undefined };
+const TEN_A_MINUTE = { tokens: 1, limit: 10 };
+const SERVED = { kind: 'served' } as const;
+const UNKNOWN = { kind: 'unknown' } as const;
+const refused = (retryAfterMs?: number) => ({ kind: 'refused', retryAfterMs }) as const;
+
+describe('QuotaBucket', () => {
+  let clock: ManualClock;
+  let bucket: QuotaBucket;
+  /** Names of those whose turn came, in that order. */
+  let entered: string[];
+  let turns: Map<string, Turn>;
+  beforeEach(() => {
+    clock = new ManualClock();
+    bucket = new QuotaBucket(clock);
+    entered = [];
+    turns = new Map();
+  });
+
+  const takeNow = (request = FREE): Turn => {
+    const turn = bucket.take(request);
+    if (turn === undefined) throw new Error('expected a turn');
+    return turn;
+  };
+  const line = (name: string, request = FREE, place: 'first' | 'last' = 'last'): (() => void) => {
+    const { turn, leave } = bucket.wait(request, place);
+    void turn.then((own) => {
+      entered.push(name);
+      turns.set(name, own);
+    });
+    return leave;
+  };
+  const turnOf = (name: string): Turn => {
+    const turn = turns.get(name);
+    if (turn === undefined) throw new Error(`no turn for ${name}`);
+    return turn;
+  };
+  const pass = async (durationMs: number): Promise<void> => {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += 50) {
+      clock.advance(50);
+      await nextTurn();
+    }
+  };
+
+  it('lets everything through at once as long as nothing was refused', () => {
+    for (let call = 0; call < 1_000; call++) bucket.ended(takeNow(), SERVED);
+    expect(bucket.tokensPerSecond).toBeUndefined();
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it('keeps to a limit in every minute, in the order of the calls', async () => {
+    for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
+    expect(bucket.take(TEN_A_MINUTE)).toBeUndefined();
+    for (const name of ['a', 'b', 'c']) line(name, TEN_A_MINUTE);
+    await pass(59_000);
+    expect(entered).toEqual([]);
+    await pass(2_000);
+    expect(entered).toEqual(['a', 'b', 'c']);
+    expect(bucket.waiting).toBe(0);
+  });
+
+  it('lets a call that costs more than the limit through when nothing else was spent', () => {
+    const dear = { tokens: 50, limit: 10 };
+    bucket.ended(takeNow(dear), SERVED);
+    expect(bucket.take(dear)).toBeUndefined();
+    clock.advance(61_000);
+    expect(bucket.take(dear)).toBeDefined();
+  });
+
+  it('counts a call from its answer, for that is when the service had counted it at the latest', () => {
+    const turn = takeNow({ tokens: 10, limit: 10 });
+    clock.advance(30_000);
+    bucket.ended(turn, UNKNOWN);
+    clock.advance(60_000);
+    expect(bucket.take(TEN_A_MINUTE)).toBeUndefined();
+    clock.advance(1_000);
+    expect(bucket.take(TEN_A_MINUTE)).toBeDefined();
+  });
+
+  it('has a call wait while those under way may still use up the limit', async () => {
+    const turn = takeNow({ tokens: 10, limit: 10 });
+    line('a', TEN_A_MINUTE);
+    await pass(120_000);
+    expect(entered).toEqual([]);
+    bucket.ended(turn, refused());
+    await pass(1_000);
+    expect(entered).toEqual(['a']);
+  });
+
+  it('does not count a kept turn that nobody comes for', async () => {
+    for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
+    expect(bucket.takeOrKeep({ tokens: 10, limit: 10 })).toHaveProperty('retryAfterMs');
+    await pass(72_000);
+    expect(bucket.take({ tokens: 10, limit: 10 })).toBeDefined();
+  });
+
+  it('does not count what was refused', () => {
+    const all = { tokens: 10, limit: 10 };
+    bucket.ended(takeNow(all), refused(100));
+    clock.advance(251);
+    expect(bucket.take(all)).toBeDefined();
+  });
+
+  it('has one call try after the pause, and the others wait for its answer', async () => {
+    bucket.ended(takeNow(), SERVED);
+    bucket.ended(takeNow(), refused(2_000));
+    for (const name of ['a', 'b', 'c']) line(name);
+    await pass(1_950);
+    expect(entered).toEqual([]);
+    await pass(100);
+    expect(entered).toEqual(['a']);
+    await pass(5_000);
+    expect(entered).toEqual(['a']);
+    bucket.ended(turnOf('a'), SERVED);
+    await pass(5_000);
+    expect(entered).toEqual(['a', 'b', 'c']);
+  });
+
+  it('has no second call try because of a refusal that was on its way when the pause began', async () => {
+    const [first, second] = [takeNow(), takeNow()];
+    bucket.ended(first, refused(1_000));
+    for (const name of ['a', 'b']) line(name);
+    await pass(1_050);
+    expect(entered).toEqual(['a']);
+    bucket.ended(second, refused());
+    await pass(10_000);
+    expect(entered).toEqual(['a']);
+  });
+
+  it('has another call try when nothing came of the first', async () => {
+    bucket.ended(takeNow(), refused(1_000));
+    for (const name of ['a', 'b']) line(name);
+    await pass(1_050);
+    bucket.ended(turnOf('a'), UNKNOWN);
+    await pass(2_000);
+    expect(entered).toEqual(['a', 'b']);
+  });
+
+  it('puts a call that was refused in front of those that wait for their first turn', async () => {
+    bucket.ended(takeNow(), refused(1_000));
+    line('new');
+    line('refused', FREE, 'first');
+    await pass(1_050);
+    expect(entered).toEqual(['refused']);
+  });
+
+  it('goes on without one that leaves', async () => {
+    bucket.ended(takeNow(), refused(1_000));
+    const leave = line('a');
+    line('b');
+    leave();
+    await pass(1_050);
+    expect(entered).toEqual(['b']);
+    leave();
+    expect(bucket.waiting).toBe(0);
+  });
+
+  it('asks again after a minute, however long the server says that it takes', async () => {
+    bucket.ended(takeNow(), refused(3_600_000));
+    line('a');
+    await pass(60_050);
+    expect(entered).toEqual(['a']);
+  });
+
+  it('keeps a turn for one that does not wait, and that turn only', async () => {
+    bucket.ended(takeNow(), refused(1_000));
+    for (let index = 0; index < 60; index++) line(`waits ${index}`);
+    const first = bucket.takeOrKeep(FREE);
+    if (!('retryAfterMs' in first)) throw new Error('expected to be turned away');
+    expect(first.retryAfterMs).toBeGreaterThan(0);
+    expect(bucket.takeOrKeep(FREE)).toEqual(first);
+    await pass(first.retryAfterMs + 50);
+    expect(bucket.waiting).toBeGreaterThan(0);
+    expect(bucket.takeOrKeep(FREE)).toHaveProperty('slot');
+    expect(bucket.takeOrKeep(FREE)).toHaveProperty('retryAfterMs');
+  });
+
+  it('does not keep a turn for long, nor over another refusal', async () => {
+    bucket.ended(takeNow(), refused(1_000));
+    line('a');
+    const away = bucket.takeOrKeep(FREE);
+    if (!('retryAfterMs' in away)) throw new Error('expected to be turned away');
+    await pass(2_050);
+    bucket.ended(turnOf('a'), refused(1_000));
+    line('b');
+    await pass(900);
+    expect(bucket.takeOrKeep(FREE)).toHaveProperty('retryAfterMs');
+    await pass(20_000);
+    expect(entered).toEqual(['a', 'b']);
+    line('c');
+    expect(bucket.takeOrKeep(FREE)).toEqual({ retryAfterMs: 250 });
+  });
+});

@@ -1,0 +1,228 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type KmsEmulator, ManualClock, type QuotaLimits } from '../../src/emulator/index.js';
+import { BatchSigner, type KeyMetadata, type KMSClient, type KMSConfig } from '../../src/index.js';
+import type { Logger } from '../../src/logger.js';
+import { newClient, newExchange, silentLogger, startTestEmulator } from '../support/emulator.js';
+import { ScaledClock } from '../support/scaled-clock.js';
+
+const message = Buffer.from('pay 10 EUR to alice');
+/** A minute in 600 ms. */
+const FACTOR = 100;
+/** Deadlines in the time of the clock, long enough for a busy machine. */
+const DEADLINES = { operationMs: 600_000, queueMs: 1_800_000 } as const;
+
+describe('the quota guard', () => {
+  let clock: ScaledClock;
+  let emulator: KmsEmulator;
+  let warnings: unknown[];
+  let clients: KMSClient[];
+  let logger: Logger;
+  beforeEach(() => {
+    clock = new ScaledClock(FACTOR);
+    warnings = [];
+    clients = [];
+    logger = { ...silentLogger, warn: (fields) => void warnings.push(fields) };
+  });
+  afterEach(async () => {
+    for (const client of clients) await client.close();
+    await emulator.close();
+  });
+
+  const start = async (quota: QuotaLimits): Promise<void> => {
+    emulator = await startTestEmulator({ clock, quota });
+  };
+  const client = (rest: Partial<KMSConfig> = {}): KMSClient => {
+    const made = newClient(emulator, { clock, logger, deadlines: DEADLINES, ...rest });
+    clients.push(made);
+    return made;
+  };
+  const signingKey = async (kms: KMSClient, name = 'sign'): Promise<KeyMetadata> => {
+    await kms.initialize();
+    const key = await kms.generateKey({
+      name,
+      purpose: 'ASYMMETRIC_SIGN',
+      algorithm: 'EC_SIGN_P384_SHA384',
+      protectionLevel: 'HSM',
+    });
+    await kms.getPublicKey(name);
+    return key;
+  };
+  const signs = (kms: KMSClient, count: number): Promise<PromiseSettledResult<Buffer>[]> =>
+    Promise.allSettled(Array.from({ length: count }, () => kms.sign('sign', message)));
+  const failed = (outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] =>
+    outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  const refused = (): number =>
+    emulator.requests.entries.filter(({ status }) => status === 'RESOURCE_EXHAUSTED').length;
+  const sent = (): number => emulator.requests.count('AsymmetricSign');
+
+  it('has 200 signatures at once wait for a quota of 60 a minute, with few refused', async () => {
+    await start({ cryptographicPerMinute: 60 });
+    const kms = client({ channels: { count: 1, maxConcurrentCalls: 20 } });
+    await signingKey(kms);
+    expect(failed(await signs(kms, 200))).toEqual([]);
+    // Those under way when the first is refused, then one at a time. Answers take seconds in the time of this clock.
+    expect(refused()).toBeLessThan(200);
+  });
+
+  it('is refused nothing when it knows the limit', async () => {
+    await start({ cryptographicPerMinute: 60 });
+    const kms = client({ quota: { limits: { hsm: 60 * 7_000 } } });
+    await signingKey(kms);
+    expect(failed(await signs(kms, 150))).toEqual([]);
+    expect(refused()).toBe(0);
+  });
+
+  it('counts what all clients of the process use', async () => {
+    await start({ cryptographicPerMinute: 40 });
+    const quota = { limits: { hsm: 40 * 7_000 } };
+    const [one, other] = [client({ quota }), client({ quota })];
+    await signingKey(one);
+    const outcomes = await Promise.all([signs(one, 40), signs(other, 40)]);
+    expect(failed(outcomes.flat())).toEqual([]);
+    expect(refused()).toBe(0);
+  });
+
+  it('does not count for calls of another kind', async () => {
+    await start({ cryptographicPerMinute: 1 });
+    const kms = client({ deadlines: { queueMs: 1 } });
+    await signingKey(kms);
+    await kms.sign('sign', message);
+    await expect(kms.sign('sign', message)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+    await expect(kms.getKey('sign')).resolves.toMatchObject({ name: expect.any(String) });
+  });
+
+  it('says how long it waited, for what, and where that is set, and logs that calls wait', async () => {
+    await start({ cryptographicPerMinute: 1 });
+    const kms = client({ deadlines: { ...DEADLINES, queueMs: 10_000 } });
+    await signingKey(kms);
+    emulator.faults.add({ rpc: 'AsymmetricSign', status: { code: 'RESOURCE_EXHAUSTED' } });
+    await expect(kms.sign('sign', message)).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      message: expect.stringMatching(/quota for HSM keys .*10000 ms \(deadlines\.queueMs\)/),
+      retryAfterMs: expect.any(Number),
+      cause: expect.any(Error),
+    });
+    const quota = { quota: 'hsm', resource: 'projects/test-project/locations/global' };
+    expect(
+      warnings.filter((fields) => typeof fields === 'object' && fields !== null && 'quota' in fields),
+    ).toEqual([quota]);
+  });
+
+  it('never has a call with onQuota fail wait', async () => {
+    await start({});
+    const kms = client({ quota: { limits: { hsm: 7_000 } } });
+    await signingKey(kms);
+    await kms.sign('sign', message);
+    await expect(kms.sign('sign', message, { onQuota: 'fail' })).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      attempts: 0,
+      retryAfterMs: expect.any(Number),
+    });
+    expect(sent()).toBe(1);
+  });
+
+  it('leaves everything to the repeats when it is off', async () => {
+    await start({ cryptographicPerMinute: 0 });
+    const kms = client({ quota: { mode: 'off' }, retry: { maxAttempts: 3 } });
+    await signingKey(kms);
+    await expect(kms.sign('sign', message)).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      attempts: 3,
+    });
+  });
+
+  describe('with a limit of one signature a minute', () => {
+    let manual: ManualClock;
+    let kms: KMSClient;
+    beforeEach(async () => {
+      await start({});
+      await signingKey(client());
+      manual = new ManualClock();
+      kms = client({ clock: manual, quota: { limits: { hsm: 7_000 } }, deadlines: {} });
+      await kms.sign('sign', message);
+    });
+
+    const waiting = (count: number): Promise<void> =>
+      expect.poll(() => kms.stats().quota.callsWaiting).toBe(count);
+
+    it('does not let the wait count for the deadline', async () => {
+      const late = client({
+        clock: manual,
+        quota: { limits: { hsm: 7_000 } },
+        deadlines: { operationMs: 10_000, queueMs: 90_000 },
+      });
+      const call = late.sign('sign', message);
+      await expect.poll(() => late.stats().quota.callsWaiting).toBe(1);
+      manual.advance(61_000);
+      expect(await call).toBeInstanceOf(Buffer);
+    });
+
+    it('refuses a call at once that cannot have its turn in time', async () => {
+      await expect(kms.sign('sign', message)).rejects.toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        attempts: 0,
+      });
+    });
+
+    it('serves first those who came first, and lets go of one that is aborted', async () => {
+      const patient = client({
+        clock: manual,
+        quota: { limits: { hsm: 7_000 } },
+        deadlines: { queueMs: 600_000 },
+      });
+      const order: string[] = [];
+      const controller = new AbortController();
+      const sign = async (name: string, signal?: AbortSignal): Promise<void> => {
+        await patient.sign('sign', message, { signal });
+        order.push(name);
+      };
+      const calls = [sign('a')];
+      await waiting(1);
+      const aborted = sign('aborted', controller.signal);
+      await waiting(2);
+      calls.push(sign('b'));
+      await waiting(3);
+      controller.abort();
+      await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
+      await waiting(2);
+      manual.advance(61_000);
+      await calls[0];
+      await waiting(1);
+      manual.advance(61_000);
+      await Promise.all(calls);
+      expect(order).toEqual(['a', 'b']);
+      expect(sent()).toBe(3);
+    });
+
+    it('ends the wait after the time in the queue', async () => {
+      const patient = client({
+        clock: manual,
+        quota: { limits: { hsm: 7_000 } },
+        deadlines: { queueMs: 100_000 },
+      });
+      const calls = [patient.sign('sign', message), patient.sign('sign', message)];
+      const outcomes = Promise.allSettled(calls);
+      await waiting(2);
+      manual.advance(61_000);
+      await calls[0];
+      manual.advance(39_000);
+      expect(failed(await outcomes)).toMatchObject([{ code: 'RESOURCE_EXHAUSTED', attempts: 0 }]);
+    });
+  });
+
+  it('gives a BatchSigner its turns while others wait in line, and signMany the rest', async () => {
+    await start({ cryptographicPerMinute: 60 });
+    const exchange = newExchange(emulator, { clock, deadlines: DEADLINES });
+    await exchange.initialize();
+    await exchange.generateAgentKey('bot');
+    const messages = Array.from({ length: 100 }, (_, index) => Buffer.from(`message ${index}`));
+    const plain = Promise.allSettled(messages.map((text) => exchange.signMessage('bot', text)));
+    const many = exchange.signMany('bot', messages.slice(0, 20), { timeoutMs: 600_000 });
+    await using signer = new BatchSigner(exchange, 'bot', { clock, timeoutMs: 3_600_000 });
+    const receipts = await Promise.allSettled(messages.map((text) => signer.sign(text)));
+    expect(failed(receipts)).toEqual([]);
+    expect(failed(await plain)).toEqual([]);
+    expect((await many).filter(({ status }) => status === 'failed')).toEqual([]);
+    await exchange.close();
+  });
+});
