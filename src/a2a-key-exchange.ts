@@ -342,6 +342,7 @@ export class A2AKeyExchange {
       agentKeys,
       ciphers: this.#ciphers,
       locations: this.replication(),
+      audit: this.audit,
     });
   }
 

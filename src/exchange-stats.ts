@@ -1,5 +1,6 @@
 /** What an `A2AKeyExchange` has counted: its providers, its own caches and the locations of its keys. */
 
+import type { AuditStats } from './audit/audit-trail.js';
 import type { EnvelopeStats } from './envelope/envelope-cipher.js';
 import { type CacheStats, frozen, type ProviderStats } from './provider/stats.js';
 import type { LocationStatus } from './replication/location.js';
@@ -21,6 +22,8 @@ export interface ExchangeStats {
     /** Data keys that were unwrapped; of all ciphers that `envelope` gave out. */
     readonly envelopeUnwrappedKeys: CacheStats;
   };
+  /** Of the audit trail, where there is one. */
+  readonly auditTrail?: AuditStats;
   /** With `replicas`: the circuit breaker of each key ring. */
   readonly locations: readonly LocationStatus[];
 }
@@ -31,6 +34,7 @@ export function exchangeStats(parts: {
   readonly agentKeys: { readonly stats: CacheStats };
   readonly ciphers: { readonly stats: EnvelopeStats };
   readonly locations: readonly LocationStatus[];
+  readonly audit: { stats(): AuditStats } | undefined;
 }): ExchangeStats {
   const { dataKeys, unwrappedKeys } = parts.ciphers.stats;
   return frozen({
@@ -40,6 +44,7 @@ export function exchangeStats(parts: {
       envelopeDataKeys: { ...dataKeys },
       envelopeUnwrappedKeys: { ...unwrappedKeys },
     },
+    ...(parts.audit && { auditTrail: parts.audit.stats() }),
     locations: parts.locations,
   });
 }
@@ -55,9 +60,20 @@ export function exchangeReadings(
 
 const STATES = ['closed', 'open', 'half-open'] as const;
 
-function readExchange({ caches, locations }: ExchangeStats, keyRing: string): readonly Reading[] {
+function readExchange(stats: ExchangeStats, keyRing: string): readonly Reading[] {
+  const { caches, locations, auditTrail } = stats;
+  const attributes = { [ATTRIBUTE.keyRing]: keyRing };
+  const audit: readonly Reading[] = auditTrail
+    ? [
+        { name: 'auditEvents', value: auditTrail.events, attributes },
+        { name: 'auditLostEvents', value: auditTrail.lostEvents, attributes },
+        { name: 'auditFailedCheckpoints', value: auditTrail.failedCheckpoints, attributes },
+        { name: 'auditUnsigned', value: auditTrail.unsigned, attributes },
+      ]
+    : [];
   return [
-    ...readCaches(caches, { [ATTRIBUTE.keyRing]: keyRing }),
+    ...audit,
+    ...readCaches(caches, attributes),
     ...locations.flatMap((location) =>
       STATES.map((state): Reading => {
         const attributes = { [ATTRIBUTE.keyRing]: location.keyRing, [ATTRIBUTE.locationState]: state };

@@ -1,7 +1,7 @@
 /** The tree of keys in a key ring as it stands: masters, agents, versions, states and what is due when. */
 
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
-import { MASTER_KEY_IDS } from '../keys/master-key-name.js';
+import { MASTER_KEY_IDS, type MasterRole } from '../keys/master-key-name.js';
 import { POLICY_LABEL, parsePolicy, type RotationPolicy, rotationDueTime } from '../keys/rotation-policy.js';
 import { ownerOf } from './agent-keys.js';
 
@@ -12,7 +12,7 @@ const READ_CONCURRENCY = 8;
 export interface DescribedKey {
   /** Full CryptoKey name. */
   readonly name: string;
-  readonly role: 'root' | 'kek' | 'signing' | 'encryption';
+  readonly role: MasterRole | 'signing' | 'encryption';
   readonly algorithm: string;
   readonly protectionLevel: string;
   readonly createTime: Date;
@@ -40,6 +40,8 @@ export interface DescribedAgent {
 export interface HierarchyDescription {
   readonly root: DescribedKey | undefined;
   readonly kek: DescribedKey | undefined;
+  /** The key that signs the audit trail, where there is one. */
+  readonly audit?: DescribedKey;
   /** In order of their ids. */
   readonly agents: readonly DescribedAgent[];
 }
@@ -50,8 +52,7 @@ export interface DescribeHierarchyOptions extends CallOptions {
 }
 
 type Owned =
-  | { readonly role: 'root'; readonly key: KeyMetadata }
-  | { readonly role: 'kek'; readonly key: KeyMetadata }
+  | { readonly role: MasterRole; readonly key: KeyMetadata }
   | { readonly role: 'signing' | 'encryption'; readonly agentId: string; readonly key: KeyMetadata };
 
 export async function describeKeys(
@@ -62,8 +63,7 @@ export async function describeKeys(
   const owned = (await provider.listKeys(callOptions))
     .flatMap(toOwned)
     .filter((entry) => !('agentId' in entry) || agentIds === undefined || agentIds.includes(entry.agentId));
-  let root: DescribedKey | undefined;
-  let kek: DescribedKey | undefined;
+  const masters = new Map<MasterRole, DescribedKey>();
   const agents = new Map<string, DescribedAgent>();
   for (let start = 0; start < owned.length; start += READ_CONCURRENCY) {
     const batch = owned.slice(start, start + READ_CONCURRENCY);
@@ -71,15 +71,20 @@ export async function describeKeys(
       batch.map(async (entry) => ({ entry, key: await describeKey(provider, entry, callOptions) })),
     );
     for (const { entry, key } of described) {
-      if (entry.role === 'root') root = key;
-      else if (entry.role === 'kek') kek = key;
+      if (!('agentId' in entry)) masters.set(entry.role, key);
       else {
         const { agentId, role } = entry;
         agents.set(agentId, { ...(agents.get(agentId) ?? { agentId }), [role]: key });
       }
     }
   }
-  return { root, kek, agents: [...agents.values()].toSorted(byId) };
+  const audit = masters.get('audit');
+  return {
+    root: masters.get('root'),
+    kek: masters.get('kek'),
+    ...(audit && { audit }),
+    agents: [...agents.values()].toSorted(byId),
+  };
 }
 
 /** By code units, the same order on every machine. */
@@ -87,7 +92,7 @@ const byId = (a: DescribedAgent, b: DescribedAgent): number => (a.agentId < b.ag
 
 /** What the key is in the hierarchy by its name and labels; other keys of the key ring are none of its. */
 function toOwned(key: KeyMetadata): readonly Owned[] {
-  for (const role of ['root', 'kek'] as const) {
+  for (const role of ['root', 'kek', 'audit'] as const) {
     if (key.name.endsWith(`/${MASTER_KEY_IDS[role]}`) && key.labels['a2a-role'] === role)
       return [{ role, key }];
   }

@@ -147,7 +147,8 @@ export class QuotaBucket {
     if (turn.isProbe) this.#probe = outcome.kind === 'served' ? 'none' : 'wanted';
     if (outcome.kind === 'served') this.#pace.succeeded(turn.tokens);
     if (outcome.kind === 'refused') {
-      this.#probe = 'wanted';
+      // One that was under way when the pause began says nothing of the call that tries now.
+      if (this.#probe === 'none') this.#probe = 'wanted';
       const { retryAfterMs } = outcome;
       const pauseMs = retryAfterMs === undefined ? undefined : Math.min(MAX_PAUSE_MS, retryAfterMs);
       this.#pace.refused(turn.slot, pauseMs, turn.tokens);

@@ -137,7 +137,9 @@ export class RpcCaller {
   ): Promise<Attempt<RpcResponse<Name>>> {
     let outcome = UNKNOWN;
     try {
-      const answer = await this.#sendWithToken(operation, call);
+      const answer = await (this.#ownTokens === undefined
+        ? this.#attemptOn(this.#connection, operation, { call })
+        : this.#sendWithToken(this.#ownTokens, operation, call));
       outcome = 'response' in answer ? SERVED : outcomeOf(answer.failure);
       return answer;
     } finally {
@@ -146,11 +148,10 @@ export class RpcCaller {
   }
 
   async #sendWithToken<Name extends RpcName>(
+    { credentials, connection }: OwnTokens,
     operation: Operation,
     call: RpcCall<Name>,
   ): Promise<Attempt<RpcResponse<Name>>> {
-    if (this.#ownTokens === undefined) return this.#attemptOn(this.#connection, operation, { call });
-    const { credentials, connection } = this.#ownTokens;
     const token = await credentials.tokenFor(operation, call);
     if (token === undefined) return this.#attemptOn(this.#connection, operation, { call });
     const outcome = await this.#attemptOn(connection, operation, { call, token });

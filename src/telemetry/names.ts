@@ -22,6 +22,10 @@ export const METRIC = {
   queueDepth: 'a2a_kms.connection.queue_depth',
   quotaTokens: 'a2a_kms.quota.tokens',
   quotaWaiting: 'a2a_kms.quota.queue_depth',
+  auditEvents: 'a2a_kms.audit.events',
+  auditLostEvents: 'a2a_kms.audit.lost_events',
+  auditFailedCheckpoints: 'a2a_kms.audit.failed_checkpoints',
+  auditUnsigned: 'a2a_kms.audit.unsigned',
   locationState: 'a2a_kms.location.state',
 } as const;
 

@@ -22,6 +22,22 @@ const INSTRUMENTS = {
     description: 'Tokens of a quota that were used in the last minute.',
   },
   quotaWaiting: { kind: 'shared', unit: '{call}', description: 'Calls that wait for a quota.' },
+  auditEvents: { kind: 'counter', unit: '{event}', description: 'Events of the audit trail.' },
+  auditLostEvents: {
+    kind: 'counter',
+    unit: '{event}',
+    description: 'Events of the audit trail that could not be written.',
+  },
+  auditFailedCheckpoints: {
+    kind: 'counter',
+    unit: '{checkpoint}',
+    description: 'Checkpoints of the audit trail that could not be signed.',
+  },
+  auditUnsigned: {
+    kind: 'sum',
+    unit: '{line}',
+    description: 'Lines of the audit trail that no checkpoint covers yet.',
+  },
   locationState: {
     kind: 'sum',
     unit: '{location}',

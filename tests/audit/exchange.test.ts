@@ -44,6 +44,10 @@ describe('an exchange with HSM keys', () => {
     await other.initialize();
     await other.signMessage('ürün botu', message);
     await other.close();
+    expect((await exchange.describeHierarchy()).audit).toMatchObject({
+      role: 'audit',
+      protectionLevel: 'HSM',
+    });
     expect(operations(restarted, 'signDetailed')).toMatchObject([{ agent: 'ürün botu' }]);
     expect(operations(sink, 'signDetailed')).toMatchObject([
       { agent: 'ürün botu', key: expect.stringContaining('/agent_'), protectionLevel: 'HSM' },

@@ -247,6 +247,21 @@ describe('evidence of one key', () => {
     );
   });
 
+  it('does not say of a key that duties are apart when the policy of its key ring is hidden', async () => {
+    const denied = new PermissionDeniedError(
+      { operation: 'listAccess', resource: RING },
+      { permission: 'cloudkms.keyRings.getIamPolicy', role: 'roles/iam.securityReviewer' },
+    );
+    const report = await reportOf({
+      listAccess: async (keyId) => {
+        if (keyId === undefined) throw denied;
+        return [];
+      },
+    });
+    expect(found(report, 'separation-of-duties', KEY)).toMatchObject([{ result: 'not-checked' }]);
+    expect(found(report, 'access-members', KEY)).toMatchObject([{ result: 'passed' }]);
+  });
+
   it('has an audit trail that lost events as failed', async () => {
     const state = { events: 5, lostEvents: 0, checkpoints: 1, failedCheckpoints: 0, unsigned: 0 };
     const whole = await reportOf({}, state);

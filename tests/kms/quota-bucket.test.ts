@@ -121,6 +121,17 @@ describe('QuotaBucket', () => {
     expect(entered).toEqual(['a', 'b', 'c']);
   });
 
+  it('has no second call try because of a refusal that was on its way when the pause began', async () => {
+    const [first, second] = [takeNow(), takeNow()];
+    bucket.ended(first, refused(1_000));
+    for (const name of ['a', 'b']) line(name);
+    await pass(1_050);
+    expect(entered).toEqual(['a']);
+    bucket.ended(second, refused());
+    await pass(10_000);
+    expect(entered).toEqual(['a']);
+  });
+
   it('has another call try when nothing came of the first', async () => {
     bucket.ended(takeNow(), refused(1_000));
     for (const name of ['a', 'b']) line(name);

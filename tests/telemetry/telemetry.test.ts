@@ -231,6 +231,7 @@ describe('metrics', () => {
     const exchange = newExchange(emulator, {
       telemetry: 'on',
       replicas: [{ locationId: 'europe-west3', keyRingId: 'standby' }],
+      audit: { sink: { write() {} } },
     });
     onTestFinished(async () => {
       await exchange.close();
@@ -246,6 +247,13 @@ describe('metrics', () => {
       attributes: { 'a2a_kms.key_ring': KEY_RING, 'a2a_kms.cache': 'agents', 'a2a_kms.cache.result': 'hit' },
       value: 1,
     });
+    const trail = exchange.stats().auditTrail;
+    expect(trail?.events).toBeGreaterThan(0);
+    const named = (name: string): number | undefined => points.find(({ metric }) => metric === name)?.value;
+    expect(named('a2a_kms.audit.events')).toBe(trail?.events);
+    expect(named('a2a_kms.audit.lost_events')).toBe(0);
+    expect(named('a2a_kms.audit.failed_checkpoints')).toBe(0);
+    expect(named('a2a_kms.audit.unsigned')).toBe(trail?.unsigned);
     const states = points.filter(({ metric }) => metric === 'a2a_kms.location.state');
     expect(states.map(({ attributes, value }) => [attributes['a2a_kms.location.state'], value])).toEqual([
       ['closed', 1],
