@@ -64,7 +64,7 @@ export class ChannelPool {
   get stats(): ConnectionStats {
     const busy = [...this.#channels, ...this.#retired];
     return {
-      channelsOpen: this.#channels.filter(isServing).length,
+      channelsOpen: this.#serving,
       callsInFlight: busy.reduce((sum, { inFlight }) => sum + inFlight, 0),
       queueDepth: this.#queue.size,
     };
@@ -128,6 +128,13 @@ export class ChannelPool {
     await Promise.all(channels.map((channel) => this.#dispose(channel)));
   }
 
+  /** Channels that take calls. */
+  get #serving(): number {
+    let serving = 0;
+    for (const channel of this.#channels) if (isServing(channel)) serving += 1;
+    return serving;
+  }
+
   #leastLoaded(): Channel | undefined {
     let best: Channel | undefined;
     let spare: Channel | undefined;
@@ -137,7 +144,7 @@ export class ChannelPool {
       else if (best === undefined || channel.inFlight < best.inFlight) best = channel;
     }
     // gRPC connects a lost channel again, or says at once why it cannot: better than no answer at all.
-    return best ?? (this.#channels.some(isServing) ? undefined : spare);
+    return best ?? (this.#serving > 0 ? undefined : spare);
   }
 
   #serveQueue(): void {
@@ -173,8 +180,8 @@ export class ChannelPool {
 
   /** Opens a further channel, or one in place of a lost one; later, if the last ones brought nothing. */
   #openAnother(): void {
-    const isFull = this.#channels.filter(isServing).length >= this.#options.channels.count;
-    if (this.#closed || isFull || this.#opening !== undefined || this.#cancelBackoff !== undefined) return;
+    if (this.#closed || this.#opening !== undefined || this.#cancelBackoff !== undefined) return;
+    if (this.#serving >= this.#options.channels.count) return;
     const open = (): void => {
       this.#cancelBackoff = undefined;
       // A failure to open a further channel is not a failure of the calls: they get places on the ones there are.

@@ -134,7 +134,6 @@ export class Operation {
 
   /** Stops the deadline while the call waits in a queue of this process, which has a limit of its own. */
   pauseDeadline(): void {
-    this.#cancelTimer?.();
     this.#pausedAt = this.clock.now();
   }
 
@@ -142,7 +141,7 @@ export class Operation {
     if (this.#pausedAt === undefined) return;
     this.#deadlineAt += this.clock.now() - this.#pausedAt;
     this.#pausedAt = undefined;
-    if (this.#reject !== undefined) this.#arm();
+    if (this.#reject !== undefined && this.#cancelTimer === undefined) this.#arm();
   }
 
   /** Waits, unless the operation ends before. */
@@ -173,21 +172,37 @@ export class Operation {
   }
 
   /** Waits for its turn in a line of this process: outside of the deadline, and with a limit of its own. */
-  async waitInLine<T>(
+  waitInLine<T>(
     turn: Promise<T>,
     limit: { readonly timeoutMs: number; readonly tooLate: () => A2AKmsError },
   ): Promise<T> {
     this.pauseDeadline();
-    let cancelTimer: CancelTimer = () => {};
-    const over = new Promise<never>((_, reject) => {
-      cancelTimer = this.clock.setTimer(limit.timeoutMs, () => reject(limit.tooLate()));
+    return new Promise((resolve, reject) => {
+      const over = (): void => {
+        cancelTimer();
+        this.offEnd(ended);
+        this.resumeDeadline();
+      };
+      const ended = (): void => {
+        over();
+        reject(this.#endError);
+      };
+      const cancelTimer = this.clock.setTimer(limit.timeoutMs, () => {
+        over();
+        reject(limit.tooLate());
+      });
+      turn.then(
+        (value) => {
+          over();
+          resolve(value);
+        },
+        (error: unknown) => {
+          over();
+          reject(error);
+        },
+      );
+      this.onEnd(ended);
     });
-    try {
-      return await this.waitFor(Promise.race([turn, over]));
-    } finally {
-      cancelTimer();
-      this.resumeDeadline();
-    }
   }
 
   /** The error of an operation whose deadline has passed, or would before anything could still succeed. */
@@ -198,8 +213,14 @@ export class Operation {
     });
   }
 
+  /** The timer is left alone when the deadline moves: it looks again when its time has come. */
   #arm(): void {
-    this.#cancelTimer = this.clock.setTimer(this.remainingMs, () => this.#fail(this.deadlineError()));
+    this.#cancelTimer = this.clock.setTimer(this.remainingMs, () => {
+      this.#cancelTimer = undefined;
+      if (this.#pausedAt !== undefined) return;
+      if (this.remainingMs > 0) this.#arm();
+      else this.#fail(this.deadlineError());
+    });
   }
 
   #fail(error: A2AKmsError): void {

@@ -28,8 +28,13 @@ const DECREASE = 0.9;
 const FIRST_DECREASE = 0.5;
 /** Of the rate after the last refusal, each second, once it is known what the quota bears; for a minute. */
 const INCREASE_PER_SECOND = 0.02;
-/** Of the present rate, each second, before that and afterwards. */
+/** Of the present rate, each second, when that minute is over. */
 const SEARCH_PER_SECOND = 0.25;
+/**
+ * Of the present rate, each second, until it is known what the quota bears. A single refusal tells little of that where few
+ * calls had been made before, and calls must not wait for long because of it.
+ */
+const FIRST_SEARCH_PER_SECOND = 1;
 /** Slots of that long ago may still be used: timers of a busy process are late, and the rate is meant on average. */
 const CATCH_UP_MS = 1_000;
 /** When the very first call is refused. */
@@ -88,10 +93,9 @@ export class Pace {
     // A whole period without a refusal: what was borne then was little because little was asked for, or others took it.
     const isSearching = now - this.#refusedAt >= QUOTA_PERIOD_MS;
     // Of that much each second, by calls that come so many a second.
-    this.#rate +=
-      this.#rateAfterRefusal === undefined || isSearching
-        ? SEARCH_PER_SECOND * cost
-        : (this.#rateAfterRefusal * INCREASE_PER_SECOND * cost) / this.#rate;
+    if (this.#rateAfterRefusal === undefined) this.#rate += FIRST_SEARCH_PER_SECOND * cost;
+    else if (isSearching) this.#rate += SEARCH_PER_SECOND * cost;
+    else this.#rate += (this.#rateAfterRefusal * INCREASE_PER_SECOND * cost) / this.#rate;
   }
 
   /** The call of the slot was refused because the quota is used up. */
@@ -119,8 +123,12 @@ export class Pace {
   #decrease(now: number, successes: number): void {
     const elapsedMs = Math.min(QUOTA_PERIOD_MS, Math.max(1, now - (this.#since ?? now)));
     const borne = (successes / elapsedMs) * 1_000;
-    this.#rate = this.#rate === undefined ? borne * FIRST_DECREASE : Math.min(this.#rate, borne) * DECREASE;
-    this.#rateAfterRefusal = this.#rate;
+    if (this.#rate === undefined) {
+      this.#rate = borne * FIRST_DECREASE;
+    } else {
+      this.#rate = Math.min(this.#rate, borne) * DECREASE;
+      this.#rateAfterRefusal = this.#rate;
+    }
     this.#since = now;
     this.#successes.clear();
   }

@@ -118,8 +118,10 @@ describe('Pace', () => {
     expect(pace.isCurrent(pace.reserve())).toBe(true);
   });
 
-  it('goes up by addition while calls succeed', () => {
+  it('goes up by addition while calls succeed, once it is known what the quota bears', () => {
     succeedFor(10, 100);
+    pace.refused(pace.reserve(), undefined);
+    succeedFor(10, 50);
     pace.refused(pace.reserve(), undefined);
     const lowered = pace.perSecond ?? 0;
     for (let second = 0; second < 10; second++) succeedFor(1, 50);
@@ -148,6 +150,17 @@ describe('Pace', () => {
     clock.advance(60_000);
     for (let second = 0; second < 15; second++) succeedFor(1, Math.max(1, Math.round(pace.perSecond ?? 1)));
     expect(pace.perSecond).toBeGreaterThan(4);
+  });
+
+  it('does not hold up 200 calls for long after one refusal in a quiet minute', () => {
+    succeedFor(60, 1);
+    pace.refused(pace.reserve(), undefined);
+    const since = clock.now();
+    for (let call = 0; call < 200; call++) {
+      clock.advanceTo(Math.max(clock.now(), pace.reserve().at));
+      pace.succeeded();
+    }
+    expect(clock.now() - since).toBeLessThan(10_000);
   });
 
   it('holds nothing up after ten minutes without a refusal', () => {
