@@ -2,11 +2,13 @@
 
 import type { AuditTrail } from './audit/audit-trail.js';
 import { createAuditTrail, withTrail } from './audit/create-audit-trail.js';
-import type { ResolvedAuditConfig } from './audit-config.js';
-import { endpointOf, type KMSConfig, type ResolvedAgentConfig, shownEndpoint } from './config.js';
-import type { KeySource } from './flags.js';
+import type { ResolvedAgentConfig } from './config/agent-config.js';
+import type { ResolvedAuditConfig } from './config/audit-config.js';
+import { endpointOf, shownEndpoint } from './config/endpoint.js';
+import type { KeySource } from './config/flags.js';
+import type { KMSConfig } from './config/kms-config.js';
+import type { SoftwareKeyStoreConfig } from './config/software-config.js';
 import type { ProtectionLevel } from './keys/algorithms.js';
-import type { SoftwareKeyStoreConfig } from './software-config.js';
 
 export interface AuditedKeys {
   /** With the trail among its observers. */

@@ -9,7 +9,6 @@ export type {
 export { AGENT_ROLES, type AgentRole, type AgentRoleName } from './access/agent-roles.js';
 export type { MissingPermission, PreflightOptions, PreflightReport } from './access/preflight.js';
 export type { PreflightTask } from './access/preflight-needs.js';
-export type { AccessRolesConfig, AgentImpersonations } from './access-config.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
@@ -33,7 +32,6 @@ export {
   type VerifyAuditTrailOptions,
   verifyAuditTrail,
 } from './audit/verify-audit-trail.js';
-export type { AuditConfig, AuditSink, AuditSinkConfig } from './audit-config.js';
 export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
 export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
 export { BlindedMessage } from './batch/blinded-message.js';
@@ -52,13 +50,19 @@ export type {
   ReportedKey,
   ReportedVersion,
 } from './compliance/report.js';
-export type { A2AKeyExchangeConfig, KMSConfig } from './config.js';
+export type { AccessRolesConfig, AgentImpersonations } from './config/access-config.js';
+export type { A2AKeyExchangeConfig } from './config/agent-config.js';
+export type { AuditConfig, AuditSink, AuditSinkConfig } from './config/audit-config.js';
+export type { MigrationPhase } from './config/flags.js';
+export type { KMSConfig } from './config/kms-config.js';
+export type { QuotaConfig, QuotaLimitsConfig } from './config/quota-config.js';
+export type { ReplicaConfig, ReplicationConfig } from './config/replication-config.js';
+export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './config/software-config.js';
 export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
 export type { EnvelopeCallOptions, EnvelopeCipherOptions } from './envelope/options.js';
 export * from './errors.js';
 export type { ExchangeStats } from './exchange-stats.js';
-export type { MigrationPhase } from './flags.js';
 export type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 export type {
   AgentKeyOptions,
@@ -201,11 +205,8 @@ export type {
   QuotaStats,
   SoftwareStats,
 } from './provider/stats.js';
-export type { QuotaConfig, QuotaLimitsConfig } from './quota-config.js';
 export type { LocationStatus } from './replication/location.js';
 export { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
-export type { ReplicaConfig, ReplicationConfig } from './replication-config.js';
 export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
 export { SoftwareKeyProvider } from './software/software-key-provider.js';
-export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './software-config.js';
 export type { TelemetrySetting } from './telemetry/load.js';

@@ -1,9 +1,11 @@
 /** Which provider of keys a configuration asks for. The configuration alone decides: no failure leads from one to another. */
 
 import type { Clock } from './clock.js';
-import type { KMSConfig } from './config.js';
+import type { KeySource } from './config/flags.js';
+import type { KMSConfig } from './config/kms-config.js';
+import type { ReplicaConfig } from './config/replication-config.js';
+import type { SoftwareKeyStoreConfig } from './config/software-config.js';
 import { InvalidConfigError } from './errors.js';
-import type { KeySource } from './flags.js';
 import type { SigningAlgorithm } from './keys/algorithms.js';
 import type { KeyMetadata, KeyProvider } from './keys/key-provider.js';
 import { cryptoKeyName, keyRingName } from './keys/resource-name.js';
@@ -19,10 +21,8 @@ import { SoftwareArchive } from './migration/software-archive.js';
 import { SoftwareKeys } from './migration/software-keys.js';
 import { Location } from './replication/location.js';
 import { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
-import type { ReplicaConfig } from './replication-config.js';
 import { SoftwareKeyProvider } from './software/software-key-provider.js';
 import { storeExists } from './software/store/store-directory.js';
-import type { SoftwareKeyStoreConfig } from './software-config.js';
 
 /** A provider that was opened, whatever stands in front of it. */
 export type OpenedProvider = KMSClient | SoftwareKeyProvider;

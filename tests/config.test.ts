@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseAgentConfig, parseKMSConfig } from '../src/config.js';
+import { parseAgentConfig } from '../src/config/agent-config.js';
+import { parseKMSConfig } from '../src/config/kms-config.js';
 import { InvalidConfigError } from '../src/errors.js';
 
 const minimal = { projectId: 'acme-prod', locationId: 'europe-west3', keyRingId: 'agents' };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FilePublicKeyArchive } from '../src/archive/file-archive.js';
-import { parseAgentConfig } from '../src/config.js';
+import { parseAgentConfig } from '../src/config/agent-config.js';
 import { InvalidConfigError } from '../src/errors.js';
 
 const KEY_RING = { projectId: 'test-project', locationId: 'global', keyRingId: 'agents' };

@@ -1,8 +1,8 @@
 /** From the configuration to a trail, and what a provider or the facade does with it at its beginning and end. */
 
 import { randomUUID } from 'node:crypto';
-import type { ResolvedAuditConfig } from '../audit-config.js';
 import type { Clock } from '../clock.js';
+import type { ResolvedAuditConfig } from '../config/audit-config.js';
 import type { ProtectionLevel } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { auditKeySpec } from '../keys/master-key-name.js';

@@ -1,6 +1,6 @@
 /** Where the lines of an audit trail go, as the trail uses it, and what it makes of a sink that only takes lines. */
 
-import type { AuditSink } from '../audit-config.js';
+import type { AuditSink } from '../config/audit-config.js';
 import type { Logger } from '../logger.js';
 import type { ChainHead } from './chain.js';
 import type { ReadLine } from './line.js';

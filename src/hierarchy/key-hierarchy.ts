@@ -9,7 +9,7 @@ import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
   ENDORSEMENT_VALIDITY_MAX_SECONDS,
   KEK_ROTATION_PERIOD_DEFAULT_SECONDS,
-} from '../config.js';
+} from '../config/agent-config.js';
 import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
 import { issueEndorsement } from '../identity/endorsement.js';
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';

@@ -6,7 +6,10 @@
 
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
-import { ENDORSEMENT_VALIDITY_DEFAULT_SECONDS, ENDORSEMENT_VALIDITY_MAX_SECONDS } from '../config.js';
+import {
+  ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
+  ENDORSEMENT_VALIDITY_MAX_SECONDS,
+} from '../config/agent-config.js';
 import {
   EndorsementError,
   type ErrorContext,

@@ -11,7 +11,7 @@ import {
   attestedKeyOf,
   verifyAttestation,
 } from '../attestation/verify-attestation.js';
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { AttestationFailedError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';

@@ -1,6 +1,6 @@
 /** Options of the official clients: where they connect to, and with which credentials. */
 
-import type { KmsEndpoint } from '../config.js';
+import type { KmsEndpoint } from '../config/endpoint.js';
 
 type Grpc = typeof import('@grpc/grpc-js');
 

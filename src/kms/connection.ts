@@ -9,7 +9,7 @@
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import type { ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import type { Clock } from '../clock.js';
-import type { KmsEndpoint } from '../config.js';
+import type { KmsEndpoint } from '../config/endpoint.js';
 import type { Operation } from '../provider/operation.js';
 import type { ConnectionStats } from '../provider/stats.js';
 import type { Channel, Transport } from './channel.js';

@@ -1,6 +1,6 @@
 /** What the operations on keys work with: one set per client. */
 
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import type { KeyRingName } from '../keys/resource-name.js';
 import type { CallCounts } from '../provider/stats.js';
 import type { Attestations } from './attestation.js';

@@ -5,7 +5,7 @@
 
 import type { IAMCredentialsClient } from '@google-cloud/iam-credentials';
 import type { ServiceError } from '@grpc/grpc-js';
-import type { KmsEndpoint } from '../config.js';
+import type { KmsEndpoint } from '../config/endpoint.js';
 import type { ResolvedImpersonation } from '../keys/impersonation.js';
 import { cloudOptions, emulatorOptions } from './client-options.js';
 

@@ -6,7 +6,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { ImpersonationError, UnauthenticatedError, UnavailableError } from '../errors.js';
 import type { ResolvedImpersonation } from '../keys/impersonation.js';
 import type { Logger } from '../logger.js';

@@ -1,6 +1,6 @@
 /** Reads keys and versions from Cloud KMS: single resources and whole listings, as checked records. */
 
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { IntegrityError } from '../errors.js';
 import {
   type CryptoKeyName,

@@ -5,7 +5,8 @@
 
 import type { AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
-import { type KMSConfig, parseKMSConfig, serverOf, shownEndpoint } from '../config.js';
+import { serverOf, shownEndpoint } from '../config/endpoint.js';
+import { type KMSConfig, parseKMSConfig } from '../config/kms-config.js';
 import type {
   AccessBinding,
   AccessChange,

@@ -1,6 +1,6 @@
 /** What a client needs for calls that bring a token of their own, where its configuration asks for such calls. */
 
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { CallCredentials } from './call-credentials.js';
 import { type ConnectionOptions, KmsConnection } from './connection.js';
 import type { IamCredentials } from './iam-credentials.js';

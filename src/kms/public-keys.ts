@@ -5,7 +5,7 @@
  */
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { FailedPreconditionError, IntegrityError, NotFoundError } from '../errors.js';
 import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithms.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';

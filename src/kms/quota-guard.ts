@@ -6,7 +6,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { ResourceExhaustedError } from '../errors.js';
 import type { AlgorithmEntry } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';

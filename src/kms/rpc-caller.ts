@@ -3,7 +3,7 @@
  * repeats with growing, jittered delays for what may be repeated, and a typed error at the end.
  */
 
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
 import type { CallCredentials, CallToken } from './call-credentials.js';

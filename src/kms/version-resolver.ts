@@ -3,7 +3,7 @@
  * the ENABLED version that the label `a2a-primary` names, else the ENABLED version with the highest number.
  */
 
-import type { ResolvedKMSConfig } from '../config.js';
+import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import {
   type ErrorContext,
   IntegrityError,

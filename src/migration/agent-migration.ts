@@ -3,6 +3,7 @@
  * run that ended half-way, in this process or another, is taken up by calling again.
  */
 
+import type { KeySource } from '../config/flags.js';
 import {
   A2AKmsError,
   AgentKeyNotFoundError,
@@ -10,7 +11,6 @@ import {
   KeySpecMismatchError,
   MigrationPhaseError,
 } from '../errors.js';
-import type { KeySource } from '../flags.js';
 import { ownerOf, requireAgentId } from '../hierarchy/agent-keys.js';
 import type { AgentKeySet } from '../hierarchy/key-hierarchy.js';
 import { type AgentId, type AgentKeyRole, agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';

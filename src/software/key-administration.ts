@@ -1,6 +1,7 @@
 /** The methods of `SoftwareKeyProvider` that make, change, end and list keys, behind the class that documents them. */
 
 import { setImmediate } from 'node:timers/promises';
+import { isStoreSecret, type StoreSecret } from '../config/software-config.js';
 import { InvalidArgumentError, StoredKeyDamagedError } from '../errors.js';
 import type {
   CallOptions,
@@ -33,7 +34,6 @@ import {
 } from '../provider/call-input.js';
 import { checkKeySpec, labelsSchema } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';
-import { isStoreSecret, type StoreSecret } from '../software-config.js';
 import { destroy, purge, restore } from './destruction.js';
 import { ensureKey } from './key-creation.js';
 import { nameInRing, toKeyMetadata, toVersionMetadata } from './key-records.js';

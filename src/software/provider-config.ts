@@ -1,13 +1,9 @@
 /** The configuration of a `SoftwareKeyProvider`, parsed once, with every problem listed. */
 
 import { z } from 'zod';
-import type { AuditConfig, ResolvedAuditConfig } from '../audit-config.js';
 import { type Clock, systemClock } from '../clock.js';
-import { type Environment, keyRingShape, runtimeShape, toProblems } from '../config.js';
-import { InvalidConfigError } from '../errors.js';
-import type { PublicKeyArchive } from '../keys/public-key-archive.js';
-import { createDefaultLogger, type Logger } from '../logger.js';
-import type { ProviderObserver } from '../provider/observer.js';
+import type { AuditConfig, ResolvedAuditConfig } from '../config/audit-config.js';
+import { type Environment, keyRingShape, runtimeShape, toProblems } from '../config/shapes.js';
 import {
   type ResolvedStoreConfig,
   resolveStoreConfig,
@@ -15,7 +11,11 @@ import {
   type SoftwareKeysPolicy,
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
-} from '../software-config.js';
+} from '../config/software-config.js';
+import { InvalidConfigError } from '../errors.js';
+import type { PublicKeyArchive } from '../keys/public-key-archive.js';
+import { createDefaultLogger, type Logger } from '../logger.js';
+import type { ProviderObserver } from '../provider/observer.js';
 import type { TelemetrySetting } from '../telemetry/load.js';
 
 export interface SoftwareKeyProviderConfig {

@@ -5,6 +5,7 @@
 
 import type { AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
+import type { StoreSecret } from '../config/software-config.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -27,7 +28,6 @@ import type {
 import { keyRingName } from '../keys/resource-name.js';
 import { productIs, verdictIs } from '../provider/observer.js';
 import { CallCounts, frozen, type SoftwareStats } from '../provider/stats.js';
-import type { StoreSecret } from '../software-config.js';
 import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
 import * as administration from './key-administration.js';
 import { KeyObjects } from './key-objects.js';

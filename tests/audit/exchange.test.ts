@@ -1,7 +1,7 @@
 /** One trail for everything that an exchange does: agents by id, all leaves of a provider, and ids for Cloud Audit Logs. */
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { parseKMSConfig } from '../../src/config.js';
+import { parseKMSConfig } from '../../src/config/kms-config.js';
 import { type A2AKeyExchange, InvalidConfigError } from '../../src/index.js';
 import { type MemorySink, memorySink, parsed, verifyLines } from '../support/audit.js';
 import { newClient, newExchange, startTestEmulator } from '../support/emulator.js';

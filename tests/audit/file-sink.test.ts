@@ -15,7 +15,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
-import type { AuditConfig } from '../../src/audit-config.js';
+import type { AuditConfig } from '../../src/config/audit-config.js';
 import { AuditWriteError } from '../../src/errors.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import { auditKeyOf, parsed, signingSpec, verifyLines } from '../support/audit.js';

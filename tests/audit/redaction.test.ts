@@ -4,7 +4,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { AuditConfig } from '../../src/audit-config.js';
+import type { AuditConfig } from '../../src/config/audit-config.js';
 import type { KeyProvider } from '../../src/keys/key-provider.js';
 import type { KMSClient } from '../../src/kms/kms-client.js';
 import type { Logger } from '../../src/logger.js';

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { SoftwareKeyStoreConfig } from '../../src/config/software-config.js';
 import { algorithmsOf } from '../../src/keys/algorithms.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
-import type { SoftwareKeyStoreConfig } from '../../src/software-config.js';
 import { KEY_RING, silentLogger } from '../support/emulator.js';
 import { CalendarClock } from '../support/lifecycle.js';
 import { STORE_KEY } from '../support/software-provider.js';

@@ -6,7 +6,7 @@ import {
   type VerifyAuditTrailOptions,
   verifyAuditTrail,
 } from '../../src/audit/verify-audit-trail.js';
-import type { AuditConfig, AuditSink } from '../../src/audit-config.js';
+import type { AuditConfig, AuditSink } from '../../src/config/audit-config.js';
 import { MASTER_KEY_IDS } from '../../src/keys/master-key-name.js';
 import type { SoftwareKeyProviderConfig } from '../../src/software/provider-config.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';

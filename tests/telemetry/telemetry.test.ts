@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { serverOf } from '../../src/config.js';
+import { serverOf } from '../../src/config/endpoint.js';
 import { InvalidConfigError, type KMSClient } from '../../src/index.js';
 import { loadOpenTelemetry } from '../../src/telemetry/load.js';
 import { ATTRIBUTE, METRIC, OPERATION_SPAN_PREFIX, RPC_SERVICE } from '../../src/telemetry/names.js';

@@ -1,6 +1,6 @@
 /** The store that a configuration asks for. */
 
-import type { ResolvedStoreConfig } from '../../software-config.js';
+import type { ResolvedStoreConfig } from '../../config/software-config.js';
 import { FileKeyStore } from './file-key-store.js';
 import type { KeyStore } from './key-store.js';
 import { MemoryKeyStore } from './memory-key-store.js';

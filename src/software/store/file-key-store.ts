@@ -3,6 +3,7 @@
  * processes; it is on the disk when it is acknowledged, and a process that is killed in it leaves the state before it.
  */
 
+import type { StoreSecret } from '../../config/software-config.js';
 import {
   ClientClosedError,
   type ErrorContext,
@@ -11,7 +12,6 @@ import {
   StoredKeyDamagedError,
 } from '../../errors.js';
 import type { CryptoKeyName } from '../../keys/resource-name.js';
-import type { StoreSecret } from '../../software-config.js';
 import { BufferedTransaction } from './buffered-transaction.js';
 import type { KeyStore, MaterialAddress, StoreTransaction, StoreView } from './key-store.js';
 import { type Database, type DatabaseLease, inTransaction, leaseDatabase } from './lmdb-database.js';

@@ -3,10 +3,10 @@
  * any number of processes may share a store; a change that was acknowledged is durable.
  */
 
+import type { StoreSecret } from '../../config/software-config.js';
 import type { ErrorContext } from '../../errors.js';
 import type { KeyAlgorithm } from '../../keys/algorithms.js';
 import type { CryptoKeyName, CryptoKeyVersionName } from '../../keys/resource-name.js';
-import type { StoreSecret } from '../../software-config.js';
 import type { StoredKey } from './stored-key.js';
 
 /** Where secret material is kept: PKCS#8 DER of a key pair, 32 bytes of a symmetric key. */

@@ -6,7 +6,7 @@
 
 import { randomBytes, scrypt } from 'node:crypto';
 import { z } from 'zod';
-import { STORE_KEY_BYTES, type StoreSecret } from '../../software-config.js';
+import { STORE_KEY_BYTES, type StoreSecret } from '../../config/software-config.js';
 import { seal, unseal } from './sealing.js';
 
 /** OWASP Password Storage Cheat Sheet, scrypt: N = 2^17, r = 8, p = 1, which takes 128 MiB. */

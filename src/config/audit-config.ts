@@ -1,7 +1,7 @@
 /** The part of the configuration about the audit trail. */
 
 import { z } from 'zod';
-import type { Logger } from './logger.js';
+import type { Logger } from '../logger.js';
 
 /** A sink of your own. */
 export interface AuditSink {

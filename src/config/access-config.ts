@@ -1,8 +1,8 @@
 /** The part of the configuration about identities and roles. */
 
 import { z } from 'zod';
-import { parseRole } from './keys/access.js';
-import { type Impersonation, parseImpersonation, type ResolvedImpersonation } from './keys/impersonation.js';
+import { parseRole } from '../keys/access.js';
+import { type Impersonation, parseImpersonation, type ResolvedImpersonation } from '../keys/impersonation.js';
 
 /** Custom roles in place of `projects/PROJECT/roles/a2aSigner`, `a2aVerifier`, `a2aRotator` and `a2aAdministrator`. */
 export interface AccessRolesConfig {
