@@ -156,6 +156,11 @@ export class QuotaBucket {
     this.#serve();
   }
 
+  /** Whether the quota was found used up after the turn had come. */
+  isOutdated({ slot, isProbe }: Turn): boolean {
+    return !isProbe && !this.#pace.isCurrent(slot);
+  }
+
   #takeKept(now: number): Turn | undefined {
     const kept = this.#kept;
     if (kept === undefined || now < kept.from) return undefined;

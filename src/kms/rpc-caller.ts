@@ -35,6 +35,17 @@ export type CarefulOutcome<T> =
 /** An attempt that was answered, one way or the other. */
 type Attempt<T> = { readonly response: T } | { readonly failure: RpcFailure };
 
+/** The turn of a call was over before there was a place on a channel for it: the quota was found used up meanwhile. */
+const OUTDATED = 'outdated';
+
+/** What is sent. */
+interface Sent<Name extends RpcName> {
+  readonly call: RpcCall<Name>;
+  readonly token?: CallToken | undefined;
+  /** The turn that it must not outlast. */
+  readonly turn?: Admission | undefined;
+}
+
 /** Calls that bring a token of their own, and the connection that they take. */
 export interface OwnTokens {
   readonly credentials: CallCredentials;
@@ -105,7 +116,8 @@ export class RpcCaller {
     attempt: number,
   ): Promise<CarefulOutcome<RpcResponse<Name>>> {
     // It does not wait for a quota: meanwhile others would write.
-    const outcome = await this.#send(operation, call, this.#quota.enterAtOnce(call));
+    const outcome = await this.#send(operation, { call }, this.#quota.enterAtOnce(call));
+    if (outcome === OUTDATED) return { kind: 'unknown' };
     if ('response' in outcome) return { kind: 'done', response: outcome.response };
     await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
     return { kind: 'unknown' };
@@ -124,7 +136,8 @@ export class RpcCaller {
     for (let place: 'first' | 'last' = 'last'; ; place = 'first') {
       const entered = this.#quota.enter(operation, call, place);
       const admission = entered instanceof Promise ? await entered : entered;
-      const outcome = await this.#send(operation, call, admission);
+      const outcome = await this.#send(operation, { call, turn: admission }, admission);
+      if (outcome === OUTDATED) continue;
       if ('response' in outcome || outcome.failure.status !== 'RESOURCE_EXHAUSTED') return outcome;
       if (!this.#quota.willWait(operation, outcome.failure.retryAfterMs)) return outcome;
     }
@@ -132,15 +145,15 @@ export class RpcCaller {
 
   async #send<Name extends RpcName>(
     operation: Operation,
-    call: RpcCall<Name>,
+    sent: Sent<Name>,
     admission: Admission | undefined,
-  ): Promise<Attempt<RpcResponse<Name>>> {
+  ): Promise<Attempt<RpcResponse<Name>> | typeof OUTDATED> {
     let outcome = UNKNOWN;
     try {
       const answer = await (this.#ownTokens === undefined
-        ? this.#attemptOn(this.#connection, operation, { call })
-        : this.#sendWithToken(this.#ownTokens, operation, call));
-      outcome = 'response' in answer ? SERVED : outcomeOf(answer.failure);
+        ? this.#attemptOn(this.#connection, operation, sent)
+        : this.#sendWithToken(this.#ownTokens, operation, sent));
+      if (answer !== OUTDATED) outcome = 'response' in answer ? SERVED : outcomeOf(answer.failure);
       return answer;
     } finally {
       if (admission !== undefined) this.#quota.ended(admission, outcome);
@@ -150,25 +163,35 @@ export class RpcCaller {
   async #sendWithToken<Name extends RpcName>(
     { credentials, connection }: OwnTokens,
     operation: Operation,
-    call: RpcCall<Name>,
-  ): Promise<Attempt<RpcResponse<Name>>> {
+    sent: Sent<Name>,
+  ): Promise<Attempt<RpcResponse<Name>> | typeof OUTDATED> {
+    const { call } = sent;
     const token = await credentials.tokenFor(operation, call);
-    if (token === undefined) return this.#attemptOn(this.#connection, operation, { call });
-    const outcome = await this.#attemptOn(connection, operation, { call, token });
+    if (token === undefined) return this.#attemptOn(this.#connection, operation, sent);
+    const outcome = await this.#attemptOn(connection, operation, { ...sent, token });
     // It was revoked or is over, and nothing was done: once more with a new one.
-    if ('response' in outcome || outcome.failure.status !== 'UNAUTHENTICATED' || token.drop === undefined)
+    if (
+      outcome === OUTDATED ||
+      'response' in outcome ||
+      outcome.failure.status !== 'UNAUTHENTICATED' ||
+      token.drop === undefined
+    )
       return outcome;
     token.drop();
     const renewed = await credentials.tokenFor(operation, call);
-    return this.#attemptOn(connection, operation, { call, token: renewed });
+    return this.#attemptOn(connection, operation, { ...sent, token: renewed });
   }
 
   async #attemptOn<Name extends RpcName>(
     connection: KmsConnection,
     operation: Operation,
-    { call, token }: { readonly call: RpcCall<Name>; readonly token?: CallToken | undefined },
-  ): Promise<Attempt<RpcResponse<Name>>> {
+    { call, token, turn }: Sent<Name>,
+  ): Promise<Attempt<RpcResponse<Name>> | typeof OUTDATED> {
     const channel = await this.#channelFor(connection, operation);
+    if (turn?.bucket.isOutdated(turn.turn)) {
+      connection.release(channel);
+      return OUTDATED;
+    }
     operation.attempts += 1;
     const ended = operation.observation?.attempt(call.rpc);
     try {

@@ -34,7 +34,7 @@ const SEARCH_PER_SECOND = 0.25;
  * Of the present rate, each second, until it is known what the quota bears. A single refusal tells little of that where few
  * calls had been made before, and calls must not wait for long because of it.
  */
-const FIRST_SEARCH_PER_SECOND = 1;
+const FIRST_SEARCH_PER_SECOND = 0.5;
 /** Slots of that long ago may still be used: timers of a busy process are late, and the rate is meant on average. */
 const CATCH_UP_MS = 1_000;
 /** When the very first call is refused. */

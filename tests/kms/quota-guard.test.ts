@@ -61,7 +61,7 @@ describe('the quota guard', () => {
     await signingKey(kms);
     expect(failed(await signs(kms, 200))).toEqual([]);
     // Those under way when the first is refused, then one at a time. Answers take seconds in the time of this clock.
-    expect(refused()).toBeLessThan(200);
+    expect(refused()).toBeLessThan(120);
   });
 
   it('is refused nothing when it knows the limit', async () => {
