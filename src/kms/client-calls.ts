@@ -74,10 +74,15 @@ export class ClientCalls {
     readonly defaultTimeoutMs: number;
   }): Operation {
     const { name, resource, options, defaultTimeoutMs } = call;
+    const { clock } = this.core.config;
+    const { observation } = this;
+    // The usual case, at no cost.
+    if (options === undefined) {
+      return new Operation({ name, resource, timeoutMs: defaultTimeoutMs, clock, observation });
+    }
     const context = { operation: name, resource };
     const { timeoutMs = defaultTimeoutMs, ...rest } = parseOptions(context, callOptions, options);
-    const { clock } = this.core.config;
-    return new Operation({ name, resource, timeoutMs, clock, observation: this.observation, ...rest });
+    return new Operation({ name, resource, timeoutMs, clock, observation, ...rest });
   }
 }
 

@@ -124,6 +124,19 @@ describe('an audit file', () => {
     expect(verified.chains).toMatchObject([{ tornLines: 1 }]);
   });
 
+  it.each([
+    ['a line is missing near its end', (lines: string[]) => lines.toSpliced(-2, 1), 'does not follow'],
+    ['a line of something else is at its end', (lines: string[]) => [...lines, 'hello'], 'none of an audit'],
+    ['a line is far too long', (lines: string[]) => [...lines, 'x'.repeat(400_000)], 'longer than any'],
+  ])('is not continued when %s', async (_, change, problem) => {
+    await live('closed');
+    writeFileSync(path, `${change(linesOf()).join('\n')}\n`);
+    const keys = newKeys();
+    const error = await keys.initialize().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(AuditWriteError);
+    expect(error).toMatchObject({ message: expect.stringContaining(problem) });
+  });
+
   it('shows a torn line that no later line tells of', async () => {
     const pem = await live('closed');
     appendFileSync(path, '{"type":"event"#torn\n');

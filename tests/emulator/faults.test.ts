@@ -49,4 +49,25 @@ describe('corruptResponse', () => {
     });
     expect(corruptResponse({ state: 'ENABLED' }, 'response-crc')).toEqual({ state: 'ENABLED' });
   });
+
+  it('damages payloads inside of a field, and checksums that are plain numbers', () => {
+    const formatted = { publicKey: { data: Buffer.from([1]), crc32cChecksum: { value: 4 } } };
+    expect(corruptResponse(formatted, 'response-data')).toEqual({
+      publicKey: { ...formatted.publicKey, data: Buffer.from([0]) },
+    });
+    expect(corruptResponse(formatted, 'response-crc')).toEqual({
+      publicKey: { ...formatted.publicKey, crc32cChecksum: { value: 5 } },
+    });
+    const shared = { sharedSecret: Buffer.from([1]), sharedSecretCrc32c: 8 };
+    expect(corruptResponse(shared, 'response-crc')).toEqual({ ...shared, sharedSecretCrc32c: 9 });
+    expect(corruptResponse({ mac: Buffer.from([1]) }, 'response-crc')).toEqual({
+      mac: Buffer.from([1]),
+      macCrc32c: { value: 1 },
+    });
+    expect(corruptResponse({ mac: Buffer.alloc(0) }, 'response-data')).toEqual({ mac: Buffer.alloc(0) });
+  });
+
+  it('changes no name where there is none', () => {
+    expect(corruptResponse({ state: 'ENABLED' }, 'name')).toEqual({ state: 'ENABLED' });
+  });
 });
