@@ -59,7 +59,13 @@ export class EnvelopeStreams {
   node(request: StreamRequest): Transform {
     const session = this.#open(request);
     const stream = new EnvelopeTransform(session);
-    session.start((error) => void stream.destroy(error));
+    const destroy = (error: Error): void => void stream.destroy(error);
+    let end = (error: Error): void => {
+      // Not before the caller has the stream and listens to it: from Node 24 on, nothing can be piped into one that has ended.
+      process.nextTick(destroy, error);
+    };
+    session.start((error) => end(error));
+    end = destroy;
     return stream;
   }
 
