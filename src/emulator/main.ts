@@ -15,11 +15,13 @@ async function main(): Promise<number | undefined> {
     return 2;
   }
   const emulator = await startKmsEmulator(command.options);
-  process.stdout.write(`KMS_EMULATOR_HOST=${emulator.endpoint}\n`);
-  await new Promise<void>((resolve) => {
+  // Whoever reads the line may end this process at once.
+  const ended = new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
+  process.stdout.write(`KMS_EMULATOR_HOST=${emulator.endpoint}\n`);
+  await ended;
   await emulator.close();
   return 0;
 }
