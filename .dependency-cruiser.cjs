@@ -8,17 +8,18 @@ const allowed = [
   { from: 'crc32c.ts', to: [] },
   { from: 'merkle.ts', to: [] },
   { from: 'errors.ts', to: [] },
+  { from: 'schema-problems.ts', to: ['errors.ts'] },
   {
     from: 'config/',
     to: [
-      ...['clock.ts', 'errors.ts', 'logger.ts'],
+      ...['clock.ts', 'errors.ts', 'logger.ts', 'schema-problems.ts'],
       ...['attestation/', 'keys/', 'provider/observer.ts', 'telemetry/load.ts'],
     ],
   },
   { from: 'config/quota-config.ts', to: ['keys/'] },
   { from: 'config/software-config.ts', to: ['errors.ts'] },
   { from: 'config/flags.ts', to: ['errors.ts'] },
-  { from: 'provider/', to: ['clock.ts', 'errors.ts', 'keys/'] },
+  { from: 'provider/', to: ['clock.ts', 'errors.ts', 'keys/', 'schema-problems.ts'] },
   { from: 'config/audit-config.ts', to: ['logger.ts'] },
   {
     from: 'audit/',
@@ -61,12 +62,15 @@ const allowed = [
   { from: 'identity/', to: ['clock.ts', 'config/', 'errors.ts', 'keys/', 'provider/'] },
   {
     from: 'hierarchy/',
-    to: ['clock.ts', 'config/', 'errors.ts', 'identity/', 'keys/', 'kms/', 'provider/'],
+    to: [
+      ...['clock.ts', 'errors.ts', 'schema-problems.ts'],
+      ...['config/', 'identity/', 'keys/', 'kms/', 'provider/'],
+    ],
   },
   {
     from: 'batch/',
     to: [
-      ...['clock.ts', 'errors.ts', 'merkle.ts', 'envelope/abort-listeners.ts'],
+      ...['clock.ts', 'errors.ts', 'merkle.ts', 'schema-problems.ts', 'envelope/abort-listeners.ts'],
       ...['keys/', 'identity/', 'kms/', 'provider/'],
     ],
   },
@@ -78,7 +82,7 @@ const allowed = [
   { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
   {
     from: 'lifecycle/',
-    to: ['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'logger.ts'],
+    to: ['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'logger.ts', 'provider/'],
   },
   {
     from: 'migration/',
@@ -89,9 +93,23 @@ const allowed = [
   },
   {
     from: 'compliance/',
-    to: [...['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'kms/', 'lifecycle/bounded.ts', 'software/']],
+    to: [
+      ...[
+        'clock.ts',
+        'errors.ts',
+        'hierarchy/',
+        'keys/',
+        'kms/',
+        'lifecycle/bounded.ts',
+        'provider/',
+        'software/',
+      ],
+    ],
   },
-  { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
+  {
+    from: 'emulator/',
+    to: ['clock.ts', 'crc32c.ts', 'errors.ts', 'keys/', 'logger.ts', 'schema-problems.ts'],
+  },
 ];
 
 const source = (entry) => `^src/${entry.replaceAll('.', '\\.')}${entry.endsWith('/') ? '' : '$'}`;

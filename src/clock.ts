@@ -18,6 +18,12 @@ export interface TimerOptions {
 
 export type CancelTimer = () => void;
 
+/** Whether something that was passed as a clock has the methods of one. */
+export const isClock = (value: unknown): value is Clock =>
+  typeof value === 'object' &&
+  value !== null &&
+  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
+
 /** The real clock. Its timers keep the process alive while an operation waits for them, except those in the background. */
 export const systemClock: Clock = {
   now: () => Date.now(),

@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from '../errors.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { DestroyOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import { purposeOf } from '../provider/call-input.js';
 
 export interface DestroyAgentOptions extends DestroyOptions {
   /** The least delay in seconds that you want; if a key of the agent has a shorter one, nothing is touched. */
@@ -61,7 +62,7 @@ export async function destroyAgentKeys(
       reason = error instanceof Error ? error.message : String(error);
     }
     // What happened is what the provider says now, whatever became of the call.
-    const after = await provider.listKeyVersions(key.name);
+    const after = await provider.listKeyVersions(key.name, purposeOf(options));
     versions.push(...after.map((version) => toReport(version, role, reason)));
   }
   return { agentId, versions };
