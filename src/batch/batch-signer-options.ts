@@ -28,6 +28,7 @@ export interface BatchSignerOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** Options of one `BatchSigner.sign` call. */
 export interface BatchSignOptions {
   /** Takes this message back: its call rejects with `OperationAbortedError`, the others of its batch go on. */
   readonly signal?: AbortSignal | undefined;

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError, InvalidConfigError } from '../errors.js';
 import type { CallOptions } from '../keys/key-provider.js';
 
+/** Options of an `EnvelopeCipher`. */
 export interface EnvelopeCipherOptions {
   /** How far one data key is used for messages. A limit above the cap is refused. */
   readonly dataKeys?:
