@@ -8,11 +8,18 @@ const allowed = [
   { from: 'crc32c.ts', to: [] },
   { from: 'merkle.ts', to: [] },
   { from: 'errors.ts', to: [] },
+  { from: 'bounded.ts', to: [] },
   {
     from: 'config/',
     to: [
       ...['clock.ts', 'errors.ts', 'logger.ts'],
-      ...['attestation/', 'keys/', 'provider/observer.ts', 'telemetry/load.ts'],
+      ...[
+        'attestation/',
+        'identity/endorsement-validity.ts',
+        'keys/',
+        'provider/observer.ts',
+        'telemetry/load.ts',
+      ],
     ],
   },
   { from: 'config/quota-config.ts', to: ['keys/'] },
@@ -58,17 +65,14 @@ const allowed = [
       'telemetry/',
     ],
   },
-  { from: 'identity/', to: ['clock.ts', 'config/', 'errors.ts', 'keys/', 'provider/'] },
+  { from: 'identity/', to: ['clock.ts', 'errors.ts', 'keys/', 'provider/'] },
   {
     from: 'hierarchy/',
-    to: ['clock.ts', 'config/', 'errors.ts', 'identity/', 'keys/', 'kms/', 'provider/'],
+    to: ['clock.ts', 'config/', 'errors.ts', 'identity/', 'keys/', 'provider/'],
   },
   {
     from: 'batch/',
-    to: [
-      ...['clock.ts', 'errors.ts', 'merkle.ts', 'envelope/abort-listeners.ts'],
-      ...['keys/', 'identity/', 'kms/', 'provider/'],
-    ],
+    to: [...['clock.ts', 'errors.ts', 'merkle.ts'], ...['keys/', 'identity/', 'provider/']],
   },
   { from: 'attestation/', to: [] },
   { from: 'config/replication-config.ts', to: [] },
@@ -78,18 +82,18 @@ const allowed = [
   { from: 'archive/', to: ['errors.ts', 'identity/', 'keys/'] },
   {
     from: 'lifecycle/',
-    to: ['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'logger.ts'],
+    to: ['bounded.ts', 'clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'logger.ts'],
   },
   {
     from: 'migration/',
     to: [
-      ...['clock.ts', 'errors.ts', 'config/flags.ts', 'logger.ts'],
-      ...['hierarchy/', 'identity/', 'keys/', 'kms/', 'lifecycle/', 'provider/'],
+      ...['bounded.ts', 'clock.ts', 'errors.ts', 'config/flags.ts', 'logger.ts'],
+      ...['hierarchy/', 'identity/', 'keys/', 'lifecycle/', 'provider/'],
     ],
   },
   {
     from: 'compliance/',
-    to: [...['clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'kms/', 'lifecycle/bounded.ts', 'software/']],
+    to: ['bounded.ts', 'clock.ts', 'errors.ts', 'hierarchy/', 'keys/', 'kms/', 'software/'],
   },
   { from: 'emulator/', to: ['clock.ts', 'crc32c.ts', 'keys/', 'logger.ts'] },
 ];

@@ -4,10 +4,10 @@
  */
 
 import { z } from 'zod';
+import { mapBounded } from '../bounded.js';
 import { A2AKmsError, ClientClosedError, InvalidArgumentError, OperationAbortedError } from '../errors.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
-import { mapBounded } from '../lifecycle/bounded.js';
 import { type AccessEvidence, accessFindings, accessNotChecked } from './access-findings.js';
 import { type Observed, toFinding } from './checks.js';
 import { type AttestationEvidence, describeKey, type KeyEvidence, keyFindings } from './key-findings.js';

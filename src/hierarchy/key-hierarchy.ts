@@ -5,13 +5,13 @@
 
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
+import { KEK_ROTATION_PERIOD_DEFAULT_SECONDS } from '../config/agent-config.js';
+import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
+import { issueEndorsement } from '../identity/endorsement.js';
 import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
   ENDORSEMENT_VALIDITY_MAX_SECONDS,
-  KEK_ROTATION_PERIOD_DEFAULT_SECONDS,
-} from '../config/agent-config.js';
-import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
-import { issueEndorsement } from '../identity/endorsement.js';
+} from '../identity/endorsement-validity.js';
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import type { PublicJwk } from '../identity/jwk.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';

@@ -7,10 +7,6 @@
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
 import {
-  ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
-  ENDORSEMENT_VALIDITY_MAX_SECONDS,
-} from '../config/agent-config.js';
-import {
   EndorsementError,
   type ErrorContext,
   InvalidArgumentError,
@@ -19,6 +15,10 @@ import {
 } from '../errors.js';
 import { parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
+import {
+  ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
+  ENDORSEMENT_VALIDITY_MAX_SECONDS,
+} from './endorsement-validity.js';
 import { isCalled } from './jose-algorithm.js';
 import { memberOf, parseJsonObject } from './jose-header.js';
 import { type JosePublicKey, type PublicKeyInput, parsePublicKey } from './jwk.js';

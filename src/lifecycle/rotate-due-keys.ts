@@ -3,6 +3,7 @@
  * every key is reported. A run remembers nothing, so any process can make it, and runs that race come to one result.
  */
 
+import { mapBounded } from '../bounded.js';
 import type { Clock } from '../clock.js';
 import type { ErrorCode } from '../errors.js';
 import { type AgentKeyRole, agentOfLabels } from '../keys/agent-key-name.js';
@@ -17,7 +18,6 @@ import type {
 } from '../keys/key-provider.js';
 import { POLICY_LABEL, parsePolicy, type RotationPolicy, rotationDueTime } from '../keys/rotation-policy.js';
 import { lifecycleOf, primaryNumber, rotationCandidates, versionTimes } from '../keys/version-history.js';
-import { mapBounded } from './bounded.js';
 import { failureOf, messageOf, readRings, toUnread, type UnreadKeyRing } from './read-rings.js';
 
 /** The same as `retire` has. */

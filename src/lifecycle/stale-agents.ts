@@ -3,11 +3,11 @@
  * week later destroys what is still marked and was not used since. Nothing at all is written in a dry run, the default.
  */
 
+import { mapBounded } from '../bounded.js';
 import type { Clock } from '../clock.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { endOfDay, SEEN_LABEL, STALE_LABEL } from '../keys/usage-labels.js';
-import { mapBounded } from './bounded.js';
 import { type AgentDestruction, destroyAgentKeys, type RoleKey } from './destroy-agent.js';
 import { messageOf } from './read-rings.js';
 

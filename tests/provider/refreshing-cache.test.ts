@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/clock.js';
-import { RefreshingCache } from '../../src/kms/refreshing-cache.js';
+import { RefreshingCache } from '../../src/provider/refreshing-cache.js';
 
 interface Value {
   readonly text: string;

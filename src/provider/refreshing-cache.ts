@@ -5,7 +5,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import type { CacheStats } from '../provider/stats.js';
+import type { CacheStats } from './stats.js';
 
 export interface RefreshingCacheOptions {
   readonly maxEntries: number;
