@@ -37,6 +37,7 @@ export interface BatchSignerOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** Options of one `BatchSigner.sign` call. */
 export interface BatchSignOptions {
   /** Takes this message back: its call rejects with `OperationAbortedError`, the others of its batch go on. */
   readonly signal?: AbortSignal | undefined;
@@ -64,7 +65,7 @@ const signerOptions = z.strictObject(
     timeoutMs: upTo(3_600_000).default(90_000),
     reason: callShape.reason,
     correlationId: callShape.correlationId,
-    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
   },
   'must be an object',
 );

@@ -12,6 +12,7 @@ import { callShape, parseOptions } from '../provider/call-input.js';
 import type { Pace } from '../provider/pace.js';
 import type { QuotaLine } from './quota-line.js';
 
+/** Options of `signMany`. */
 export interface SignManyOptions extends Pick<CallOptions, 'reason' | 'correlationId'> {
   /** Calls at the same time, 1 to 1,000. Default 64. */
   readonly concurrency?: number | undefined;
@@ -28,6 +29,7 @@ export interface SignManyOptions extends Pick<CallOptions, 'reason' | 'correlati
   readonly onProgress?: ((progress: SignManyProgress) => void) | undefined;
 }
 
+/** How far `signMany` is, in messages. */
 export interface SignManyProgress {
   readonly signed: number;
   readonly failed: number;

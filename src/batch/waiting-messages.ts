@@ -4,8 +4,8 @@
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
-import { AbortListeners } from '../envelope/abort-listeners.js';
 import { DeadlineExceededError, type ErrorContext, OperationAbortedError } from '../errors.js';
+import { AbortListeners } from '../provider/abort-listeners.js';
 import type { BlindedMessage } from './blinded-message.js';
 
 export interface WaitingMessage {

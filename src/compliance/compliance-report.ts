@@ -4,10 +4,10 @@
  */
 
 import { z } from 'zod';
+import { mapBounded } from '../bounded.js';
 import { A2AKmsError, ClientClosedError, InvalidArgumentError, OperationAbortedError } from '../errors.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
-import { mapBounded } from '../lifecycle/bounded.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import { type AccessEvidence, accessFindings, accessNotChecked } from './access-findings.js';
 import { type Observed, toFinding } from './checks.js';
@@ -15,6 +15,7 @@ import { type AttestationEvidence, describeKey, type KeyEvidence, keyFindings } 
 import { type AuditTrailState, keyRingFindings, processFindings } from './process-findings.js';
 import { assembleReport, type ComplianceReport, type ReportedKey } from './report.js';
 
+/** Options of `complianceReport`. */
 export interface ComplianceReportOptions extends CallOptions {
   /** Keys that are read at once, 1 to 32. Default 4. Each takes two calls, one for its policy and one for each ENABLED HSM version. */
   readonly concurrency?: number | undefined;

@@ -3,6 +3,10 @@
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
 import { type ConfigProblem, InvalidConfigError } from '../errors.js';
+import {
+  ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
+  ENDORSEMENT_VALIDITY_MAX_SECONDS,
+} from '../identity/endorsement-validity.js';
 import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorithm-alias.js';
 import {
   algorithmsOf,
@@ -40,10 +44,6 @@ import {
 
 /** 90 days: what Google recommends for keys that encrypt regularly. */
 export const KEK_ROTATION_PERIOD_DEFAULT_SECONDS = 7_776_000;
-/** 30 days. */
-export const ENDORSEMENT_VALIDITY_DEFAULT_SECONDS = 2_592_000;
-/** 397 days, about the longest that web browsers took a certificate for. */
-export const ENDORSEMENT_VALIDITY_MAX_SECONDS = 34_300_800;
 
 const agentShape = {
   defaultAlgorithm: z

@@ -92,7 +92,7 @@ export const runtimeShape = {
   logger: z
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
     .optional(),
-  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+  clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
   observers: z
     .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
     .default([]),

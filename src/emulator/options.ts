@@ -7,8 +7,11 @@ import { schemaProblems } from '../schema-problems.js';
 import type { PolicyBinding } from './iam/policies.js';
 import type { QuotaLimits } from './quota.js';
 
+/** Where the emulator writes what goes wrong in it; a pino logger is one. */
 export interface EmulatorLogger {
+  /** What the emulator goes on after. */
   warn(fields: object, message: string): void;
+  /** What made a call or a write of the state file fail. */
   error(fields: object, message: string): void;
 }
 
@@ -24,6 +27,7 @@ export interface EmulatorIamOptions {
   readonly serviceAccounts?: Readonly<Record<string, readonly PolicyBinding[]>> | undefined;
 }
 
+/** Options of `startKmsEmulator`. Unknown ones are refused. */
 export interface KmsEmulatorOptions {
   /** Address to listen on. Default `127.0.0.1`: only this machine. */
   readonly host?: string | undefined;
@@ -71,7 +75,7 @@ const schema = z.strictObject({
   hsmLatencyMs: milliseconds(0),
   asymmetricGenerationMs: milliseconds(50),
   hsmGenerationMs: milliseconds(500),
-  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+  clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
   quota: z
     .strictObject({ readPerMinute: perMinute, writePerMinute: perMinute, cryptographicPerMinute: perMinute })
     .default({}),

@@ -13,8 +13,8 @@ import {
   InvalidEnvelopeError,
   OperationAbortedError,
 } from '../errors.js';
+import { AbortListeners } from '../provider/abort-listeners.js';
 import { type CacheStats, frozen } from '../provider/stats.js';
-import { AbortListeners } from './abort-listeners.js';
 import { Caller } from './caller.js';
 import { DataKey } from './data-key.js';
 import { encodeHeader, parseEnvelope } from './format.js';

@@ -127,6 +127,6 @@ export class KeyWrapper {
   }
 
   #callOptions({ signal, deadlineAt }: WorkLimits): CallOptions {
-    return { ...this.#purpose, signal, timeoutMs: Math.max(1, deadlineAt - this.#clock.now()) };
+    return { ...this.#purpose, signal, timeoutMs: Math.max(1, deadlineAt - this.#clock.monotonic()) };
   }
 }

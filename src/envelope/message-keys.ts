@@ -4,8 +4,8 @@
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
+import type { AbortListeners } from '../provider/abort-listeners.js';
 import type { CacheStats } from '../provider/stats.js';
-import type { AbortListeners } from './abort-listeners.js';
 import type { Caller } from './caller.js';
 import type { KeyWrapper, WrappedDataKey } from './key-wrapper.js';
 import type { DataKeyLimits } from './options.js';

@@ -7,6 +7,7 @@ import type { CallOptions } from '../keys/key-provider.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import { schemaProblems } from '../schema-problems.js';
 
+/** Options of an `EnvelopeCipher`. */
 export interface EnvelopeCipherOptions {
   /** How far one data key is used for messages. A limit above the cap is refused. */
   readonly dataKeys?:
@@ -89,7 +90,7 @@ const cipherOptions = z.strictObject(
     timeoutMs,
     reason: callShape.reason,
     correlationId: callShape.correlationId,
-    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
   },
   'must be an object',
 );

@@ -5,7 +5,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import type { AbortListeners } from './abort-listeners.js';
+import type { AbortListeners } from '../provider/abort-listeners.js';
 import { Caller } from './caller.js';
 import type { KeyWrapper } from './key-wrapper.js';
 import { endedEarly, type Held, SharedCall, type WorkLimits } from './shared-call.js';

@@ -4,7 +4,7 @@
  */
 
 import { ClientClosedError, DeadlineExceededError, OperationAbortedError } from '../errors.js';
-import type { AbortListeners } from './abort-listeners.js';
+import type { AbortListeners } from '../provider/abort-listeners.js';
 import type { Caller } from './caller.js';
 
 /** Something with key material in it, that lives as long as somebody holds it. */

@@ -4,7 +4,7 @@ import type { Transform } from 'node:stream';
 import type { ReadableWritablePair } from 'node:stream/web';
 import type { Clock } from '../clock.js';
 import { ClientClosedError, type ErrorContext, OperationAbortedError } from '../errors.js';
-import type { AbortListeners } from './abort-listeners.js';
+import type { AbortListeners } from '../provider/abort-listeners.js';
 import { Caller } from './caller.js';
 import type { KeyWrapper, WrappedDataKey } from './key-wrapper.js';
 import { EnvelopeTransform } from './node-stream.js';

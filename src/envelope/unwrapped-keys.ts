@@ -5,8 +5,8 @@
 
 import { LRUCache } from 'lru-cache';
 import type { CancelTimer, Clock } from '../clock.js';
+import type { AbortListeners } from '../provider/abort-listeners.js';
 import type { CacheStats } from '../provider/stats.js';
-import type { AbortListeners } from './abort-listeners.js';
 import type { Caller } from './caller.js';
 import type { DataKey } from './data-key.js';
 import type { KeyWrapper } from './key-wrapper.js';

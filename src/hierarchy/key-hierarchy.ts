@@ -5,13 +5,13 @@
 
 import { z } from 'zod';
 import { type Clock, isClock, systemClock } from '../clock.js';
+import { KEK_ROTATION_PERIOD_DEFAULT_SECONDS } from '../config/agent-config.js';
+import { type ErrorContext, InvalidConfigError, UnsupportedAlgorithmError } from '../errors.js';
+import { issueEndorsement } from '../identity/endorsement.js';
 import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
   ENDORSEMENT_VALIDITY_MAX_SECONDS,
-  KEK_ROTATION_PERIOD_DEFAULT_SECONDS,
-} from '../config/agent-config.js';
-import { type ErrorContext, InvalidConfigError, UnsupportedAlgorithmError } from '../errors.js';
-import { issueEndorsement } from '../identity/endorsement.js';
+} from '../identity/endorsement-validity.js';
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import type { PublicJwk } from '../identity/jwk.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
@@ -77,6 +77,7 @@ export interface AgentKeySet {
   readonly encryption?: KeyMetadata;
 }
 
+/** Options of `endorseAgentKey`. */
 export interface EndorseOptions extends CallOptions {
   /** Which of the agent's keys. Default `signing`. */
   readonly role?: AgentKeyRole | undefined;
@@ -105,7 +106,7 @@ const schema = z.strictObject(
     protectionLevel: level,
     maxCachedAgents: wholeNumber(1, 10_000_000).default(10_000),
     pinnedVersions: z.array(z.string('must be the full name of a version'), 'must be a list').default([]),
-    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
   },
   'must be an object',
 );

@@ -7,10 +7,6 @@
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
 import {
-  ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
-  ENDORSEMENT_VALIDITY_MAX_SECONDS,
-} from '../config/agent-config.js';
-import {
   EndorsementError,
   type ErrorContext,
   InvalidArgumentError,
@@ -19,6 +15,10 @@ import {
 } from '../errors.js';
 import { parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
+import {
+  ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
+  ENDORSEMENT_VALIDITY_MAX_SECONDS,
+} from './endorsement-validity.js';
 import { isCalled } from './jose-algorithm.js';
 import { memberOf, parseJsonObject } from './jose-header.js';
 import { type JosePublicKey, type PublicKeyInput, parsePublicKey } from './jwk.js';
@@ -63,6 +63,7 @@ export interface Endorsement {
   readonly rootThumbprint: string;
 }
 
+/** What is endorsed, and for how long. */
 export interface IssueEndorsementOptions extends CallOptions {
   readonly agentId: string;
   /** The agent's public key. */
@@ -74,6 +75,7 @@ export interface IssueEndorsementOptions extends CallOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** What an endorsement is checked against. */
 export interface VerifyEndorsementOptions {
   /** The root's public key, or those of its versions; got from somewhere that is trusted, never from the agent. */
   readonly rootPublicKey: PublicKeyInput | readonly PublicKeyInput[];

@@ -16,9 +16,9 @@ import { AttestationFailedError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';
+import { RefreshingCache } from '../provider/refreshing-cache.js';
 import type { KeyReader } from './key-reader.js';
 import type { PublicKeys } from './public-keys.js';
-import { RefreshingCache } from './refreshing-cache.js';
 import type { RpcCaller } from './rpc-caller.js';
 import type { UsableVersion } from './version-resolver.js';
 

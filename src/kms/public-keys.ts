@@ -11,11 +11,11 @@ import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithms.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
 import type { Operation } from '../provider/operation.js';
+import { RefreshingCache } from '../provider/refreshing-cache.js';
 import type { VerificationKey } from '../provider/signature-check.js';
 import type { CacheStats } from '../provider/stats.js';
 import { checkedBytes, requireEqual, withIntegrityRetry } from './integrity.js';
 import type { KeyReader } from './key-reader.js';
-import { RefreshingCache } from './refreshing-cache.js';
 import type { RpcCaller } from './rpc-caller.js';
 import type { UsableVersion } from './version-resolver.js';
 

@@ -23,9 +23,9 @@ import {
 import { PRIMARY_LABEL, primaryNumber } from '../keys/version-history.js';
 import type { ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
+import { RefreshingCache } from '../provider/refreshing-cache.js';
 import type { CacheStats } from '../provider/stats.js';
 import type { KeyReader } from './key-reader.js';
-import { RefreshingCache } from './refreshing-cache.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 
 /** A version to work with. */

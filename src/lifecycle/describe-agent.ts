@@ -1,5 +1,6 @@
 /** An agent's key with the history of its versions, as the key ring holds it now. */
 
+import { mapBounded } from '../bounded.js';
 import { FailedPreconditionError, NotFoundError, UnsupportedAlgorithmError } from '../errors.js';
 import type { VersionKeys } from '../hierarchy/version-keys.js';
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
@@ -12,7 +13,6 @@ import {
   versionLifecycles,
   versionTimes,
 } from '../keys/version-history.js';
-import { mapBounded } from './bounded.js';
 import { type ReadRings, toUnread, type UnreadKeyRing } from './read-rings.js';
 
 /** Public keys that are read at once. */

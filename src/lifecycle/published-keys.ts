@@ -3,10 +3,10 @@
  * verify now or soon. A set that lacks some is never given out as a whole one.
  */
 
+import { mapBounded } from '../bounded.js';
 import { FailedPreconditionError } from '../errors.js';
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { versionLifecycles } from '../keys/version-history.js';
-import { mapBounded } from './bounded.js';
 
 /** Public keys that are read at once. */
 const READ_CONCURRENCY = 4;

@@ -3,6 +3,7 @@
  * run that ended half-way, in this process or another, is taken up by calling again.
  */
 
+import { mapBounded } from '../bounded.js';
 import type { KeySource } from '../config/flags.js';
 import {
   A2AKmsError,
@@ -16,7 +17,6 @@ import type { AgentKeySet } from '../hierarchy/key-hierarchy.js';
 import { type AgentId, type AgentKeyRole, agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
 import type { ProtectionLevel } from '../keys/algorithms.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
-import { mapBounded } from '../lifecycle/bounded.js';
 import {
   describeMigrated,
   findKey,

@@ -11,7 +11,7 @@ import { findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
-import { RefreshingCache } from '../kms/refreshing-cache.js';
+import { RefreshingCache } from '../provider/refreshing-cache.js';
 import { MAX_VERIFICATION_CANDIDATES, verifySignature } from '../provider/signature-check.js';
 
 /** Whose public keys. */

@@ -2,13 +2,13 @@
 
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../src/emulator/index.js';
-import { AbortListeners } from '../../src/envelope/abort-listeners.js';
 import { Caller } from '../../src/envelope/caller.js';
 import { DataKey } from '../../src/envelope/data-key.js';
 import { KeyWrapper } from '../../src/envelope/key-wrapper.js';
 import { SegmentCipher } from '../../src/envelope/segments.js';
 import { parseTinkKey, serializeTinkKey } from '../../src/envelope/tink-key.js';
 import { UnwrappedKeys } from '../../src/envelope/unwrapped-keys.js';
+import { AbortListeners } from '../../src/provider/abort-listeners.js';
 import { LocalWrapping } from '../support/local-wrapping.js';
 
 const context = { operation: 'decrypt', resource: 'kek' };

@@ -1,6 +1,6 @@
 /**
  * The table of what every combination of flags, policy and phase means for an agent, by where its key is: what signs, what
- * verifies, and what is refused. How flags are read from the environment is in tests/flags.test.ts.
+ * verifies, and what is refused. How flags are read from the environment is in tests/config/flags.test.ts.
  */
 
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';

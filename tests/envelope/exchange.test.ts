@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { KmsEmulator } from '../src/emulator/index.js';
-import { OpenCiphers } from '../src/envelope/open-ciphers.js';
-import { type A2AKeyExchange, ClientClosedError, InvalidConfigError } from '../src/index.js';
-import { newExchange, startTestEmulator } from './support/emulator.js';
+import type { KmsEmulator } from '../../src/emulator/index.js';
+import { OpenCiphers } from '../../src/envelope/open-ciphers.js';
+import { type A2AKeyExchange, ClientClosedError, InvalidConfigError } from '../../src/index.js';
+import { newExchange, startTestEmulator } from '../support/emulator.js';
 
 const DAY_SECONDS = 86_400;
 const plaintext = Buffer.from('pay 10 EUR to alice');
