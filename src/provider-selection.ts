@@ -76,7 +76,7 @@ function requirePinnedInRings(config: KMSConfig, replicas: readonly ReplicaConfi
   if (strays.length > 0) throw new InvalidConfigError(strays);
 }
 
-export interface KeySelection {
+interface KeySelection {
   readonly kms: KMSConfig;
   readonly source: KeySource<SoftwareKeyStoreConfig>;
   readonly agents: {
