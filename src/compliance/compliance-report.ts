@@ -6,17 +6,11 @@
 import { z } from 'zod';
 import type { RootFingerprints } from '../attestation/roots.js';
 import { mapBounded } from '../bounded.js';
-import {
-  A2AKmsError,
-  ClientClosedError,
-  type ErrorContext,
-  InvalidArgumentError,
-  OperationAbortedError,
-} from '../errors.js';
+import { A2AKmsError, ClientClosedError, InvalidArgumentError, OperationAbortedError } from '../errors.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { toSoftwareVersionName } from '../keys/software-version-name.js';
-import { callOptions, parseOptions } from '../provider/call-input.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
 import { accessFindings, accessNotChecked } from './access-findings.js';
 import { type Observed, toFinding } from './checks.js';
 import { type AttestedEvidence, type EvidenceEndpoint, judgedByRoots } from './endpoint-findings.js';
@@ -26,7 +20,7 @@ import { type AuditTrailState, keyRingFindings, processFindings } from './proces
 import { assembleReport, type ComplianceReport, type ReportedKey } from './report.js';
 
 /** Options of `complianceReport`. */
-export interface ComplianceReportOptions extends Pick<CallOptions, 'signal' | 'timeoutMs' | 'reason'> {
+export interface ComplianceReportOptions extends CallOptions {
   /** Keys that are read at once, 1 to 32. Default 4. Each takes up to four calls, and two for each ENABLED HSM version. */
   readonly concurrency?: number | undefined;
 }
@@ -60,7 +54,8 @@ interface Section {
   readonly findings: readonly Observed[];
 }
 
-const reportOptions = callOptions.pick({ signal: true, timeoutMs: true, reason: true }).extend({
+const optionsSchema = z.strictObject({
+  ...callShape,
   concurrency: z.int('must be 1 to 32').min(1, 'must be 1 to 32').max(32, 'must be 1 to 32').default(4),
 });
 
@@ -69,8 +64,8 @@ export async function createComplianceReport(
   sources: ComplianceSources,
   options?: ComplianceReportOptions,
 ): Promise<ComplianceReport> {
-  const context: ErrorContext = { operation: 'complianceReport', resource: 'options' };
-  const { concurrency, ...call } = parseOptions(context, reportOptions, options);
+  const context = { operation: 'complianceReport', resource: 'options' };
+  const { concurrency, ...call } = parseOptions(context, optionsSchema, options);
   const now = new Date(sources.now());
   const collector = new Collector(call, concurrency, now);
   const sections: Section[] = [{ keys: [], findings: processFindings(sources) }];
