@@ -79,7 +79,7 @@ function requirePinnedInRings(config: KMSConfig, replicas: readonly ReplicaConfi
 /** As `deadlines.operationMs` of a `KMSClient`. */
 const DEFAULT_OPERATION_MS = 10_000;
 
-export interface KeySelection {
+interface KeySelection {
   readonly kms: KMSConfig;
   readonly source: KeySource<SoftwareKeyStoreConfig>;
   readonly agents: {

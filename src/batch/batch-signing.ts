@@ -15,13 +15,13 @@ import {
   signEach,
 } from './sign-many.js';
 
-export interface BatchSigningOptions {
+interface BatchSigningOptions {
   readonly versionKeys: BatchKey['versionKeys'];
   readonly clock: Clock;
 }
 
 /** What `signMany` was called with, checked. */
-export interface ManyMessages {
+interface ManyMessages {
   readonly messages: readonly Uint8Array[];
   readonly options: ResolvedSignManyOptions;
 }

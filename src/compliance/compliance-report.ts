@@ -37,7 +37,7 @@ export interface KmsEvidenceSource extends Reader {
 }
 
 /** Keys in a software store. */
-export interface SoftwareEvidenceSource extends Reader {
+interface SoftwareEvidenceSource extends Reader {
   readonly keyRing: string;
 }
 

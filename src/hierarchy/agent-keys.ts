@@ -25,7 +25,7 @@ import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
 import type { CacheStats } from '../provider/stats.js';
 import type { RoleKeySpec } from './agent-key-spec.js';
 
-export interface AgentKeysOptions {
+interface AgentKeysOptions {
   readonly clock: Clock;
   readonly maxCachedAgents: number;
   /** Full names of versions that the configuration names: the keys they are of are used without being looked at. */
@@ -33,7 +33,7 @@ export interface AgentKeysOptions {
 }
 
 /** What is remembered of an agent's key. */
-export interface KnownKey {
+interface KnownKey {
   /** Full CryptoKey name. */
   readonly name: string;
   /** The day on which it was used last, as yyyymmdd, as of when it was read. */

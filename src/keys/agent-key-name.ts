@@ -14,7 +14,7 @@ export type AgentId = string & { readonly [brand]: 'AgentId' };
 /** What a key of an agent is for. */
 export type AgentKeyRole = 'signing' | 'encryption';
 
-export const AGENT_ID_MAX_BYTES = 256;
+const AGENT_ID_MAX_BYTES = 256;
 /** Longest label value (Cloud KMS documentation, "Labeling keys"). */
 const LABEL_VALUE_MAX_LENGTH = 63;
 /** Longest key id (service.proto, CreateCryptoKeyRequest.crypto_key_id). */

@@ -47,7 +47,7 @@ export interface KeyAttestation extends AttestationVerdict {
   };
 }
 
-export interface AttestationServices {
+interface AttestationServices {
   readonly caller: RpcCaller;
   readonly reader: KeyReader;
   readonly publicKeys: PublicKeys;

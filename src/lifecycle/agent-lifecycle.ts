@@ -56,7 +56,7 @@ export interface RoleOptions extends CallOptions {
 /** Options of a rotation of an agent's key; `role` says which key, default `signing`. */
 export type AgentRotationOptions = RotationOptions & RoleOptions;
 
-export interface AgentLifecycleOptions {
+interface AgentLifecycleOptions {
   /** The key ring of the agents, and those of its replicas. */
   readonly rings: readonly [KeyRingProvider, ...KeyRingProvider[]];
   readonly clock: Clock;

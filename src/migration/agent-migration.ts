@@ -41,7 +41,7 @@ import { type MigrationStrategy, standingOf } from './standing.js';
 
 const ROLES = ['signing', 'encryption'] as const satisfies readonly AgentKeyRole[];
 
-export interface AgentMigrationOptions {
+interface AgentMigrationOptions {
   /** The key with that id, if HSM keys are switched off and the archive has public keys of it. */
   readonly archivedKeyName?: ((keyId: string) => Promise<string | undefined>) | undefined;
   /** Only where HSM keys and the software store are both open. */

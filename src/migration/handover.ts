@@ -44,7 +44,7 @@ export interface HandoverParty {
   readonly key: JosePublicKey;
 }
 
-export interface IssueHandoverOptions extends CallOptions {
+interface IssueHandoverOptions extends CallOptions {
   readonly agentId: string;
   readonly from: HandoverParty;
   readonly to: HandoverParty;
