@@ -331,7 +331,7 @@ export class A2AKeyExchange {
     });
   }
 
-  /** With `replicas`: how well each location answers, in the order in which they are used. Without: nothing. */
+  /** With `replicas`: the circuit-breaker state of each location, in the order in which they are used. Without: an empty list. */
   replication(): readonly LocationStatus[] {
     return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
   }

@@ -1,7 +1,7 @@
 /** Options of a `BatchSigner` and of its calls, parsed once, with defaults and limits. */
 
 import { z } from 'zod';
-import { type Clock, systemClock } from '../clock.js';
+import { type Clock, isClock, systemClock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError, InvalidConfigError } from '../errors.js';
 import { MAX_BATCH_MESSAGES } from './sign-batch.js';
 
@@ -28,6 +28,7 @@ export interface BatchSignerOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** Options of one `BatchSigner.sign` call. */
 export interface BatchSignOptions {
   /** Takes this message back: its call rejects with `OperationAbortedError`, the others of its batch go on. */
   readonly signal?: AbortSignal | undefined;
@@ -44,11 +45,6 @@ const upTo = (cap: number) =>
 /** One hour. */
 const timeoutMs = upTo(3_600_000);
 
-const isClock = (value: unknown): value is Clock =>
-  typeof value === 'object' &&
-  value !== null &&
-  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
-
 const signerOptions = z.strictObject(
   {
     maxBatch: upTo(MAX_BATCH_MESSAGES).default(4_096),
@@ -60,7 +56,7 @@ const signerOptions = z.strictObject(
     maxQueue: upTo(10_000_000).default(65_536),
     whenFull: z.enum(['reject', 'wait'], 'must be reject or wait').default('reject'),
     timeoutMs: timeoutMs.default(90_000),
-    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
   },
   'must be an object',
 );

@@ -28,6 +28,7 @@ import { type WaitingMessage, WaitingMessages } from './waiting-messages.js';
 
 /** What it signs with: an `A2AKeyExchange`. */
 export interface BatchExchange {
+  /** Signs messages with one signature. @returns one receipt (CBOR) for each message, in their order. */
   signBatch(
     agentId: string,
     messages: readonly BlindedMessage[],

@@ -18,6 +18,7 @@ import { type ReceiptContent, sigStructure } from './receipt-format.js';
  */
 export type TrustedKeys = PublicKeyInput | readonly PublicKeyInput[] | { readonly keys: readonly JwkLike[] };
 
+/** Options of a `ReceiptTrust`. */
 export interface ReceiptTrustOptions {
   /** Signed roots that are remembered, so that their further receipts cost hashes only. Default 1,000. */
   readonly maxCachedRoots?: number | undefined;

@@ -17,6 +17,7 @@ import type { CallOptions, SignatureDetails } from '../keys/key-provider.js';
 import type { Pace } from '../provider/pace.js';
 import type { QuotaLine } from './quota-line.js';
 
+/** Options of `signMany`. */
 export interface SignManyOptions {
   /** Calls at the same time, 1 to 1,000. Default 64. */
   readonly concurrency?: number | undefined;
@@ -33,6 +34,7 @@ export interface SignManyOptions {
   readonly onProgress?: ((progress: SignManyProgress) => void) | undefined;
 }
 
+/** How far `signMany` is, in messages. */
 export interface SignManyProgress {
   readonly signed: number;
   readonly failed: number;

@@ -14,6 +14,7 @@ import { type AttestationEvidence, describeKey, type KeyEvidence, keyFindings } 
 import { type AuditTrailState, keyRingFindings, processFindings } from './process-findings.js';
 import { assembleReport, type ComplianceReport, type ReportedKey } from './report.js';
 
+/** Options of `complianceReport`. */
 export interface ComplianceReportOptions extends Pick<CallOptions, 'signal' | 'timeoutMs' | 'reason'> {
   /** Keys that are read at once, 1 to 32. Default 4. Each takes two calls, one for its policy and one for each ENABLED HSM version. */
   readonly concurrency?: number | undefined;

@@ -5,7 +5,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
-import type { Clock } from '../clock.js';
+import { type Clock, isClock } from '../clock.js';
 import type { ConfigProblem } from '../errors.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import type { Logger } from '../logger.js';
@@ -39,11 +39,6 @@ const isLogger = (value: unknown): value is Logger =>
   (['debug', 'info', 'warn', 'error'] as const).every(
     (level) => typeof Reflect.get(value, level) === 'function',
   );
-
-const isClock = (value: unknown): value is Clock =>
-  typeof value === 'object' &&
-  value !== null &&
-  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
 
 const isObserver = (value: unknown): value is ProviderObserver =>
   typeof value === 'object' && value !== null && typeof Reflect.get(value, 'begin') === 'function';
@@ -96,7 +91,7 @@ export const runtimeShape = {
   logger: z
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
     .optional(),
-  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+  clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
   observers: z
     .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
     .default([]),

@@ -5,8 +5,11 @@ import { type Clock, systemClock } from '../clock.js';
 import type { PolicyBinding } from './iam/policies.js';
 import type { QuotaLimits } from './quota.js';
 
+/** Where the emulator writes what goes wrong in it; a pino logger is one. */
 export interface EmulatorLogger {
+  /** What the emulator goes on after. */
   warn(fields: object, message: string): void;
+  /** What made a call or a write of the state file fail. */
   error(fields: object, message: string): void;
 }
 
@@ -22,6 +25,7 @@ export interface EmulatorIamOptions {
   readonly serviceAccounts?: Readonly<Record<string, readonly PolicyBinding[]>> | undefined;
 }
 
+/** Options of `startKmsEmulator`. Unknown ones are refused. */
 export interface KmsEmulatorOptions {
   /** Address to listen on. Default `127.0.0.1`: only this machine. */
   readonly host?: string | undefined;

@@ -123,6 +123,6 @@ export class KeyWrapper {
   }
 
   #callOptions({ signal, deadlineAt }: WorkLimits): CallOptions {
-    return { signal, timeoutMs: Math.max(1, deadlineAt - this.#clock.now()) };
+    return { signal, timeoutMs: Math.max(1, deadlineAt - this.#clock.monotonic()) };
   }
 }

@@ -1,10 +1,11 @@
 /** Options of an `EnvelopeCipher`, parsed once, with defaults and hard caps. */
 
 import { z } from 'zod';
-import { type Clock, systemClock } from '../clock.js';
+import { type Clock, isClock, systemClock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError, InvalidConfigError } from '../errors.js';
 import type { CallOptions } from '../keys/key-provider.js';
 
+/** Options of an `EnvelopeCipher`. */
 export interface EnvelopeCipherOptions {
   /** How far one data key is used for messages. A limit above the cap is refused. */
   readonly dataKeys?:
@@ -62,11 +63,6 @@ const upTo = (cap: number, byDefault: number) =>
     .max(cap, `at most ${cap.toLocaleString('en')} is possible`)
     .default(byDefault);
 
-const isClock = (value: unknown): value is Clock =>
-  typeof value === 'object' &&
-  value !== null &&
-  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
-
 /** One hour. */
 const timeoutMs = upTo(3_600_000, 10_000);
 
@@ -83,7 +79,7 @@ const cipherOptions = z.strictObject(
       .strictObject({ maxKeys: upTo(100_000, 1_000), maxAgeMs: upTo(MAX_AGE_CAP_MS, 60_000) })
       .prefault({}),
     timeoutMs,
-    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
   },
   'must be an object',
 );

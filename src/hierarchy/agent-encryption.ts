@@ -28,6 +28,7 @@ const TIMEOUT_MS = 60_000;
 const mediaType = z.string('must be a media type').optional();
 const encryptionOptions = callOptions.extend({ typ: mediaType, cty: mediaType });
 
+/** Options of `encryptForAgent`: those of the call, and the media types in the header of the JWE. */
 export interface EncryptForAgentOptions extends CallOptions, JweOptions {}
 
 /** Whom to encrypt to: an agent of this key ring by its id, or anybody by their public key. */

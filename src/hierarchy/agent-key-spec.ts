@@ -23,6 +23,9 @@ export const ENCRYPTION_ALGORITHM_ALIASES = {
   'rsa-oaep-3072': 'RSA_DECRYPT_OAEP_3072_SHA256',
   'rsa-oaep-4096': 'RSA_DECRYPT_OAEP_4096_SHA256',
 } as const satisfies Record<string, DecryptionAlgorithm>;
+/**
+ * Short names of the algorithms that agents' encryption keys may have: RSA-OAEP with SHA-256, by modulus size in bits.
+ */
 export type EncryptionAlgorithmAlias = keyof typeof ENCRYPTION_ALGORITHM_ALIASES;
 type EncryptionAlgorithm = (typeof ENCRYPTION_ALGORITHM_ALIASES)[EncryptionAlgorithmAlias];
 

@@ -75,6 +75,7 @@ export interface AgentKeySet {
   readonly encryption?: KeyMetadata;
 }
 
+/** Options of `endorseAgentKey`. */
 export interface EndorseOptions extends CallOptions {
   /** Which of the agent's keys. Default `signing`. */
   readonly role?: AgentKeyRole | undefined;

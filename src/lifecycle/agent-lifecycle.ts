@@ -52,6 +52,7 @@ export interface RoleOptions extends CallOptions {
   readonly role?: AgentKeyRole | undefined;
 }
 
+/** Options of a rotation of an agent's key; `role` says which key, default `signing`. */
 export type AgentRotationOptions = RotationOptions & RoleOptions;
 
 export interface AgentLifecycleOptions {

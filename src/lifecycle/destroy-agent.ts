@@ -4,6 +4,7 @@ import { InvalidArgumentError } from '../errors.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { DestroyOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 
+/** Options of `destroyAgent`. */
 export interface DestroyAgentOptions extends DestroyOptions {
   /** The least delay in seconds that you want; if a key of the agent has a shorter one, nothing is touched. */
   readonly destroyAfter?: number | undefined;
@@ -25,6 +26,7 @@ export type VersionDestruction = {
   | { readonly outcome: 'failed'; readonly reason: string }
 );
 
+/** What `destroyAgent` did with each version of an agent's keys. */
 export interface AgentDestruction {
   readonly agentId: string;
   /** Those of all key rings, in the order of the agent's keys, and of the versions' numbers. */
@@ -33,7 +35,7 @@ export interface AgentDestruction {
 
 /** A key of an agent, in one key ring. */
 export interface RoleKey {
-  /** What works in that key ring. */
+  /** The provider of that key ring. */
   readonly provider: KeyProvider;
   readonly role: AgentKeyRole;
   readonly key: KeyMetadata;
