@@ -114,7 +114,7 @@ export class ChainWriter {
 
   /** Not at once after a failure. */
   #openLater(): Promise<Chain> {
-    const isEarly = this.#options.clock.now() < this.#failedAt + REOPEN_AFTER_MS;
+    const isEarly = this.#options.clock.monotonic() < this.#failedAt + REOPEN_AFTER_MS;
     if (this.#state === 'broken' && isEarly) return Promise.reject(this.#failure);
     return this.#openNow();
   }
@@ -299,7 +299,7 @@ export class ChainWriter {
   #break(error: unknown): void {
     if (this.#state !== 'closed') this.#state = 'broken';
     this.#failure = error;
-    this.#failedAt = this.#options.clock.now();
+    this.#failedAt = this.#options.clock.monotonic();
   }
 
   #notice(notice: AuditNotice['notice'], details: AuditNotice['details']): LineBody {
