@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -75,11 +76,27 @@ describe('an audit file', () => {
     expect(linesOf().slice(0, first.length)).toEqual(first);
     const verified = await verifyLines(linesOf(), { auditKeys: pem });
     expect(verified).toMatchObject({ verdict: 'valid', problems: [] });
-    expect(verified.chains.map(({ writer }) => writer)).toEqual(['signer-1']);
+    expect(verified.chains.map(({ writer }) => writer)).toEqual([
+      expect.stringMatching(/^signer-1\/[0-9a-f-]{36}$/),
+    ]);
     const starts = linesOf()
       .map(parsed)
       .filter(({ notice }) => notice === 'start');
     expect(starts).toHaveLength(2);
+  });
+
+  it('that was rotated and the one behind it are two chains of one writer, valid together and apart', async () => {
+    await live('closed', { writerId: 'signer-1' });
+    const first = linesOf();
+    renameSync(path, `${path}.1`);
+    const pem = await live('closed', { writerId: 'signer-1' });
+    const both = await verifyLines([...first, ...linesOf()], { auditKeys: pem });
+    expect(both).toMatchObject({ verdict: 'valid', problems: [] });
+    expect(both.chains).toHaveLength(2);
+    expect(await verifyLines(linesOf(), { auditKeys: pem })).toMatchObject({ verdict: 'valid' });
+    const expectedLast = both.chains[0]?.last;
+    const behind = await verifyLines(linesOf(), { auditKeys: pem, expectedLast });
+    expect(behind.problems).toMatchObject([{ kind: 'truncated', writer: expectedLast?.writer, sequence: 1 }]);
   });
 
   it('goes on after a kill, with what was not signed signed later', async () => {
@@ -146,7 +163,7 @@ describe('an audit file', () => {
     expect(problems).toMatchObject([{ kind: 'format', line: linesOf().length }]);
   });
 
-  it('is for one process at a time', async () => {
+  it('is for one trail at a time', async () => {
     const keys = newKeys();
     await keys.initialize();
     const second = newKeys();
