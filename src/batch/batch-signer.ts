@@ -146,10 +146,13 @@ export class BatchSigner {
     const work = this.#messages.begin(batch);
     try {
       const messages = batch.map(({ blinded }) => blinded);
+      const { reason, correlationId } = this.#options;
       const receipts = await this.#exchange.signBatch(this.#agentId, messages, {
         signal: work.signal,
         timeoutMs: work.timeoutMs,
         onQuota: 'fail',
+        reason,
+        correlationId,
       });
       this.#pace.succeeded();
       if (receipts.length !== batch.length) {

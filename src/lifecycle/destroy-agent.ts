@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from '../errors.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { DestroyOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import { purposeOf } from '../provider/call-input.js';
 
 /** Options of `destroyAgent`. */
 export interface DestroyAgentOptions extends DestroyOptions {
@@ -63,7 +64,7 @@ export async function destroyAgentKeys(
       reason = error instanceof Error ? error.message : String(error);
     }
     // What happened is what the provider says now, whatever became of the call.
-    const after = await provider.listKeyVersions(key.name);
+    const after = await provider.listKeyVersions(key.name, purposeOf(options));
     versions.push(...after.map((version) => toReport(version, role, reason)));
   }
   return { agentId, versions };
