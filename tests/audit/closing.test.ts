@@ -6,14 +6,21 @@ import type { LineBody } from '../../src/audit/line.js';
 import type { TrailSink } from '../../src/audit/sink.js';
 import { ManualClock } from '../../src/emulator/index.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
-import { auditedKeys, auditKeyOf, memorySink, parsed, signingSpec, verifyLines } from '../support/audit.js';
+import {
+  auditedKeys,
+  auditKeyOf,
+  type MemorySink,
+  memorySink,
+  parsed,
+  signingSpec,
+  verifyLines,
+} from '../support/audit.js';
 import { KEY_RING, silentLogger } from '../support/emulator.js';
 import { recordingLogger } from '../support/software-provider.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 const spec = { ...signingSpec, protectionLevel: 'SOFTWARE' } as const;
 const never = new Promise<never>(() => {});
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Moves the time on until it is over. */
 async function settled<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
@@ -22,25 +29,40 @@ async function settled<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
     isOver = true;
   };
   work.then(over, over);
-  for (let round = 0; round < 100 && !isOver; round++) {
-    await turn();
+  const look = (): boolean => {
     clock.advance(1_000);
-  }
-  expect(isOver).toBe(true);
+    return isOver;
+  };
+  await expect.poll(look, { timeout: 20_000, interval: 20 }).toBe(true);
   return work;
+}
+
+/** Keys whose trail is signed, and has then lost so many events; the sink still fails. */
+async function lossy(count: number): Promise<{
+  keys: SoftwareKeyProvider;
+  sink: MemorySink;
+  clock: ManualClock;
+  logger: ReturnType<typeof recordingLogger>;
+  pem: Buffer;
+}> {
+  const clock = new ManualClock();
+  const sink = memorySink();
+  const logger = recordingLogger();
+  const keys = await auditedKeys({ sink }, { clock, logger });
+  await keys.generateKey(spec);
+  const pem = await auditKeyOf(keys);
+  await keys.audit?.checkpoint();
+  sink.failure = new Error('disk full');
+  for (let lost = 1; lost <= count; lost++) {
+    await keys.sign(spec.name, message);
+    await expect.poll(() => keys.audit?.stats().lostEvents).toBe(lost);
+  }
+  return { keys, sink, clock, logger, pem };
 }
 
 describe('what was lost before the end', () => {
   it('is told of and signed when the trail is closed, though no further event came', async () => {
-    const clock = new ManualClock();
-    const sink = memorySink();
-    const keys = await auditedKeys({ sink }, { clock });
-    await keys.generateKey(spec);
-    const pem = await auditKeyOf(keys);
-    await keys.audit?.checkpoint();
-    sink.failure = new Error('disk full');
-    await Promise.all([1, 2, 3].map(() => keys.sign(spec.name, message)));
-    await expect.poll(() => keys.audit?.stats().lostEvents).toBe(3);
+    const { keys, sink, pem } = await lossy(3);
     sink.failure = undefined;
     await keys.close();
     expect(sink.lines.slice(-2).map(parsed)).toMatchObject([
@@ -53,14 +75,7 @@ describe('what was lost before the end', () => {
   });
 
   it('is told of by the next checkpoint in time', async () => {
-    const clock = new ManualClock();
-    const sink = memorySink();
-    const keys = await auditedKeys({ sink }, { clock });
-    await keys.generateKey(spec);
-    await keys.audit?.checkpoint();
-    sink.failure = new Error('disk full');
-    await keys.sign(spec.name, message);
-    await expect.poll(() => keys.audit?.stats().lostEvents).toBe(1);
+    const { keys, sink, clock } = await lossy(1);
     sink.failure = undefined;
     clock.advance(60_000);
     await expect
@@ -70,15 +85,7 @@ describe('what was lost before the end', () => {
   });
 
   it('is logged as untold when the sink still fails, and no checkpoint says that all is well', async () => {
-    const clock = new ManualClock();
-    const sink = memorySink();
-    const logger = recordingLogger();
-    const keys = await auditedKeys({ sink }, { clock, logger });
-    await keys.generateKey(spec);
-    await keys.audit?.checkpoint();
-    sink.failure = new Error('disk full');
-    await keys.sign(spec.name, message);
-    await expect.poll(() => keys.audit?.stats().lostEvents).toBe(1);
+    const { keys, logger } = await lossy(1);
     expect(await keys.audit?.checkpoint()).toBe(false);
     await keys.close();
     expect(logger.lines).toContainEqual(

@@ -5,45 +5,37 @@ import {
   appendFileSync,
   chmodSync,
   existsSync,
-  mkdtempSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { hostname } from 'node:os';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
 import type { AuditConfig } from '../../src/config/audit-config.js';
 import { AuditWriteError } from '../../src/errors.js';
-import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
-import { auditKeyOf, parsed, signingSpec, verifyLines } from '../support/audit.js';
-import { KEY_RING, silentLogger } from '../support/emulator.js';
-import { STORE_KEY } from '../support/software-provider.js';
+import type { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
+import {
+  auditFolder,
+  auditKeyOf,
+  keysWithAuditFile,
+  parsed,
+  signingSpec,
+  verifyLines,
+} from '../support/audit.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 let folder: string;
 let path: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'a2a-kms-audit-'));
-  path = join(folder, 'audit.jsonl');
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  ({ folder, path } = auditFolder());
 });
 
 const linesOf = (): string[] => readFileSync(path, 'utf8').split('\n').slice(0, -1);
 
-function newKeys(audit: Partial<AuditConfig> = {}): SoftwareKeyProvider {
-  const keys = new SoftwareKeyProvider({
-    ...KEY_RING,
-    softwareKeyStore: { type: 'file', path: join(folder, 'keys'), key: STORE_KEY },
-    logger: silentLogger,
-    audit: { sink: { type: 'file', path }, failClosed: true, ...audit },
-  });
-  onTestFinished(() => keys.close());
-  return keys;
-}
+const newKeys = (audit?: Partial<AuditConfig>): SoftwareKeyProvider => keysWithAuditFile(folder, audit);
 
 /** One life of a process: starts, signs, and ends with or without a clean end. */
 async function live(end: 'closed' | 'killed', audit: Partial<AuditConfig> = {}): Promise<Buffer> {

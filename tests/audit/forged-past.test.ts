@@ -1,8 +1,6 @@
 /** What a process makes of a file that somebody else rewrote before or while it writes: it is never signed as its own. */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { loadCanonicalize } from '../../src/audit/canonical-json.js';
 import { ChainWriter } from '../../src/audit/chain-writer.js';
@@ -13,33 +11,30 @@ import type { AuditConfig } from '../../src/config/audit-config.js';
 import { ManualClock } from '../../src/emulator/index.js';
 import { AuditWriteError } from '../../src/errors.js';
 import type { Logger } from '../../src/logger.js';
-import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
-import { auditKeyOf, parsed, signingSpec, verifyLines } from '../support/audit.js';
-import { KEY_RING, silentLogger } from '../support/emulator.js';
-import { recordingLogger, STORE_KEY } from '../support/software-provider.js';
+import type { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
+import {
+  auditFolder,
+  auditKeyOf,
+  keysWithAuditFile,
+  parsed,
+  signingSpec,
+  verifyLines,
+} from '../support/audit.js';
+import { silentLogger } from '../support/emulator.js';
+import { recordingLogger } from '../support/software-provider.js';
 
 let folder: string;
 let path: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'a2a-kms-audit-'));
-  path = join(folder, 'audit.jsonl');
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  ({ folder, path } = auditFolder());
 });
 
 const readLines = (): string[] => readFileSync(path, 'utf8').split('\n').slice(0, -1);
 const writeLines = (lines: readonly string[]): void =>
   writeFileSync(path, lines.map((line) => `${line}\n`).join(''), { mode: 0o600 });
 
-function newKeys(audit: Partial<AuditConfig> = {}, logger: Logger = silentLogger): SoftwareKeyProvider {
-  const keys = new SoftwareKeyProvider({
-    ...KEY_RING,
-    softwareKeyStore: { type: 'file', path: join(folder, 'keys'), key: STORE_KEY },
-    logger,
-    audit: { sink: { type: 'file', path }, failClosed: true, ...audit },
-  });
-  onTestFinished(() => keys.close());
-  return keys;
-}
+const newKeys = (audit?: Partial<AuditConfig>, logger?: Logger): SoftwareKeyProvider =>
+  keysWithAuditFile(folder, audit, logger);
 
 /** One life of a process, closed with everything signed. @returns the audit key. */
 async function live(): Promise<Buffer> {
