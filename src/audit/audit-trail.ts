@@ -45,7 +45,7 @@ export interface AuditStats {
   readonly unsigned: number;
 }
 
-export interface AuditTrailOptions {
+interface AuditTrailOptions {
   readonly sink: TrailSink;
   readonly checkpointEvery: number;
   readonly checkpointSeconds: number;

@@ -18,7 +18,7 @@ import { type AuditCheckpoint, type AuditNotice, CHAIN_START, type LineBody } fr
 import type { Past, TrailSink } from './sink.js';
 import { overdue, withinLimit } from './time-limit.js';
 
-export interface ChainWriterOptions {
+interface ChainWriterOptions {
   readonly sink: TrailSink;
   readonly clock: Clock;
   readonly logger: Logger;

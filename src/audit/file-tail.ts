@@ -19,7 +19,7 @@ const CHUNK_BYTES = 65_536;
 const LINE_FEED = 0x0a;
 const TORN_END = Buffer.from(TORN_MARK, 'utf8');
 
-export type Tail =
+type Tail =
   | {
       readonly kind: 'chain';
       /** Undefined where there is no line yet. */
