@@ -73,6 +73,8 @@ export function currentVersion(
 export class VersionResolver {
   readonly #reader: KeyReader;
   readonly #snapshots: RefreshingCache<KeySnapshot>;
+  /** What is used of a snapshot, put together once. */
+  readonly #inUse = new WeakMap<KeySnapshot, UsableVersion>();
   readonly #facts: RefreshingCache<VersionFacts>;
   readonly #pinned: ReadonlyMap<CryptoKeyName, UsableVersion>;
   readonly #pinnedByName: ReadonlyMap<string, UsableVersion>;
@@ -91,21 +93,15 @@ export class VersionResolver {
   }
 
   /** The version a reference means, fit for the purpose. */
-  async resolve(
+  resolve(
     operation: Operation,
     reference: KeyReference,
     purposes: readonly KeyPurpose[],
-  ): Promise<UsableVersion> {
-    const version = this.resolveWarm(reference) ?? (await this.#resolveCold(operation, reference));
-    if (!purposes.includes(version.algorithm.purpose)) {
-      throw new UnsupportedAlgorithmError(
-        operation.context(),
-        `${version.algorithm.name} is of purpose ${version.algorithm.purpose}, which cannot ${operation.name}.`,
-        purposes.flatMap((purpose) => algorithmsOf(purpose)),
-      );
-    }
-    operation.observation?.uses(toObserved(version));
-    return version;
+  ): UsableVersion | Promise<UsableVersion> {
+    const found = this.resolveWarm(reference) ?? this.#resolveCold(operation, reference);
+    return found instanceof Promise
+      ? found.then((version) => fitFor(operation, version, purposes))
+      : fitFor(operation, found, purposes);
   }
 
   /** The version a reference means, if that is known without a call. */
@@ -157,41 +153,55 @@ export class VersionResolver {
     this.#snapshots.invalidate(key);
   }
 
-  async #resolveCold(operation: Operation, reference: KeyReference): Promise<UsableVersion> {
+  #resolveCold(operation: Operation, reference: KeyReference): UsableVersion | Promise<UsableVersion> {
+    if (reference.kind === 'version') return this.#resolveVersion(operation, reference);
     const { key } = reference;
-    if (reference.kind === 'version') {
-      const { version } = reference;
-      const known = this.#snapshots
-        .peek(key)
-        ?.versions.find((record) => record.name === version.name)?.metadata;
-      const loaded =
-        known ??
-        this.#facts.get(version.name, () =>
-          this.#reader.detached(
-            operation,
-            async (own) => (await this.#reader.getVersion(own, key, version)).metadata,
-          ),
-        );
-      const facts = loaded instanceof Promise ? await operation.waitFor(loaded) : loaded;
-      return {
-        ...version,
-        key,
-        algorithm: entryOf(operation.context(), facts.algorithm),
-        protectionLevel: facts.protectionLevel,
-      };
-    }
     const found = this.snapshot(operation, key);
-    const { key: record, current } = found instanceof Promise ? await found : found;
+    return found instanceof Promise
+      ? found.then((snapshot) => this.#versionInUse(operation, key, snapshot))
+      : this.#versionInUse(operation, key, found);
+  }
+
+  async #resolveVersion(
+    operation: Operation,
+    { key, version }: Extract<KeyReference, { kind: 'version' }>,
+  ): Promise<UsableVersion> {
+    const known = this.#snapshots
+      .peek(key)
+      ?.versions.find((record) => record.name === version.name)?.metadata;
+    const loaded =
+      known ??
+      this.#facts.get(version.name, () =>
+        this.#reader.detached(
+          operation,
+          async (own) => (await this.#reader.getVersion(own, key, version)).metadata,
+        ),
+      );
+    const facts = loaded instanceof Promise ? await operation.waitFor(loaded) : loaded;
+    return {
+      ...version,
+      key,
+      algorithm: entryOf(operation.context(), facts.algorithm),
+      protectionLevel: facts.protectionLevel,
+    };
+  }
+
+  #versionInUse(operation: Operation, key: CryptoKeyName, snapshot: KeySnapshot): UsableVersion {
+    const known = this.#inUse.get(snapshot);
+    if (known !== undefined) return known;
+    const { key: record, current } = snapshot;
     if (current === undefined) {
       throw new NoUsableVersionError(operation.context(), 'the key has no ENABLED version.');
     }
-    return {
+    const version = {
       name: current.name,
       number: current.number,
       key,
       algorithm: entryOf(operation.context(), current.metadata.algorithm),
       protectionLevel: record.protectionLevel,
     };
+    this.#inUse.set(snapshot, version);
+    return version;
   }
 
   async #load(operation: Operation, name: CryptoKeyName): Promise<KeySnapshot> {
@@ -203,6 +213,22 @@ export class VersionResolver {
     const isGuessed = !isNamedUsable(key, versions) && versions.filter(isEnabled).length > 1;
     return toSnapshot(operation, isGuessed ? await this.#reader.getKey(operation, name) : key, versions);
   }
+}
+
+function fitFor(
+  operation: Operation,
+  version: UsableVersion,
+  purposes: readonly KeyPurpose[],
+): UsableVersion {
+  if (!purposes.includes(version.algorithm.purpose)) {
+    throw new UnsupportedAlgorithmError(
+      operation.context(),
+      `${version.algorithm.name} is of purpose ${version.algorithm.purpose}, which cannot ${operation.name}.`,
+      purposes.flatMap((purpose) => algorithmsOf(purpose)),
+    );
+  }
+  operation.observation?.uses(toObserved(version));
+  return version;
 }
 
 const isEnabled = ({ metadata }: VersionRecord): boolean => metadata.state === 'ENABLED';
