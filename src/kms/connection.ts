@@ -30,7 +30,7 @@ export interface ConnectionOptions {
 }
 
 /** How one attempt is sent. */
-export interface SendOptions {
+interface SendOptions {
   /** The resource that the front end routes by, and the field of the request that it is in. */
   readonly routeBy: readonly [field: string, resource: string];
   readonly timeoutMs: number;
@@ -40,7 +40,7 @@ export interface SendOptions {
 }
 
 /** Pings on a connection with calls under way: it is dead when no answer comes in time. Milliseconds. */
-export interface Keepalive {
+interface Keepalive {
   readonly intervalMs: number;
   readonly timeoutMs: number;
 }

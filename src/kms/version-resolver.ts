@@ -37,7 +37,7 @@ export interface UsableVersion extends KeyVersion {
 }
 
 /** A version as it is told to those who watch the operation. */
-export const toObserved = (version: UsableVersion): ObservedVersion => ({
+const toObserved = (version: UsableVersion): ObservedVersion => ({
   keyVersion: version.name,
   algorithm: version.algorithm.name,
   protectionLevel: version.protectionLevel,
@@ -49,6 +49,8 @@ export interface KeySnapshot {
   readonly versions: readonly VersionRecord[];
   /** The version in use; undefined when no version is usable. */
   readonly current: VersionRecord | undefined;
+  /** `current` as it is worked with, if this library knows its algorithm. */
+  readonly usable: UsableVersion | undefined;
 }
 
 /** Immutable facts of a version that was asked for by its name. */
@@ -73,8 +75,6 @@ export function currentVersion(
 export class VersionResolver {
   readonly #reader: KeyReader;
   readonly #snapshots: RefreshingCache<KeySnapshot>;
-  /** What is used of a snapshot, put together once. */
-  readonly #inUse = new WeakMap<KeySnapshot, UsableVersion>();
   readonly #facts: RefreshingCache<VersionFacts>;
   readonly #pinned: ReadonlyMap<CryptoKeyName, UsableVersion>;
   readonly #pinnedByName: ReadonlyMap<string, UsableVersion>;
@@ -158,8 +158,8 @@ export class VersionResolver {
     const { key } = reference;
     const found = this.snapshot(operation, key);
     return found instanceof Promise
-      ? found.then((snapshot) => this.#versionInUse(operation, key, snapshot))
-      : this.#versionInUse(operation, key, found);
+      ? found.then((snapshot) => usableOf(operation, snapshot))
+      : usableOf(operation, found);
   }
 
   async #resolveVersion(
@@ -184,24 +184,6 @@ export class VersionResolver {
       algorithm: entryOf(operation.context(), facts.algorithm),
       protectionLevel: facts.protectionLevel,
     };
-  }
-
-  #versionInUse(operation: Operation, key: CryptoKeyName, snapshot: KeySnapshot): UsableVersion {
-    const known = this.#inUse.get(snapshot);
-    if (known !== undefined) return known;
-    const { key: record, current } = snapshot;
-    if (current === undefined) {
-      throw new NoUsableVersionError(operation.context(), 'the key has no ENABLED version.');
-    }
-    const version = {
-      name: current.name,
-      number: current.number,
-      key,
-      algorithm: entryOf(operation.context(), current.metadata.algorithm),
-      protectionLevel: record.protectionLevel,
-    };
-    this.#inUse.set(snapshot, version);
-    return version;
   }
 
   async #load(operation: Operation, name: CryptoKeyName): Promise<KeySnapshot> {
@@ -245,18 +227,35 @@ function toSnapshot(operation: Operation, key: KeyRecord, versions: readonly Ver
       `the key was created with protection level ${key.protectionLevel}, its version ${current.number} has ${current.metadata.protectionLevel}`,
     );
   }
-  return { key, versions, current };
+  const algorithm = current && findAlgorithm(current.metadata.algorithm);
+  const usable = algorithm && {
+    name: current.name,
+    number: current.number,
+    key: key.name,
+    algorithm,
+    protectionLevel: key.protectionLevel,
+  };
+  return { key, versions, current, usable };
+}
+
+function usableOf(operation: Operation, { current, usable }: KeySnapshot): UsableVersion {
+  if (usable !== undefined) return usable;
+  if (current !== undefined) throw unknownAlgorithm(operation.context(), current.metadata.algorithm);
+  throw new NoUsableVersionError(operation.context(), 'the key has no ENABLED version.');
 }
 
 function entryOf(context: ErrorContext, algorithm: string): AlgorithmEntry {
   const entry = findAlgorithm(algorithm);
   if (entry !== undefined) return entry;
-  throw new UnsupportedAlgorithmError(
+  throw unknownAlgorithm(context, algorithm);
+}
+
+const unknownAlgorithm = (context: ErrorContext, algorithm: string): UnsupportedAlgorithmError =>
+  new UnsupportedAlgorithmError(
     context,
     `${algorithm} is not known to this library.`,
     algorithmsOf('ASYMMETRIC_SIGN'),
   );
-}
 
 function parsePinned(config: ResolvedKMSConfig, keyRing: KeyRingName): UsableVersion[] {
   return config.pinnedVersions.map((pinned, index) => {
