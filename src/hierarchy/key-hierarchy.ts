@@ -246,8 +246,8 @@ export class KeyHierarchy {
   }
 
   /**
-   * The root's public keys: of the version in use and of older ENABLED ones, newest first. Who verifies endorsements gets
-   * them on a way of their own, once.
+   * The root's public keys: of the version in use and of older ENABLED ones, newest first. Publish them once, over a separate
+   * trusted channel, to whoever verifies endorsements.
    */
   async getRootJwks(options?: CallOptions): Promise<readonly PublicJwk[]> {
     const context = { operation: 'getRootJwks', resource: MASTER_KEY_IDS.root };

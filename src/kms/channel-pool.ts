@@ -13,7 +13,7 @@ export interface ChannelPoolOptions {
   readonly clock: Clock;
   readonly open: () => Promise<Transport>;
   readonly channels: { readonly count: number; readonly maxConcurrentCalls: number };
-  /** A channel on which a call failed, and which brought no answer for so long before, is taken for dead. Milliseconds. */
+  /** A channel on which a call failed, and which brought no answer for so long before, counts as dead. Milliseconds. */
   readonly silenceMs: number;
 }
 
