@@ -6,7 +6,7 @@
 import type { DecodeOptions, Token } from 'cborg';
 
 /** A tagged item (RFC 8949 section 3.4). */
-export interface TaggedItem {
+interface TaggedItem {
   readonly tag: number;
   readonly value: unknown;
 }
