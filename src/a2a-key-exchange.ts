@@ -39,7 +39,7 @@ import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryp
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
-import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
+import { type ExchangeHierarchy, KeyHierarchy, keysOf } from './hierarchy/key-hierarchy.js';
 import type { AccessChange } from './keys/access.js';
 import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type { ProtectionLevel } from './keys/algorithms.js';
@@ -105,8 +105,9 @@ export interface EnvelopeOptions extends EnvelopeCipherOptions {
 export class A2AKeyExchange {
   /** The keys behind the agents, for everything that is not about an agent: other keys, encryption, versions. */
   readonly keys: KeyProvider;
-  /** Master keys, endorsements of agents' keys, and encryption to agents. */
-  readonly hierarchy: KeyHierarchy;
+  /** Public keys of agents and of the root, and endorsements of agents' keys. */
+  readonly hierarchy: ExchangeHierarchy;
+  readonly #hierarchy: KeyHierarchy;
   /** The audit trail, where the configuration has one: its anchor, checkpoints and counts. */
   readonly audit: AuditTrail | undefined;
   readonly #auditKeyLevel: ProtectionLevel;
@@ -128,7 +129,7 @@ export class A2AKeyExchange {
   constructor(config: A2AKeyExchangeConfig) {
     const parsed = parseAgentConfig(config);
     const { kms, agents, source } = parsed;
-    const audited = withAudit(parsed, (keyId) => this.hierarchy.agentKeys.agentOf(keyId));
+    const audited = withAudit(parsed, (keyId) => keysOf(this.#hierarchy).agentKeys.agentOf(keyId));
     const {
       defaultAlgorithm,
       hierarchy,
@@ -145,13 +146,18 @@ export class A2AKeyExchange {
       kms: withIdentities(audited.kms, this.#identities),
       source,
       agents,
+      // No key is used before all of this is made.
+      watch: {
+        isDue: (keyId) => this.#lifecycle.heartbeat.isDue(keyId),
+        used: (keyId) => this.#lifecycle.heartbeat.used(keyId),
+      },
     });
     this.keys = keys;
     this.audit = audited.trail;
     this.audit?.signWith(keys);
     this.#auditKeyLevel = audited.auditKeyLevel;
     this.#migration = migration;
-    this.hierarchy = new KeyHierarchy(this.keys, {
+    this.#hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       logger,
       defaultAlgorithm: defaultAlgorithm.name,
@@ -163,11 +169,9 @@ export class A2AKeyExchange {
         kekRotationPeriodSeconds: hierarchy.kekRotationPeriodSeconds,
       }),
     });
-    this.#access = new AgentAccess(
-      this.keys,
-      this.hierarchy.agentKeys,
-      resolveAgentRoles(kms.projectId, accessRoles),
-    );
+    this.hierarchy = this.#hierarchy;
+    const { agentKeys, versionKeys } = keysOf(this.#hierarchy);
+    this.#access = new AgentAccess(this.keys, agentKeys, resolveAgentRoles(kms.projectId, accessRoles));
     this.#preflight = {
       provider: keys,
       configured: configuredTasks({
@@ -181,14 +185,14 @@ export class A2AKeyExchange {
       impersonatesAgents: impersonateAgents !== undefined,
     };
     this.#batches = new BatchSigning(this.keys, {
-      versionKeys: this.hierarchy.versionKeys,
+      versionKeys,
       clock: rest.clock,
     });
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;
     this.#logger = logger;
     this.#ensureMasters = hierarchy !== undefined;
-    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, {
+    this.#lifecycle = new AgentLifecycle(this.keys, keysOf(this.#hierarchy), {
       ...rest,
       logger,
       rings: ringsOf(this.keys, keyRingName(kms)),
@@ -212,7 +216,7 @@ export class A2AKeyExchange {
     this.#telemetry?.start();
     const auditKey = { provider: this.keys, protectionLevel: this.#auditKeyLevel };
     await initializeAudited(this.audit, { ...auditKey, options, logger: this.#logger }, async () => {
-      if (this.#ensureMasters) await this.hierarchy.initialize(options);
+      if (this.#ensureMasters) await this.#hierarchy.initialize(options);
       else await this.keys.initialize(options);
     });
   }
@@ -226,7 +230,7 @@ export class A2AKeyExchange {
    */
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
     const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
-    const keys = await this.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
+    const keys = await this.#hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
     this.#migration.requireLevel(agentId, keys, options?.protectionLevel);
     return keys.name;
   }
@@ -242,11 +246,9 @@ export class A2AKeyExchange {
     message: Uint8Array,
     options?: CallOptions,
   ): Promise<SignatureDetails> {
-    return this.#withKey('signMessage', agentId, options, async (keyName) => {
-      const signed = await this.keys.signDetailed(keyName, message, options);
-      this.#lifecycle.touch(agentId, 'signing');
-      return signed;
-    });
+    return this.#withKey('signMessage', agentId, options, (keyName) =>
+      this.keys.signDetailed(keyName, message, options),
+    );
   }
 
   /**
@@ -259,11 +261,9 @@ export class A2AKeyExchange {
     options: CallOptions = {},
   ): Promise<readonly Buffer[]> {
     const blinded = this.#batches.blind(agentId, messages);
-    return this.#withKey('signBatch', agentId, options, async (keyName) => {
-      const receipts = await this.#batches.signBatch(keyName, blinded, options);
-      this.#lifecycle.touch(agentId, 'signing');
-      return receipts;
-    });
+    return this.#withKey('signBatch', agentId, options, (keyName) =>
+      this.#batches.signBatch(keyName, blinded, options),
+    );
   }
 
   /**
@@ -278,11 +278,7 @@ export class A2AKeyExchange {
     const many = this.#batches.prepareMany(agentId, messages, options);
     const { signal, timeoutMs, reason, correlationId } = options;
     const forLookUp = { signal, timeoutMs, reason, correlationId };
-    return this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
-      const outcomes = await this.#batches.signMany(keyName, many);
-      if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
-      return outcomes;
-    });
+    return this.#withKey('signMany', agentId, forLookUp, (keyName) => this.#batches.signMany(keyName, many));
   }
 
   /**
@@ -346,7 +342,7 @@ export class A2AKeyExchange {
 
   /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
   stats(): ExchangeStats {
-    const { agentKeys } = this.hierarchy;
+    const { agentKeys } = keysOf(this.#hierarchy);
     return exchangeStats({
       sources: this.#sources,
       agentKeys,
@@ -367,15 +363,13 @@ export class A2AKeyExchange {
     plaintext: Uint8Array,
     options?: EncryptForAgentOptions,
   ): Promise<string> {
-    return this.hierarchy.encryptForAgent(recipient, plaintext, options);
+    return this.#hierarchy.encryptForAgent(recipient, plaintext, options);
   }
 
   /** Opens a JWE that was encrypted to the agent; its content key is unwrapped in the HSM. */
   async decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
     this.#identities?.note(agentId);
-    const plaintext = await this.hierarchy.decryptAsAgent(agentId, jwe, options);
-    this.#lifecycle.touch(agentId, 'encryption');
-    return plaintext;
+    return this.#hierarchy.decryptAsAgent(agentId, jwe, options);
   }
 
   /**
@@ -390,7 +384,7 @@ export class A2AKeyExchange {
 
   /** The tree of keys with their versions, states and what is due when. */
   describeHierarchy(options?: DescribeHierarchyOptions): Promise<HierarchyDescription> {
-    return this.hierarchy.describeHierarchy(options);
+    return this.#hierarchy.describeHierarchy(options);
   }
 
   /** Makes a new version of the agent's key and uses it from now on. Signatures made before keep verifying. */
@@ -465,7 +459,7 @@ export class A2AKeyExchange {
    */
   async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
     const described = await this.#lifecycle.describe(agentId, options);
-    const { versionKeys } = this.hierarchy;
+    const { versionKeys } = keysOf(this.#hierarchy);
     return describeBothKinds({ migration: this.#migration, versionKeys }, described, options);
   }
 
@@ -555,7 +549,7 @@ export class A2AKeyExchange {
     const context = agentContext(operation, agentId);
     const agent = requireAgentId(context, agentId);
     this.#identities?.note(agent);
-    return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));
+    return use(await keysOf(this.#hierarchy).agentKeys.nameOf(context, agent, 'signing', options));
   }
 }
 
