@@ -41,7 +41,7 @@ import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
 import type { AccessChange } from './keys/access.js';
-import { agentKeyRoleLabel } from './keys/agent-key-name.js';
+import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type { ProtectionLevel } from './keys/algorithms.js';
 import type { Impersonation } from './keys/impersonation.js';
 import type {
@@ -269,8 +269,9 @@ export class A2AKeyExchange {
     options: SignManyOptions = {},
   ): Promise<readonly SignManyOutcome[]> {
     const many = this.#batches.prepareMany(agentId, messages, options);
-    const { signal, timeoutMs } = options;
-    return this.#withKey('signMany', agentId, { signal, timeoutMs }, async (keyName) => {
+    const { signal, timeoutMs, reason, correlationId } = options;
+    const forLookUp = { signal, timeoutMs, reason, correlationId };
+    return this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
       const outcomes = await this.#batches.signMany(keyName, many);
       if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
       return outcomes;
@@ -288,7 +289,7 @@ export class A2AKeyExchange {
     options: VerifyMessageOptions = {},
   ): Promise<boolean> {
     const { keyVersion, ...callOptions } = options;
-    const context = { operation: 'verifyMessage', resource: `agent ${JSON.stringify(agentId)}` };
+    const context = agentContext('verifyMessage', agentId);
     const verify = (keyName: string): Promise<boolean> => {
       const keyPath = keyName.slice(keyName.indexOf('/cryptoKeys/'));
       // In any of the key rings: a replica's signature is the agent's too.
@@ -331,7 +332,7 @@ export class A2AKeyExchange {
     });
   }
 
-  /** With `replicas`: how well each location answers, in the order in which they are used. Without: nothing. */
+  /** With `replicas`: the circuit-breaker state of each location, in the order in which they are used. Without: an empty list. */
   replication(): readonly LocationStatus[] {
     return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
   }
@@ -544,7 +545,7 @@ export class A2AKeyExchange {
     use: (keyName: string) => Promise<T>,
   ): Promise<T> {
     this.#telemetry?.start();
-    const context = { operation, resource: `agent ${JSON.stringify(agentId)}` };
+    const context = agentContext(operation, agentId);
     const agent = requireAgentId(context, agentId);
     this.#identities?.note(agent);
     return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));

@@ -13,11 +13,13 @@ export interface Clock {
   setTimer(delayMs: number, callback: () => void, options?: TimerOptions): CancelTimer;
 }
 
+/** Options of `Clock.setTimer`. */
 export interface TimerOptions {
   /** `background`: the process may end while the timer runs. Default `foreground`. */
   readonly kind?: 'foreground' | 'background' | undefined;
 }
 
+/** Stops a timer. Does nothing when it has run already. */
 export type CancelTimer = () => void;
 
 /** Whether a value has the methods of a clock. */

@@ -21,7 +21,7 @@ const GZIP_TRAILER_BYTES = 8;
 /** An RSA-2048 signature (PKCS #1 v1.5, SHA-256) by the key of the HSM partition, over all bytes before it. */
 export const SIGNATURE_BYTES = 256;
 
-export interface SignedStatement {
+interface SignedStatement {
   readonly statement: Buffer;
   readonly signature: Buffer;
 }

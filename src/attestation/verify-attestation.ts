@@ -18,6 +18,10 @@ export interface AttestationCertificateChains {
   readonly googlePartitionCerts: readonly string[];
 }
 
+/**
+ * A statement of Cloud HSM as `GetCryptoKeyVersion` returns it (`KeyOperationAttestation`), and the key it is meant to
+ * be about.
+ */
 export interface AttestationInput {
   /** `KeyOperationAttestation.format`. */
   readonly format: string;
@@ -32,6 +36,7 @@ export interface AttestationInput {
   readonly at: Date;
 }
 
+/** The checks that a statement goes through, in this order. docs/attestation.md says what each one compares. */
 export type AttestationCheckName =
   | 'format'
   | 'content'
@@ -50,6 +55,7 @@ export type AttestationCheckName =
   | 'key'
   | 'certificate-validity';
 
+/** What one check of a statement came to. */
 export interface AttestationCheck {
   readonly name: AttestationCheckName;
   /** `not-checked`: an earlier check left nothing to work on, or it cannot be checked for this kind of key. */
@@ -57,6 +63,7 @@ export interface AttestationCheck {
   readonly detail: string;
 }
 
+/** What a statement proves, and the checks that it rests on. */
 export interface AttestationVerdict {
   /**
    * `valid`: made in the HSM, and never outside of it. `imported`: in the HSM now, but made elsewhere. `invalid`: a check
@@ -78,7 +85,11 @@ const notChecked = (detail: string): Outcome => ({ outcome: 'not-checked', detai
 const MANUFACTURER_PATH_LENGTH = 2;
 const GOOGLE_PATH_LENGTH = 1;
 
-/** @throws TypeError when a root given by the caller is no certificate. */
+/**
+ * Checks a statement of Cloud HSM offline, check by check, up to the pinned roots. Whatever is wrong with the statement is in
+ * the verdict; nothing in it makes this throw.
+ * @throws TypeError when a root given by the caller is no certificate.
+ */
 export function verifyAttestation(input: AttestationInput): AttestationVerdict {
   const { manufacturer, google } = input.roots ?? CLOUD_HSM_ROOTS;
   const checks: AttestationCheck[] = [];

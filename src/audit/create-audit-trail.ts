@@ -13,7 +13,7 @@ import { FileSink } from './file-sink.js';
 import type { AuditEvent } from './line.js';
 import { LineSink, loggerSink, type TrailSink } from './sink.js';
 
-export interface AuditContext {
+interface AuditContext {
   readonly clock: Clock;
   readonly logger: Logger;
   /** The flags in force. */
@@ -24,12 +24,13 @@ export interface AuditContext {
 export function createAuditTrail(config: ResolvedAuditConfig, context: AuditContext): AuditTrail {
   const { sink, writerId, ...limits } = config;
   const { clock, logger, configuration, agentOf = () => undefined } = context;
+  // Two chains of one name, as of a file that was rotated and the one behind it, could not be told apart.
   const newWriter = (): string => (writerId === undefined ? randomUUID() : `${writerId}/${randomUUID()}`);
   const target: TrailSink =
     'write' in sink
       ? new LineSink(sink)
       : sink.type === 'file'
-        ? new FileSink({ ...sink, newWriter: () => writerId ?? randomUUID() })
+        ? new FileSink({ ...sink, newWriter })
         : new LineSink(loggerSink(sink.logger));
   return new AuditTrail({ ...limits, sink: target, newWriter, clock, logger, configuration, agentOf });
 }

@@ -3,6 +3,7 @@
  * before. What a reader takes for a line is parsed strictly; a second spelling of a line is none.
  */
 
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Canonicalize } from './canonical-json.js';
@@ -12,7 +13,7 @@ export const CHAIN_START = '0'.repeat(64);
 /** The longest line of this library has some 3 KB. */
 export const LINE_MAX_BYTES = 65_536;
 /** Who writes a chain: at most 128 characters that need no escape anywhere. */
-export const WRITER_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/;
+const WRITER_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/;
 /** Put behind what was left of a line by a crash, so that it can never be taken for a line. */
 export const TORN_MARK = '#torn';
 
@@ -108,10 +109,14 @@ const checkpointSchema = z.strictObject({
 
 const lineSchema = z.discriminatedUnion('type', [eventSchema, noticeSchema, checkpointSchema]);
 
+/** One call, as the audit trail has it: who, what, when, with which key version, and how it ended. */
 export type AuditEvent = z.output<typeof eventSchema>;
+/** Something in the trail that is no call: a start, lines lost or torn, software keys in production. */
 export type AuditNotice = z.output<typeof noticeSchema>;
+/** A signature over the lines since the checkpoint before. */
 export type AuditCheckpoint = z.output<typeof checkpointSchema>;
 export type CheckpointStatement = z.output<typeof statementSchema>;
+/** A line of an audit trail; `type` says which of the three it is. */
 export type AuditLine = z.output<typeof lineSchema>;
 
 type Chained = 'v' | 'writer' | 'sequence' | 'prev' | 'checkpoint';
@@ -127,14 +132,17 @@ export interface ReadLine {
   readonly line: AuditLine;
 }
 
+/** The text that bytes are; undefined when they are none, since a replacement character would hide what was there. */
+export const decodeLine = (bytes: Buffer): string | undefined =>
+  isUtf8(bytes) ? bytes.toString('utf8') : undefined;
+
 /** The line that a text is; undefined when it is none, or is one in another spelling. */
 export function parseLine(text: string, canonicalize: Canonicalize): AuditLine | undefined {
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    const parsed = lineSchema.safeParse(JSON.parse(text));
+    return parsed.success && canonicalize(parsed.data) === text ? parsed.data : undefined;
   } catch {
+    // No JSON, or without a canonical form: a lone surrogate has none.
     return undefined;
   }
-  const parsed = lineSchema.safeParse(value);
-  return parsed.success && canonicalize(parsed.data) === text ? parsed.data : undefined;
 }

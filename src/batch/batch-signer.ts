@@ -13,7 +13,7 @@ import {
   QueueFullError,
   ResourceExhaustedError,
 } from '../errors.js';
-import { parseAgentId } from '../keys/agent-key-name.js';
+import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { Pace, type Slot } from '../provider/pace.js';
 import {
@@ -28,6 +28,7 @@ import { type WaitingMessage, WaitingMessages } from './waiting-messages.js';
 
 /** What it signs with: an `A2AKeyExchange`. */
 export interface BatchExchange {
+  /** Signs messages with one signature. @returns one receipt (CBOR) for each message, in their order. */
   signBatch(
     agentId: string,
     messages: readonly BlindedMessage[],
@@ -60,7 +61,7 @@ export class BatchSigner {
 
   /** @throws InvalidArgumentError for an agent id that is none; InvalidConfigError naming every option that is wrong. */
   constructor(exchange: BatchExchange, agentId: string, options: BatchSignerOptions = {}) {
-    this.#context = { operation: 'BatchSigner.sign', resource: `agent ${JSON.stringify(agentId)}` };
+    this.#context = agentContext('BatchSigner.sign', agentId);
     const parsed = parseAgentId(agentId);
     if (!parsed.ok) throw new InvalidArgumentError(this.#context, parsed.problem);
     this.#exchange = exchange;
@@ -125,7 +126,7 @@ export class BatchSigner {
         return;
       }
       slot ??= this.#pace.reserve();
-      const delayMs = Math.max(slot.at, this.#dueAt(oldest)) - this.#options.clock.now();
+      const delayMs = Math.max(slot.at, this.#dueAt(oldest)) - this.#options.clock.monotonic();
       if (delayMs > 0) {
         await this.#sleep(delayMs);
         continue;
@@ -145,10 +146,13 @@ export class BatchSigner {
     const work = this.#messages.begin(batch);
     try {
       const messages = batch.map(({ blinded }) => blinded);
+      const { reason, correlationId } = this.#options;
       const receipts = await this.#exchange.signBatch(this.#agentId, messages, {
         signal: work.signal,
         timeoutMs: work.timeoutMs,
         onQuota: 'fail',
+        reason,
+        correlationId,
       });
       this.#pace.succeeded();
       if (receipts.length !== batch.length) {

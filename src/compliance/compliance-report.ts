@@ -4,18 +4,24 @@
  */
 
 import { z } from 'zod';
+import type { RootFingerprints } from '../attestation/roots.js';
 import { mapBounded } from '../bounded.js';
 import { A2AKmsError, ClientClosedError, InvalidArgumentError, OperationAbortedError } from '../errors.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
-import { type AccessEvidence, accessFindings, accessNotChecked } from './access-findings.js';
+import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import { toSoftwareVersionName } from '../keys/software-version-name.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
+import { accessFindings, accessNotChecked } from './access-findings.js';
 import { type Observed, toFinding } from './checks.js';
+import { type AttestedEvidence, type EvidenceEndpoint, judgedByRoots } from './endpoint-findings.js';
 import { type AttestationEvidence, describeKey, type KeyEvidence, keyFindings } from './key-findings.js';
+import type { AccessEvidence } from './known-access.js';
 import { type AuditTrailState, keyRingFindings, processFindings } from './process-findings.js';
 import { assembleReport, type ComplianceReport, type ReportedKey } from './report.js';
 
-export interface ComplianceReportOptions extends Pick<CallOptions, 'signal' | 'timeoutMs' | 'reason'> {
-  /** Keys that are read at once, 1 to 32. Default 4. Each takes two calls, one for its policy and one for each ENABLED HSM version. */
+/** Options of `complianceReport`. */
+export interface ComplianceReportOptions extends CallOptions {
+  /** Keys that are read at once, 1 to 32. Default 4. Each takes up to four calls, and two for each ENABLED HSM version. */
   readonly concurrency?: number | undefined;
 }
 
@@ -24,17 +30,14 @@ type Reader = Pick<KeyProvider, 'listKeys' | 'getKey' | 'listKeyVersions'>;
 /** A key ring in Cloud KMS. */
 export interface KmsEvidenceSource extends Reader {
   readonly keyRing: string;
-  readonly usesEmulator: boolean;
-  attestKey(
-    keyVersion: string,
-    options?: CallOptions,
-  ): Promise<Exclude<AttestationEvidence, { verdict: 'not-checked' }>>;
+  readonly endpoint: EvidenceEndpoint;
+  attestKey(keyVersion: string, options?: CallOptions): Promise<AttestedEvidence>;
   /** The own IAM policy of a key, or of the key ring when none is named. */
   listAccess(keyId: string | undefined, options?: CallOptions): Promise<readonly AccessEvidence[]>;
 }
 
 /** Keys in a software store. */
-export interface SoftwareEvidenceSource extends Reader {
+interface SoftwareEvidenceSource extends Reader {
   readonly keyRing: string;
 }
 
@@ -52,28 +55,17 @@ interface Section {
 }
 
 const optionsSchema = z.strictObject({
-  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
-  timeoutMs: z.int('must be whole milliseconds').min(1, 'must be at least 1').optional(),
-  reason: z.string('must be a string').optional(),
+  ...callShape,
   concurrency: z.int('must be 1 to 32').min(1, 'must be 1 to 32').max(32, 'must be 1 to 32').default(4),
 });
 
 /** @throws InvalidArgumentError; OperationAbortedError; ClientClosedError. Whatever else fails is a finding. */
 export async function createComplianceReport(
   sources: ComplianceSources,
-  options: ComplianceReportOptions = {},
+  options?: ComplianceReportOptions,
 ): Promise<ComplianceReport> {
-  const parsed = optionsSchema.safeParse(options);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      ({ path, message }) => `${path.map(String).join('.')} ${message}`,
-    );
-    throw new InvalidArgumentError(
-      { operation: 'complianceReport', resource: 'options' },
-      `${problems.join('; ')}.`,
-    );
-  }
-  const { concurrency, ...call } = parsed.data;
+  const context = { operation: 'complianceReport', resource: 'options' };
+  const { concurrency, ...call } = parseOptions(context, optionsSchema, options);
   const now = new Date(sources.now());
   const collector = new Collector(call, concurrency, now);
   const sections: Section[] = [{ keys: [], findings: processFindings(sources) }];
@@ -81,7 +73,7 @@ export async function createComplianceReport(
   for (const source of sources.software) sections.push(await collector.store(source));
   return assembleReport({
     createdAt: now,
-    emulator: sources.kms.some(({ usesEmulator }) => usesEmulator),
+    emulator: sources.kms.some(({ endpoint }) => endpoint.kind === 'emulator'),
     keyRings: [...new Set([...sources.kms, ...sources.software].map(({ keyRing }) => keyRing))],
     keys: sections.flatMap(({ keys }) => keys),
     findings: sections.flatMap(({ findings }) => findings).map(toFinding),
@@ -138,7 +130,7 @@ class Collector {
       const key = await this.#key(source, name, 'software');
       const kept: Observed = {
         check: 'software-store',
-        subject: name,
+        subject: toSoftwareVersionName(name),
         result: 'failed',
         detail: 'the key is in a software store: whoever reads the memory of the process has it.',
         evidence: { provider: 'software' },
@@ -169,28 +161,49 @@ class Collector {
     if ('errorCode' in read) {
       const { errorCode } = read;
       const detail = `not checked: the key or its versions could not be read (${errorCode}).`;
+      const subject = provider === 'software' ? toSoftwareVersionName(name) : name;
       return {
         keys: [],
-        findings: [{ check: 'key', subject: name, result: 'not-checked', detail, evidence: { errorCode } }],
+        findings: [{ check: 'key', subject, result: 'not-checked', detail, evidence: { errorCode } }],
       };
     }
-    const [key, versions] = read.value;
-    const agentId = ownerOf(key, 'signing') ?? ownerOf(key, 'encryption');
+    const [asRead] = read.value;
+    const agentId = ownerOf(asRead, 'signing') ?? ownerOf(asRead, 'encryption');
+    const [key, versions] = provider === 'software' ? namedApart(...read.value) : read.value;
     const evidence: KeyEvidence = { key, versions, agentId, provider };
     const attestations = new Map<string, AttestationEvidence>();
+    const roots = new Map<string, RootFingerprints>();
     for (const { name: version, state, protectionLevel } of versions) {
       if (attest === undefined || state !== 'ENABLED' || !protectionLevel.startsWith('HSM')) continue;
       const attested = await outcomeOf(attest(version));
+      if ('value' in attested) roots.set(version, attested.value.roots);
       attestations.set(
         version,
         'value' in attested ? attested.value : { verdict: 'not-checked', errorCode: attested.errorCode },
       );
     }
-    return {
+    const found = {
       keys: [describeKey(evidence, attestations, this.#now)],
       findings: keyFindings(evidence, attestations, this.#now),
     };
+    return judgedByRoots(found, roots);
   }
+}
+
+/** A software key has the name of the key in Cloud KMS that takes its place, and versions of the same numbers. */
+function namedApart(
+  key: KeyMetadata,
+  versions: readonly KeyVersionMetadata[],
+): [KeyMetadata, readonly KeyVersionMetadata[]] {
+  const { name, primary } = key;
+  return [
+    {
+      ...key,
+      name: toSoftwareVersionName(name),
+      primary: primary === undefined ? undefined : toSoftwareVersionName(primary),
+    },
+    versions.map((version) => ({ ...version, name: toSoftwareVersionName(version.name) })),
+  ];
 }
 
 /** Errors that say that the whole report makes no sense any more are thrown on. */

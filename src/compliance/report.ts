@@ -8,6 +8,7 @@ import type { KeyVersionState } from '../keys/key-provider.js';
  */
 export type FindingResult = 'passed' | 'failed' | 'warning' | 'not-checked';
 
+/** What a finding is about. docs/compliance.md says what each check looks at. */
 export type ComplianceCheck =
   | 'endpoint'
   | 'key-ring'
@@ -27,7 +28,10 @@ export type ComplianceCheck =
 /** One thing that was looked at. */
 export interface ComplianceFinding {
   readonly check: ComplianceCheck;
-  /** Full name of what was looked at: a key ring, a key, a version; `configuration` for this process. */
+  /**
+   * Full name of what was looked at: a key ring, a key, a version; `configuration` for this process. Names of software keys
+   * and of their versions end in `@software`, because the keys in Cloud KMS that take their place have the same names.
+   */
   readonly subject: string;
   readonly result: FindingResult;
   readonly detail: string;
@@ -39,8 +43,9 @@ export interface ComplianceFinding {
   readonly verifyWith: string;
 }
 
+/** A key version in the report. */
 export interface ReportedVersion {
-  /** Full CryptoKeyVersion name. */
+  /** Full CryptoKeyVersion name; of a software key with `@software` at its end. */
   readonly name: string;
   readonly state: KeyVersionState;
   readonly protectionLevel: string;
@@ -49,12 +54,16 @@ export interface ReportedVersion {
   readonly createTime: string;
   /** When the material will be destroyed; only while that is scheduled. */
   readonly destroyTime?: string;
-  /** Of an ENABLED HSM version: what `attestKey` said of it. */
-  readonly attestation?: 'valid' | 'imported' | 'invalid' | 'not-checked';
+  /**
+   * Of an ENABLED HSM version: what `attestKey` said of it. `valid-by-other-roots`: by roots that `attestationRoots` put in
+   * place of the pinned ones.
+   */
+  readonly attestation?: 'valid' | 'valid-by-other-roots' | 'imported' | 'invalid' | 'not-checked';
 }
 
+/** A key in the report. */
 export interface ReportedKey {
-  /** Full CryptoKey name. */
+  /** Full CryptoKey name; of a software key with `@software` at its end. */
   readonly name: string;
   /** Where it is kept: Cloud KMS, or the software store of this process. */
   readonly provider: 'kms' | 'software';
@@ -70,6 +79,7 @@ export interface ReportedKey {
   readonly versions: readonly ReportedVersion[];
 }
 
+/** Evidence about the key rings of a configuration: facts and what they rest on, never a verdict of compliance. */
 export interface ComplianceReport {
   /** When it was made, ISO 8601. */
   readonly createdAt: string;

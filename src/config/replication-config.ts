@@ -9,11 +9,11 @@ export interface ReplicaConfig {
   readonly keyRingId: string;
   /** Host of the location's regional endpoint. Default: the global one. */
   readonly apiEndpoint?: string | undefined;
-  /** `HOST:PORT` of an emulator. Default: that of the first key ring's environment. */
+  /** `HOST:PORT` of an emulator. Default: that of the first key ring. */
   readonly emulatorHost?: string | undefined;
 }
 
-/** When a location is taken for unavailable, and for how long. */
+/** When a location counts as unavailable, and for how long. */
 export interface ReplicationConfig {
   /** Failures one after the other. Default 3. */
   readonly failureThreshold?: number | undefined;

@@ -10,6 +10,7 @@ import type { ConfigProblem } from '../errors.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import type { Logger } from '../logger.js';
 import type { ProviderObserver } from '../provider/observer.js';
+import { schemaProblems } from '../schema-problems.js';
 import { auditSchema } from './audit-config.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
@@ -100,15 +101,5 @@ export const runtimeShape = {
 } as const;
 
 /** What a schema found wrong with a configuration. */
-export function toProblems(error: z.ZodError): ConfigProblem[] {
-  return error.issues.flatMap((issue) => {
-    const path = issue.path.map(String).join('.');
-    if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({
-        field: path === '' ? key : `${path}.${key}`,
-        problem: 'is not an option',
-      }));
-    }
-    return [{ field: path === '' ? 'configuration' : path, problem: issue.message }];
-  });
-}
+export const toProblems = (error: z.ZodError): ConfigProblem[] =>
+  schemaProblems(error).map(({ field, problem }) => ({ field: field || 'configuration', problem }));

@@ -25,7 +25,7 @@ import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
 import type { CacheStats } from '../provider/stats.js';
 import type { RoleKeySpec } from './agent-key-spec.js';
 
-export interface AgentKeysOptions {
+interface AgentKeysOptions {
   readonly clock: Clock;
   readonly maxCachedAgents: number;
   /** Full names of versions that the configuration names: the keys they are of are used without being looked at. */
@@ -33,7 +33,7 @@ export interface AgentKeysOptions {
 }
 
 /** What is remembered of an agent's key. */
-export interface KnownKey {
+interface KnownKey {
   /** Full CryptoKey name. */
   readonly name: string;
   /** The day on which it was used last, as yyyymmdd, as of when it was read. */
@@ -73,7 +73,7 @@ export class AgentKeys {
   }
 
   /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
-  async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions): Promise<KeyMetadata> {
+  async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions | undefined): Promise<KeyMetadata> {
     const generate = async (): Promise<KeyMetadata> => {
       const { role, labels, ...rest } = spec;
       const name = this.#keyId(agent, role);
@@ -82,9 +82,10 @@ export class AgentKeys {
       this.#remember(name, key);
       return key;
     };
-    // A caller with a deadline or signal of its own must not decide over the others.
-    if (options.signal !== undefined || options.timeoutMs !== undefined) return generate();
-    return singleFlight(this.#generations, JSON.stringify([agent, spec]), generate);
+    // A caller with a deadline or signal of its own must not decide over the others, and one with a reason is recorded with it.
+    const isOwn =
+      isImpatient(options) || options?.reason !== undefined || options?.correlationId !== undefined;
+    return isOwn ? generate() : singleFlight(this.#generations, JSON.stringify([agent, spec]), generate);
   }
 
   /** The agent's key as far as it is known without a call. */
@@ -111,9 +112,9 @@ export class AgentKeys {
       return known.name;
     }
     this.#misses += 1;
-    const shared = options?.signal === undefined && options?.timeoutMs === undefined;
     const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
-    return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;
+    // Also for callers with different reasons: a read for each of many at once would burn the quota. The first gives its own.
+    return (await (isImpatient(options) ? lookUp() : singleFlight(this.#lookUps, keyId, lookUp))).name;
   }
 
   /** Reads the agent's key and makes sure by its labels that it is this agent's. */
@@ -158,6 +159,10 @@ export class AgentKeys {
   }
 }
 
+/** Whether a call may end before others that want the same. */
+const isImpatient = (options: CallOptions | undefined): boolean =>
+  options?.signal !== undefined || options?.timeoutMs !== undefined || options?.onQuota === 'fail';
+
 /** One run of the work for any number of callers at once. */
 function singleFlight<T>(flights: Map<string, Promise<T>>, key: string, work: () => Promise<T>): Promise<T> {
   const running = flights.get(key);
@@ -172,6 +177,16 @@ export function requireAgentId(context: ErrorContext, agentId: unknown): AgentId
   const parsed = parseAgentId(agentId);
   if (!parsed.ok) throw new InvalidArgumentError(context, parsed.problem);
   return parsed.value;
+}
+
+/**
+ * Which of an agent's keys is meant; the signing key where nothing is said.
+ * @throws InvalidArgumentError for what is no role. A key id is made of it.
+ */
+export function requireRole(context: ErrorContext, role: unknown, name = 'role'): AgentKeyRole {
+  if (role === undefined || role === 'signing') return 'signing';
+  if (role === 'encryption') return 'encryption';
+  throw new InvalidArgumentError(context, `${name} must be signing or encryption.`);
 }
 
 /** Whose key of that role it is, if its labels and its name agree. */

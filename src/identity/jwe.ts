@@ -24,9 +24,9 @@ import { type JoseHeader, memberOf, parseJoseHeader } from './jose-header.js';
 import { type PublicKeyInput, parsePublicKey } from './jwk.js';
 
 /** RFC 7518 section 4.3: OAEP with SHA-256 and MGF1 with SHA-256. */
-export const JWE_KEY_ALGORITHM = 'RSA-OAEP-256';
+const JWE_KEY_ALGORITHM = 'RSA-OAEP-256';
 /** RFC 7518 section 5.3. */
-export const JWE_CONTENT_ALGORITHM = 'A256GCM';
+const JWE_CONTENT_ALGORITHM = 'A256GCM';
 /** A JWE is in memory as a whole; what is larger is a case for envelope encryption and its streams. 16 MiB. */
 export const JWE_PLAINTEXT_MAX_BYTES = 16_777_216;
 
@@ -37,6 +37,7 @@ const TAG_BYTES = 16;
 /** The plaintext in base64url, a wrapped key of an RSA key of 4,096 bits, and the header. */
 const JWE_MAX_CHARACTERS = Math.ceil((JWE_PLAINTEXT_MAX_BYTES * 4) / 3) + 16_384;
 
+/** Header parameters of a JWE (RFC 7516 section 4.1.11 and 4.1.12). */
 export interface JweOptions {
   /** Media type of the whole JWE. */
   readonly typ?: string | undefined;

@@ -24,7 +24,7 @@ export type HashName = DigestName | 'sha1' | 'sha224';
 export type SignatureEncoding = 'der' | 'raw';
 
 /** What Cloud KMS takes: a digest that the caller computed (`data` is accepted too), or the message itself. */
-export type SigningInput =
+type SigningInput =
   | { readonly kind: 'digest'; readonly digest: DigestName; readonly sizeBytes: number }
   | { readonly kind: 'data'; readonly maxBytes: number };
 
@@ -88,8 +88,7 @@ export interface DecryptionAlgorithmEntry extends AlgorithmBase<DecryptionAlgori
   readonly joseName?: string;
 }
 
-export interface SymmetricAlgorithmEntry
-  extends AlgorithmBase<'GOOGLE_SYMMETRIC_ENCRYPTION', 'ENCRYPT_DECRYPT'> {}
+interface SymmetricAlgorithmEntry extends AlgorithmBase<'GOOGLE_SYMMETRIC_ENCRYPTION', 'ENCRYPT_DECRYPT'> {}
 
 export interface RawSymmetricAlgorithmEntry
   extends AlgorithmBase<RawSymmetricAlgorithm, 'RAW_ENCRYPT_DECRYPT'> {
@@ -108,6 +107,7 @@ export interface KemAlgorithmEntry extends AlgorithmBase<KemAlgorithm, 'KEY_ENCA
   readonly ciphertextBytes: number;
 }
 
+/** What is known of an algorithm; `purpose` says which members an entry has. */
 export type AlgorithmEntry =
   | SigningAlgorithmEntry
   | DecryptionAlgorithmEntry
@@ -116,6 +116,7 @@ export type AlgorithmEntry =
   | MacAlgorithmEntry
   | KemAlgorithmEntry;
 
+/** Algorithms of ASYMMETRIC_SIGN keys, by their names in Cloud KMS. */
 export type SigningAlgorithm =
   | 'EC_SIGN_P256_SHA256'
   | 'EC_SIGN_P384_SHA384'
@@ -146,7 +147,7 @@ export type DecryptionAlgorithm =
   | 'RSA_DECRYPT_OAEP_4096_SHA256'
   | 'RSA_DECRYPT_OAEP_4096_SHA512';
 
-export type RawSymmetricAlgorithm =
+type RawSymmetricAlgorithm =
   | 'AES_128_GCM'
   | 'AES_256_GCM'
   | 'AES_128_CBC'
@@ -154,10 +155,11 @@ export type RawSymmetricAlgorithm =
   | 'AES_128_CTR'
   | 'AES_256_CTR';
 
-export type MacAlgorithm = 'HMAC_SHA1' | 'HMAC_SHA224' | 'HMAC_SHA256' | 'HMAC_SHA384' | 'HMAC_SHA512';
+type MacAlgorithm = 'HMAC_SHA1' | 'HMAC_SHA224' | 'HMAC_SHA256' | 'HMAC_SHA384' | 'HMAC_SHA512';
 
-export type KemAlgorithm = 'ML_KEM_768' | 'ML_KEM_1024' | 'KEM_XWING';
+type KemAlgorithm = 'ML_KEM_768' | 'ML_KEM_1024' | 'KEM_XWING';
 
+/** Name of any algorithm of Cloud KMS that this library knows. */
 export type KeyAlgorithm = AlgorithmEntry['name'];
 
 /** `AsymmetricSignRequest.data` and `MacSignRequest.data`: 64 KiB. */

@@ -33,7 +33,7 @@ export const isHistoryLabel = (label: string): boolean =>
 export const countOtherLabels = (labels: Labels): number =>
   Object.keys(labels).filter((label) => !isHistoryLabel(label)).length;
 
-/** When a version went from state to state; what is not known is absent. */
+/** When a version went from state to state; fields that are unknown are omitted. */
 export interface VersionTimes {
   /** When it was put to use, the latest time. */
   readonly activatedTime?: Date;

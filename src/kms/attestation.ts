@@ -3,8 +3,12 @@
  * Cloud KMS gives out. With `requireAttestation` a version is used only after its statement was found to be valid.
  */
 
-import { createHash } from 'node:crypto';
-import { type AttestationRoots, CLOUD_HSM_ROOTS } from '../attestation/roots.js';
+import {
+  type AttestationRoots,
+  CLOUD_HSM_ROOTS,
+  fingerprintsOf,
+  type RootFingerprints,
+} from '../attestation/roots.js';
 import {
   type AttestationCertificateChains,
   type AttestationVerdict,
@@ -39,11 +43,11 @@ export interface KeyAttestation extends AttestationVerdict {
     /** PEM of the public key that was compared; absent for symmetric keys. */
     readonly publicKey?: string;
     /** SHA-256 of the trusted roots, DER, in hexadecimal. */
-    readonly roots: { readonly manufacturer: readonly string[]; readonly google: readonly string[] };
+    readonly roots: RootFingerprints;
   };
 }
 
-export interface AttestationServices {
+interface AttestationServices {
   readonly caller: RpcCaller;
   readonly reader: KeyReader;
   readonly publicKeys: PublicKeys;
@@ -102,10 +106,7 @@ export class Attestations {
         content: Buffer.from(input.content).toString('base64'),
         certChains: input.certChains,
         ...(pem !== undefined && { publicKey: pem }),
-        roots: {
-          manufacturer: this.#roots.manufacturer.map(fingerprint),
-          google: this.#roots.google.map(fingerprint),
-        },
+        roots: fingerprintsOf(this.#roots),
       },
     };
   }
@@ -148,9 +149,4 @@ export class Attestations {
       ),
     );
   }
-}
-
-function fingerprint(pem: string): string {
-  const der = Buffer.from(pem.replace(/-----[A-Z ]+-----|\s/g, ''), 'base64');
-  return createHash('sha256').update(der).digest('hex');
 }

@@ -13,7 +13,7 @@ export interface ChannelPoolOptions {
   readonly clock: Clock;
   readonly open: () => Promise<Transport>;
   readonly channels: { readonly count: number; readonly maxConcurrentCalls: number };
-  /** A channel on which a call failed, and which brought no answer for so long before, is taken for dead. Milliseconds. */
+  /** A channel on which a call failed, and which brought no answer for so long before, counts as dead. Milliseconds. */
   readonly silenceMs: number;
 }
 
@@ -21,7 +21,7 @@ export interface ChannelPoolOptions {
 export type Lease = { readonly ready: Channel } | { readonly waiting: Promise<Channel>; leave(): void };
 
 /** How a call failed, for what it says of its channel. */
-export interface CallFailure {
+interface CallFailure {
   /** When it was sent. Milliseconds since the epoch. */
   readonly sentAt: number;
   /** `connection`: what a broken connection looks like. `no-answer`: its time was over, or its caller left. */

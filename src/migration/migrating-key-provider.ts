@@ -34,13 +34,14 @@ import type {
 import { type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import { requireAccessManager } from '../provider/access-manager.js';
+import { callOptionsOf } from '../provider/call-input.js';
 import type { ArchivedKeys } from './archived-keys.js';
 import { type KeyRouter, type KeyUse, type Route, refuseUnmigrated } from './key-router.js';
 import type { PhaseCheck } from './phase-check.js';
 import { STANDBY_LABEL, standingOf } from './standing.js';
 import { EitherKindVerification } from './verification.js';
 
-export interface MigratingKeyProviderOptions {
+interface MigratingKeyProviderOptions {
   readonly router: KeyRouter;
   readonly keyRing: KeyRingName;
   /** Absent only where software keys are used alone and no archive is configured. */
@@ -347,7 +348,3 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
       : software;
   }
 }
-
-/** The part of a call's options that every call takes. */
-const callOptionsOf = (options: CallOptions | undefined): CallOptions | undefined =>
-  options && { signal: options.signal, timeoutMs: options.timeoutMs };

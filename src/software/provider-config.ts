@@ -18,6 +18,7 @@ import { createDefaultLogger, type Logger } from '../logger.js';
 import type { ProviderObserver } from '../provider/observer.js';
 import type { TelemetrySetting } from '../telemetry/load.js';
 
+/** Configuration of a `SoftwareKeyProvider`. */
 export interface SoftwareKeyProviderConfig {
   /** These three make the names of the keys, which are the same as in Cloud KMS. */
   readonly projectId: string;
@@ -30,17 +31,17 @@ export interface SoftwareKeyProviderConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
-  /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
+  /** Observers notified of every call (docs/observers.md). Default: none, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
   /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. Its checkpoints are signed by a software key. */
   readonly audit?: AuditConfig | undefined;
   /** As `telemetry` of `KMSConfig`. Default `off`. */
   readonly telemetry?: TelemetrySetting | undefined;
-  /** `forbidden` has the constructor throw. Default `allowed`. */
+  /** `forbidden` makes the constructor throw. Default `allowed`. */
   readonly softwareKeys?: SoftwareKeysPolicy | undefined;
 }
 
-export interface ResolvedProviderConfig {
+interface ResolvedProviderConfig {
   readonly projectId: string;
   readonly locationId: string;
   readonly keyRingId: string;
