@@ -1,6 +1,6 @@
 /** The audit trail of a configuration with agents: one trail for all providers that it opens. */
 
-import type { AuditTrail } from './audit/audit-trail.js';
+import type { AuditRecorder } from './audit/audit-trail.js';
 import { createAuditTrail, withTrail } from './audit/create-audit-trail.js';
 import type { ResolvedAgentConfig } from './config/agent-config.js';
 import type { ResolvedAuditConfig } from './config/audit-config.js';
@@ -13,7 +13,7 @@ import type { ProtectionLevel } from './keys/algorithms.js';
 interface AuditedKeys {
   /** With the trail among its observers. */
   readonly kms: KMSConfig;
-  readonly trail: AuditTrail | undefined;
+  readonly trail: AuditRecorder | undefined;
   /** Of the key that signs the trail: in software where nothing else is, and its checkpoints say so. */
   readonly auditKeyLevel: ProtectionLevel;
 }

@@ -3,7 +3,7 @@
  * and the work is handed over to the modules beside it.
  */
 
-import type { AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import { serverOf, shownEndpoint } from '../config/endpoint.js';
 import { type KMSConfig, parseKMSConfig } from '../config/kms-config.js';
@@ -73,6 +73,7 @@ import { VersionResolver } from './version-resolver.js';
 export class KMSClient implements KeyProvider, AccessManager {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
+  readonly #trail: AuditRecorder | undefined;
   readonly #quota: QuotaGuard;
   readonly #connections: readonly KmsConnection[];
   readonly #iamCredentials: IamCredentials;
@@ -110,14 +111,15 @@ export class KMSClient implements KeyProvider, AccessManager {
     };
     const flags = { hsmKeys: true, softwareKeys: false, requireAttestation };
     const configuration = { ...flags, ...shownEndpoint(endpoint) };
-    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
-    this.audit?.signWith(this);
+    this.#trail = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.#trail?.signWith(this);
+    this.audit = this.#trail;
     this.#telemetry = providerTelemetry(resolved.telemetry, {
       ...{ provider: 'kms', keyRing, server: serverOf(endpoint) },
       stats: () => this.stats(),
     });
     const observers = [...this.#telemetry.observers, ...resolved.observers];
-    this.#calls = new ClientCalls(core, withTrail(observers, this.audit));
+    this.#calls = new ClientCalls(core, withTrail(observers, this.#trail));
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -136,7 +138,7 @@ export class KMSClient implements KeyProvider, AccessManager {
    * @throws AuditWriteError with `audit.failClosed`, when the trail cannot be written.
    */
   async initialize(options?: CallOptions): Promise<void> {
-    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options }, () =>
+    await initializeAudited(this.#trail, { provider: this, protectionLevel: 'HSM', options }, () =>
       this.#calls.observed({ method: 'initialize', options }, async (calls) => {
         const operation = calls.open('initialize', this.keyRing, options);
         await operation.run(() => ensureKeyRing(calls.core, operation));

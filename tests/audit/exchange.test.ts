@@ -57,6 +57,10 @@ describe('an exchange with HSM keys', () => {
       },
     ]);
     expect(operations(sink, 'generateKey').map(({ agent }) => agent)).toContain('ürün botu');
+    const { findings } = await exchange.complianceReport();
+    expect(findings.filter(({ check }) => check === 'audit-trail')).toMatchObject([
+      { result: 'warning', evidence: { signedBy: 'HSM', failClosed: false, isFailing: false } },
+    ]);
     expect(await verdictOf(exchange, sink)).toEqual({
       verdict: 'valid',
       problems: [],
@@ -169,7 +173,11 @@ describe('the configuration of a trail', () => {
       'audit.sink',
     ],
     ['with an option that is none', { sink: memorySink(), every: 3 }, 'audit.every'],
-    ['with limits out of range', { sink: memorySink(), checkpointEvery: 0 }, 'audit.checkpointEvery'],
+    [
+      'with limits out of range',
+      { sink: memorySink(), checkpointAfterLines: 0 },
+      'audit.checkpointAfterLines',
+    ],
     ['with a writer id that needs escapes', { sink: memorySink(), writerId: 'a b' }, 'audit.writerId'],
   ])('is refused %s', async (_, audit, field) => {
     const ring = { projectId: 'test-project', locationId: 'global', keyRingId: 'agents' };

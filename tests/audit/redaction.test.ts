@@ -36,7 +36,7 @@ function outputs(): Outputs {
         },
       },
       failClosed: true,
-      checkpointEvery: 5,
+      checkpointAfterLines: 5,
     },
     logger,
     text: () =>
