@@ -2,6 +2,7 @@
 
 import type { AuditRecorder } from './audit/audit-trail.js';
 import { createAuditTrail, withTrail } from './audit/create-audit-trail.js';
+import { shownIdentity } from './config/access-config.js';
 import type { ResolvedAgentConfig } from './config/agent-config.js';
 import type { ResolvedAuditConfig } from './config/audit-config.js';
 import { endpointOf, shownEndpoint } from './config/endpoint.js';
@@ -38,6 +39,7 @@ export function withAudit(
     protectionLevel,
     requireAttestation: kms.requireAttestation ?? false,
     ...(replicas.length > 0 && { replicas: replicas.length }),
+    ...shownIdentity({ ...kms, impersonateAgents: agents.impersonateAgents }),
     ...shownEndpoint(endpointOf(kms)),
   };
   const trail = createAuditTrail(audit, { clock, logger, configuration, agentOf });

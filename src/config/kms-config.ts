@@ -183,7 +183,7 @@ export interface KMSConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
-  /** Who is told of every call, besides telemetry. Default: nobody, at no cost. */
+  /** Observers notified of every call (docs/observers.md). Default: none, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
   /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. */
   readonly audit?: AuditConfig | undefined;

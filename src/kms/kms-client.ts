@@ -5,6 +5,7 @@
 
 import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
+import { shownIdentity } from '../config/access-config.js';
 import { serverOf, shownEndpoint } from '../config/endpoint.js';
 import { type KMSConfig, parseKMSConfig } from '../config/kms-config.js';
 import type {
@@ -110,7 +111,7 @@ export class KMSClient implements KeyProvider, AccessManager {
       counts: new CallCounts(),
     };
     const flags = { hsmKeys: true, softwareKeys: false, requireAttestation };
-    const configuration = { ...flags, ...shownEndpoint(endpoint) };
+    const configuration = { ...flags, ...shownIdentity(resolved), ...shownEndpoint(endpoint) };
     this.#trail = audit && createAuditTrail(audit, { clock, logger, configuration });
     this.#trail?.signWith(this);
     this.audit = this.#trail;
@@ -138,7 +139,8 @@ export class KMSClient implements KeyProvider, AccessManager {
    * @throws AuditWriteError with `audit.failClosed`, when the trail cannot be written.
    */
   async initialize(options?: CallOptions): Promise<void> {
-    await initializeAudited(this.#trail, { provider: this, protectionLevel: 'HSM', options }, () =>
+    const { logger } = this.#calls.core.config;
+    await initializeAudited(this.#trail, { provider: this, protectionLevel: 'HSM', options, logger }, () =>
       this.#calls.observed({ method: 'initialize', options }, async (calls) => {
         const operation = calls.open('initialize', this.keyRing, options);
         await operation.run(() => ensureKeyRing(calls.core, operation));
@@ -184,13 +186,13 @@ export class KMSClient implements KeyProvider, AccessManager {
   }
 
   /** Signs a message of any size with an algorithm that takes a digest, up to 64 KiB with one that takes the message. */
-  async sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    const signed = await this.#calls.observed(
+  sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
+    const signed = this.#calls.observed(
       { method: 'sign', keyId, subject: data, options },
       (calls) => keyUse.sign(calls, 'sign', { keyId, kind: 'message', bytes: data }, options),
       ({ signature }) => productIs(signature),
     );
-    return signed.signature;
+    return signed.then(({ signature }) => signature);
   }
 
   /** As `sign`, and says which version signed, with which algorithm, and how the signature is encoded. */
