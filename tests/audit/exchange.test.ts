@@ -69,6 +69,30 @@ describe('an exchange with HSM keys', () => {
     });
   });
 
+  it('names the service account that it acts as, and says where that depends on the agent', async () => {
+    const emulator = await startTestEmulator();
+    onTestFinished(() => emulator.close());
+    const agent = { serviceAccount: 'agent@test-project.iam.gserviceaccount.com' };
+    const sinks = [
+      { impersonate: 'bot@test-project.iam.gserviceaccount.com' },
+      { impersonate: { serviceAccount: 'bot@test-project.iam.gserviceaccount.com' } },
+      { impersonateAgents: { bot: agent } },
+    ].map((identity) => {
+      const sink = memorySink();
+      const exchange = newExchange(emulator, { audit: { sink, failClosed: true }, ...identity });
+      onTestFinished(() => exchange.close());
+      return { sink, exchange };
+    });
+    await Promise.all(sinks.map(({ exchange }) => exchange.initialize().catch(() => {})));
+    const flags = sinks.map(({ sink }) => Object(events(sink)[0])['configuration']);
+    expect(flags).toMatchObject([
+      { impersonates: 'bot@test-project.iam.gserviceaccount.com' },
+      { impersonates: 'bot@test-project.iam.gserviceaccount.com' },
+      { impersonatesByKey: true },
+    ]);
+    expect(flags[2]).not.toHaveProperty('impersonates');
+  });
+
   it('P17 sends the request id with the caller’s reason, and alone without one', async () => {
     const emulator = await startTestEmulator();
     onTestFinished(() => emulator.close());
