@@ -39,7 +39,7 @@ import { AgentKeys, requireAgentId, requireRole } from './agent-keys.js';
 import { type DescribeHierarchyOptions, describeKeys, type HierarchyDescription } from './describe.js';
 import { VersionKeys } from './version-keys.js';
 
-/** All optional. */
+/** Options of a `KeyHierarchy`; all are optional. */
 export interface KeyHierarchyOptions {
   /** Of the root key. Default `ecdsa-p384`. */
   readonly rootAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
@@ -61,7 +61,7 @@ export interface KeyHierarchyOptions {
   readonly clock?: Clock | undefined;
 }
 
-/** The keys that everything else hangs on. */
+/** The keys at the top of the hierarchy. */
 export interface MasterKeys {
   /** Signs endorsements. */
   readonly root: KeyMetadata;
@@ -223,7 +223,7 @@ export class KeyHierarchy {
   }
 
   /**
-   * Makes a new version of the agent's encryption key and has everybody encrypt to it from now on. Older versions keep
+   * Makes a new version of the agent's encryption key, which messages are encrypted to from now on. Older versions keep
    * decrypting until they are disabled.
    */
   async rotateEncryptionKey(agentId: string, options: CallOptions = {}): Promise<KeyMetadata> {
@@ -263,8 +263,8 @@ export class KeyHierarchy {
   }
 
   /**
-   * Has the root say that the agent's key in use is the agent's: one signature in the HSM. Publish the endorsement with
-   * the key, and make a new one before it expires and after each rotation.
+   * Signs, with the root key, that the agent's key in use is the agent's: one signature in the HSM. Publish the
+   * endorsement with the key, and make a new one before it expires and after each rotation.
    */
   async endorseAgentKey(agentId: string, options: EndorseOptions = {}): Promise<string> {
     const {
