@@ -136,7 +136,8 @@ export class KMSClient implements KeyProvider, AccessManager {
    * @throws AuditWriteError with `audit.failClosed`, when the trail cannot be written.
    */
   async initialize(options?: CallOptions): Promise<void> {
-    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options }, () =>
+    const { logger } = this.#calls.core.config;
+    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options, logger }, () =>
       this.#calls.observed({ method: 'initialize', options }, async (calls) => {
         const operation = calls.open('initialize', this.keyRing, options);
         await operation.run(() => ensureKeyRing(calls.core, operation));

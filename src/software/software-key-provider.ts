@@ -118,10 +118,14 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws KeyStoreError when the store cannot be opened; AuditWriteError with `audit.failClosed`.
    */
   initialize(options?: CallOptions): Promise<void> {
-    return initializeAudited(this.audit, { provider: this, protectionLevel: 'SOFTWARE', options }, () =>
-      this.#calls.observed({ method: 'initialize', options }, (calls) =>
-        administration.initialize(calls, options),
-      ),
+    const { logger } = this.#calls.core;
+    return initializeAudited(
+      this.audit,
+      { provider: this, protectionLevel: 'SOFTWARE', options, logger },
+      () =>
+        this.#calls.observed({ method: 'initialize', options }, (calls) =>
+          administration.initialize(calls, options),
+        ),
     );
   }
 
