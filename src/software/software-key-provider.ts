@@ -300,7 +300,7 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Takes back a scheduled destruction, and enables the restored versions that were not retired before. */
+  /** Takes back a scheduled destruction: of a whole key, versions that were DISABLED before come back DISABLED. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'restoreKey', keyId, options }, (calls) =>
       administration.restoreKey(calls, keyId, options),
