@@ -42,7 +42,7 @@ import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
 import type { AccessChange } from './keys/access.js';
 import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
-import type { ProtectionLevel } from './keys/algorithms.js';
+import type { ProtectionLevel } from './keys/algorithm-types.js';
 import type { Impersonation } from './keys/impersonation.js';
 import type {
   CallOptions,

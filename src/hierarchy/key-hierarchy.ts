@@ -16,7 +16,8 @@ import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import type { PublicJwk } from '../identity/jwk.js';
 import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
 import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
-import { algorithmsOf, type ProtectionLevel, type SigningAlgorithm } from '../keys/algorithms.js';
+import type { ProtectionLevel, SigningAlgorithm } from '../keys/algorithm-types.js';
+import { algorithmsOf } from '../keys/algorithms.js';
 import {
   type CallOptions,
   type KeyMetadata,

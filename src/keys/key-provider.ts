@@ -3,7 +3,12 @@
  * suite. A key id is a short id, a full CryptoKey name, or a full CryptoKeyVersion name, which pins the version.
  */
 
-import type { KeyAlgorithm, ProtectionLevel, SignatureEncoding, SigningAlgorithm } from './algorithms.js';
+import type {
+  KeyAlgorithm,
+  ProtectionLevel,
+  SignatureEncoding,
+  SigningAlgorithm,
+} from './algorithm-types.js';
 
 /** The longest and the shortest time between two rotations, in seconds (`CryptoKey.rotation_period` in resources.proto). */
 export const ROTATION_PERIOD_MIN_SECONDS = 86_400;
