@@ -53,14 +53,14 @@ export interface AuditTrail {
   /** The last line that is written, to be kept elsewhere; undefined before the first. */
   anchor(): AuditAnchor | undefined;
   /**
-   * Has everything up to now signed, also that events were lost.
-   * @returns whether all of it is; what went wrong is logged.
+   * Signs everything up to now, also that events were lost.
+   * @returns whether all of it is signed; what went wrong is logged.
    */
   checkpoint(): Promise<boolean>;
   /** What was counted since the process began. */
   stats(): AuditStats;
   /**
-   * Writes what waits, has it signed and closes the sink. Events after it are not written. What goes wrong is logged. The
+   * Writes what is waiting, signs it and closes the sink. Events after it are not written. What goes wrong is logged. The
    * owner of the trail does it when it is closed itself.
    */
   close(): Promise<void>;
@@ -125,7 +125,7 @@ export class AuditRecorder implements ProviderObserver, AuditTrail {
     });
   }
 
-  /** Has checkpoints signed from now on. */
+  /** Sets what signs checkpoints from now on. */
   signWith(signer: JwsSigner): void {
     this.#signer = signer;
   }
@@ -135,7 +135,7 @@ export class AuditRecorder implements ProviderObserver, AuditTrail {
     await this.#guard('initialize', this.#writer.ensureOpen(), NOTHING_DONE);
   }
 
-  /** Has the beginning signed. @throws AuditWriteError with `failClosed`, when that is not possible. */
+  /** Signs the beginning of the trail. @throws AuditWriteError with `failClosed`, when that is not possible. */
   async begun(): Promise<void> {
     if ((await this.checkpoint()) || !this.#options.failClosed) return;
     throw new AuditWriteError(

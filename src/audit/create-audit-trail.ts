@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { ResolvedAuditConfig } from '../config/audit-config.js';
-import type { ProtectionLevel } from '../keys/algorithms.js';
+import type { ProtectionLevel } from '../keys/algorithm-types.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { auditKeySpec } from '../keys/master-key-name.js';
 import type { Logger } from '../logger.js';

@@ -266,7 +266,9 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Has a symmetric key rotated when its time has come and it is used next; null ends that. */
+  /**
+   * Sets a rotation schedule: a symmetric key is rotated when it is next used after its time has come. null removes it.
+   */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
@@ -300,7 +302,7 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Takes back a scheduled destruction, and enables the restored versions that were not retired before. */
+  /** Takes back a scheduled destruction: of a whole key, versions that were DISABLED before come back DISABLED. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'restoreKey', keyId, options }, (calls) =>
       administration.restoreKey(calls, keyId, options),
