@@ -157,6 +157,9 @@ export class A2AKeyExchange {
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       logger,
+      // Undefined is HSM to the provider, and lets an agent that was not migrated keep its key; HSM by name does not.
+      protectionLevel:
+        source.kind === 'migration' && rest.protectionLevel === 'HSM' ? undefined : rest.protectionLevel,
       defaultAlgorithm: defaultAlgorithm.name,
       pinnedVersions: pinnedNames(kms),
       ...(hierarchy && {
@@ -230,7 +233,6 @@ export class A2AKeyExchange {
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
     const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
     const keys = await this.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
-    this.#migration.requireLevel(agentId, keys, options?.protectionLevel);
     return keys.name;
   }
 

@@ -91,7 +91,7 @@ export interface EndorseOptions extends CallOptions {
   readonly validitySeconds?: number | undefined;
 }
 
-const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM');
+const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE');
 const algorithm = z.string('must be an algorithm name').default('EC_SIGN_P384_SHA384');
 const wholeNumber = (min: number, max: number) =>
   z
@@ -101,7 +101,7 @@ const wholeNumber = (min: number, max: number) =>
 const schema = z.strictObject(
   {
     rootAlgorithm: algorithm,
-    masterProtectionLevel: level,
+    masterProtectionLevel: level.default('HSM'),
     endorsementValiditySeconds: wholeNumber(1, ENDORSEMENT_VALIDITY_MAX_SECONDS).default(
       ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
     ),
@@ -109,7 +109,7 @@ const schema = z.strictObject(
       .nullable()
       .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
     defaultAlgorithm: algorithm,
-    protectionLevel: level,
+    protectionLevel: level.optional(),
     maxCachedAgents: wholeNumber(1, 10_000_000).default(10_000),
     pinnedVersions: z.array(z.string('must be the full name of a version'), 'must be a list').default([]),
     logger: z
