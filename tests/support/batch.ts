@@ -5,7 +5,8 @@ import type { BlindedMessage } from '../../src/batch/blinded-message.js';
 import { type BatchKey, blindAll, signBlinded } from '../../src/batch/sign-batch.js';
 import { parsePublicKey } from '../../src/identity/jwk.js';
 import { type PublicJwk, toPublicJwk } from '../../src/index.js';
-import { findAlgorithm, type SigningAlgorithm } from '../../src/keys/algorithms.js';
+import type { SigningAlgorithm } from '../../src/keys/algorithm-types.js';
+import { findAlgorithm } from '../../src/keys/algorithms.js';
 
 const context = { operation: 'test', resource: 'batch' };
 
