@@ -290,7 +290,7 @@ export class AuditTrail implements ProviderObserver {
     if (origin.kind === 'own') return;
     this.#options.logger.warn(
       { event: 'audit-checkpoint-unchecked', ...origin },
-      'the key of the last checkpoint in the audit trail cannot be had; only its verification tells whether it is genuine',
+      'the key of the last checkpoint in the audit trail cannot be obtained; only its verification tells whether it is genuine',
     );
   }
 
