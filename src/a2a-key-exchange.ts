@@ -33,7 +33,7 @@ import type { KMSConfig } from './config/kms-config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
-import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
+import { AgentKeyNotFoundError, InvalidArgumentError, OperationAbortedError } from './errors.js';
 import { type ExchangeStats, exchangeReadings, exchangeStats } from './exchange-stats.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
@@ -245,6 +245,8 @@ export class A2AKeyExchange {
   /**
    * Signs up to 65,536 messages with one operation of the HSM. Each gets a receipt (a COSE Receipt, CBOR) that
    * `verifyReceipt` checks alone and that tells nothing of the others. The messages may be changed after the call.
+   * @throws InvalidArgumentError for what is no batch; UnsupportedAlgorithmError when COSE has no number for the key's
+   *   algorithm; IntegrityError when the signature is not what was asked for; what signing throws.
    */
   async signBatch(
     agentId: string,
@@ -262,6 +264,8 @@ export class A2AKeyExchange {
   /**
    * Signs many messages with one ordinary signature each, in their order, so many at a time. A message that fails does not
    * end the others; a quota that is used up slows all of them down. The messages must stay unchanged until it is done.
+   * @throws InvalidArgumentError for options and messages that are wrong; what looking the key up throws, an abort excepted;
+   *   what `onProgress` throws.
    */
   async signMany(
     agentId: string,
@@ -271,10 +275,15 @@ export class A2AKeyExchange {
     const many = this.#batches.prepareMany(agentId, messages, options);
     const { signal, timeoutMs, reason, correlationId } = options;
     const forLookUp = { signal, timeoutMs, reason, correlationId };
-    return this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
+    const signing = this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
       const outcomes = await this.#batches.signMany(keyName, many);
       if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
       return outcomes;
+    });
+    return signing.catch((error: unknown) => {
+      // Whether the key was known already when the caller aborted makes no difference; nothing is signed any more.
+      if (!(error instanceof OperationAbortedError) || !signal?.aborted) throw error;
+      return this.#batches.signMany(agentId, many);
     });
   }
 

@@ -118,6 +118,24 @@ describe('a receipt', () => {
     });
   });
 
+  it('by RSA with SHA-512 verifies with either padding, and with no other', async () => {
+    const pair = generateKeyPairSync('rsa', { modulusLength: 4096 });
+    const pem = pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const [pkcs1, pss] = [
+      new LocalBatchKey('RSA_SIGN_PKCS1_4096_SHA512', pem),
+      new LocalBatchKey('RSA_SIGN_PSS_4096_SHA512', pem),
+    ];
+    for (const [signer, stranger, coseAlgorithm] of [
+      [pkcs1, pss, -259],
+      [pss, pkcs1, -39],
+    ] as const) {
+      const signed = await signer.receiptOf(message);
+      expect(takeApart(signed).protected.get(1)).toBe(coseAlgorithm);
+      expect(await verifyReceipt(message, signed, signer.jwk)).toBe(true);
+      expect(await verifyReceipt(message, signed, stranger.jwk)).toBe(false);
+    }
+  });
+
   it('says by which key it is', async () => {
     expect(await examineReceipt(message, receipt, trust)).toEqual({
       valid: true,
