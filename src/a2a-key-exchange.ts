@@ -29,7 +29,7 @@ import { type ComplianceReportOptions, createComplianceReport } from './complian
 import type { ComplianceReport } from './compliance/report.js';
 import { complianceSources } from './compliance/sources.js';
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config/agent-config.js';
-import type { KMSConfig } from './config/kms-config.js';
+import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
@@ -180,6 +180,7 @@ export class A2AKeyExchange {
     this.#batches = new BatchSigning(this.keys, {
       versionKeys: this.hierarchy.versionKeys,
       clock: rest.clock,
+      operationMs: kms.deadlines?.operationMs ?? OPERATION_DEFAULT_MS,
     });
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;
@@ -253,9 +254,9 @@ export class A2AKeyExchange {
     messages: readonly (Uint8Array | BlindedMessage)[],
     options: CallOptions = {},
   ): Promise<readonly Buffer[]> {
-    const blinded = this.#batches.blind(agentId, messages);
-    return this.#withKey('signBatch', agentId, options, async (keyName) => {
-      const receipts = await this.#batches.signBatch(keyName, blinded, options);
+    const batch = this.#batches.prepareBatch(agentId, messages, options);
+    return this.#withKey('signBatch', agentId, batch.forLookUp, async (keyName) => {
+      const receipts = await this.#batches.signBatch(keyName, batch);
       this.#lifecycle.touch(agentId, 'signing');
       return receipts;
     });

@@ -56,7 +56,11 @@ describe('signMany', () => {
         });
       },
     };
-    signing = new BatchSigning(provider, { versionKeys: new LocalBatchKey().versionKeys, clock });
+    signing = new BatchSigning(provider, {
+      versionKeys: new LocalBatchKey().versionKeys,
+      clock,
+      operationMs: 10_000,
+    });
   });
 
   const signed = (text: string): SignatureDetails => ({

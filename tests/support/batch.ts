@@ -11,6 +11,7 @@ import {
 } from 'node:crypto';
 import type { BlindedMessage } from '../../src/batch/blinded-message.js';
 import { type BatchKey, blindAll, signBlinded } from '../../src/batch/sign-batch.js';
+import { type Clock, systemClock } from '../../src/clock.js';
 import { parsePublicKey } from '../../src/identity/jwk.js';
 import { type PublicJwk, toPublicJwk } from '../../src/index.js';
 import {
@@ -18,6 +19,8 @@ import {
   type SigningAlgorithm,
   type SigningAlgorithmEntry,
 } from '../../src/keys/algorithms.js';
+import type { CallOptions } from '../../src/keys/key-provider.js';
+import { SharedDeadline } from '../../src/provider/shared-deadline.js';
 
 const context = { operation: 'test', resource: 'batch' };
 
@@ -68,7 +71,7 @@ export class LocalBatchKey implements BatchKey {
 
   /** Receipts of the messages, in their order. */
   signBatch(messages: readonly (Uint8Array | BlindedMessage)[]): Promise<readonly Buffer[]> {
-    return signBlinded(context, this, blindAll(context, messages), {});
+    return signBlinded(context, this, blindAll(context, messages), deadlineOf({}));
   }
 
   /** The receipt of a message among others. */
@@ -79,6 +82,10 @@ export class LocalBatchKey implements BatchKey {
     return receipt;
   }
 }
+
+/** Of a minute, unless the options name another. */
+export const deadlineOf = (options: CallOptions, clock: Clock = systemClock): SharedDeadline =>
+  new SharedDeadline(context, options, { clock, defaultTimeoutMs: 60_000 });
 
 /** Gives the memory of the bytes away, as to another thread: nothing is left of them here. */
 export function handOver({ buffer }: Uint8Array): void {
