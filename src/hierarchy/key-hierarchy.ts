@@ -16,16 +16,20 @@ import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import type { PublicJwk } from '../identity/jwk.js';
 import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
 import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
-import { algorithmsOf, type ProtectionLevel, type SigningAlgorithm } from '../keys/algorithms.js';
+import type { ProtectionLevel, SigningAlgorithm } from '../keys/algorithm-types.js';
+import { algorithmsOf } from '../keys/algorithms.js';
 import {
   type CallOptions,
   type KeyMetadata,
   type KeyProvider,
+  type KeySpec,
   ROTATION_PERIOD_MAX_SECONDS,
   ROTATION_PERIOD_MIN_SECONDS,
 } from '../keys/key-provider.js';
 import { MASTER_KEY_IDS, masterKeyLabels } from '../keys/master-key-name.js';
+import { createDefaultLogger, type Logger } from '../logger.js';
 import { callOptionsOf } from '../provider/call-input.js';
+import { type EnsuredKey, ensureKey } from '../provider/ensure-key.js';
 import { schemaProblems } from '../schema-problems.js';
 import {
   type AgentEncryptionContext,
@@ -39,7 +43,7 @@ import { AgentKeys, requireAgentId, requireRole } from './agent-keys.js';
 import { type DescribeHierarchyOptions, describeKeys, type HierarchyDescription } from './describe.js';
 import { VersionKeys } from './version-keys.js';
 
-/** All optional. */
+/** Options of a `KeyHierarchy`; all are optional. */
 export interface KeyHierarchyOptions {
   /** Of the root key. Default `ecdsa-p384`. */
   readonly rootAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
@@ -57,11 +61,13 @@ export interface KeyHierarchyOptions {
   readonly maxCachedAgents?: number | undefined;
   /** Full names of versions that the provider has pinned: the agents' keys they are of are not looked at. */
   readonly pinnedVersions?: readonly string[] | undefined;
+  /** Default: warnings go to standard error. */
+  readonly logger?: Pick<Logger, 'warn'> | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
 }
 
-/** The keys that everything else hangs on. */
+/** The keys at the top of the hierarchy. */
 export interface MasterKeys {
   /** Signs endorsements. */
   readonly root: KeyMetadata;
@@ -85,7 +91,7 @@ export interface EndorseOptions extends CallOptions {
   readonly validitySeconds?: number | undefined;
 }
 
-const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM');
+const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE');
 const algorithm = z.string('must be an algorithm name').default('EC_SIGN_P384_SHA384');
 const wholeNumber = (min: number, max: number) =>
   z
@@ -95,7 +101,7 @@ const wholeNumber = (min: number, max: number) =>
 const schema = z.strictObject(
   {
     rootAlgorithm: algorithm,
-    masterProtectionLevel: level,
+    masterProtectionLevel: level.default('HSM'),
     endorsementValiditySeconds: wholeNumber(1, ENDORSEMENT_VALIDITY_MAX_SECONDS).default(
       ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
     ),
@@ -103,9 +109,15 @@ const schema = z.strictObject(
       .nullable()
       .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
     defaultAlgorithm: algorithm,
-    protectionLevel: level,
+    protectionLevel: level.optional(),
     maxCachedAgents: wholeNumber(1, 10_000_000).default(10_000),
     pinnedVersions: z.array(z.string('must be the full name of a version'), 'must be a list').default([]),
+    logger: z
+      .custom<Pick<Logger, 'warn'>>(
+        (value) => typeof Object(value).warn === 'function',
+        'must have the method warn',
+      )
+      .default(createDefaultLogger),
     clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
   },
   'must be an object',
@@ -165,39 +177,38 @@ export class KeyHierarchy {
     return MASTER_KEY_IDS.kek;
   }
 
-  /** Makes sure that the key ring and the master keys exist; safe when several processes do it at once. */
+  /**
+   * Makes sure that the key ring and the master keys exist; safe when several processes do it at once. With replicas, a key
+   * ring that cannot be reached is left out and logged.
+   */
   async initialize(options: CallOptions = {}): Promise<MasterKeys> {
     await this.#provider.initialize(options);
     const context = { operation: 'initialize', resource: MASTER_KEY_IDS.root };
     const protectionLevel = this.#options.masterProtectionLevel;
-    const [root, foundKek] = await Promise.all([
-      this.#provider.generateKey(
-        {
-          name: MASTER_KEY_IDS.root,
-          purpose: 'ASYMMETRIC_SIGN',
-          algorithm: signingAlgorithm(context, this.#options.rootAlgorithm).name,
-          protectionLevel,
-          labels: masterKeyLabels('root'),
-        },
-        options,
-      ),
-      this.#provider.generateKey(
-        {
-          name: MASTER_KEY_IDS.kek,
-          purpose: 'ENCRYPT_DECRYPT',
-          algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
-          protectionLevel,
-          labels: masterKeyLabels('kek'),
-        },
-        options,
-      ),
+    const ensure = (spec: KeySpec): Promise<EnsuredKey> =>
+      ensureKey(this.#provider, spec, { options, logger: this.#options.logger });
+    const [{ key: root }, { key: foundKek, unreached }] = await Promise.all([
+      ensure({
+        name: MASTER_KEY_IDS.root,
+        purpose: 'ASYMMETRIC_SIGN',
+        algorithm: signingAlgorithm(context, this.#options.rootAlgorithm).name,
+        protectionLevel,
+        labels: masterKeyLabels('root'),
+      }),
+      ensure({
+        name: MASTER_KEY_IDS.kek,
+        purpose: 'ENCRYPT_DECRYPT',
+        algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
+        protectionLevel,
+        labels: masterKeyLabels('kek'),
+      }),
     ]);
-    // Also after a crash between the two calls; a schedule that somebody chose stays.
+    // Also after a crash between the two calls; a schedule that somebody chose stays, so all key rings have to be seen.
     const { kekRotationPeriodSeconds: rotationPeriodSeconds } = this.#options;
     const unscheduled =
       foundKek.rotationPeriodSeconds === undefined && foundKek.nextRotationTime === undefined;
     const kek =
-      rotationPeriodSeconds !== null && unscheduled
+      rotationPeriodSeconds !== null && unscheduled && unreached.length === 0
         ? await this.#provider.setRotationSchedule(foundKek.name, { rotationPeriodSeconds }, options)
         : foundKek;
     return { root, kek };
@@ -223,7 +234,7 @@ export class KeyHierarchy {
   }
 
   /**
-   * Makes a new version of the agent's encryption key and has everybody encrypt to it from now on. Older versions keep
+   * Makes a new version of the agent's encryption key, which messages are encrypted to from now on. Older versions keep
    * decrypting until they are disabled.
    */
   async rotateEncryptionKey(agentId: string, options: CallOptions = {}): Promise<KeyMetadata> {
@@ -263,8 +274,8 @@ export class KeyHierarchy {
   }
 
   /**
-   * Has the root say that the agent's key in use is the agent's: one signature in the HSM. Publish the endorsement with
-   * the key, and make a new one before it expires and after each rotation.
+   * Signs, with the root key, that the agent's key in use is the agent's: one signature in the HSM. Publish the
+   * endorsement with the key, and make a new one before it expires and after each rotation.
    */
   async endorseAgentKey(agentId: string, options: EndorseOptions = {}): Promise<string> {
     const {

@@ -136,7 +136,8 @@ export class KMSClient implements KeyProvider, AccessManager {
    * @throws AuditWriteError with `audit.failClosed`, when the trail cannot be written.
    */
   async initialize(options?: CallOptions): Promise<void> {
-    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options }, () =>
+    const { logger } = this.#calls.core.config;
+    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options, logger }, () =>
       this.#calls.observed({ method: 'initialize', options }, async (calls) => {
         const operation = calls.open('initialize', this.keyRing, options);
         await operation.run(() => ensureKeyRing(calls.core, operation));
@@ -158,10 +159,11 @@ export class KMSClient implements KeyProvider, AccessManager {
   }
 
   /**
-   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. The key that was
-   * made outside is as good as its past: the version is marked as imported for ever. Repeating it after a failure adopts
-   * what is there, if it is the same key.
-   * @param pkcs8 the private key, PKCS#8 DER. It is read before this returns its promise's result, and stays the caller's to wipe.
+   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. A key that was
+   * made outside is only as trustworthy as its past: the version is marked as imported forever. Repeating it after a
+   * failure adopts what is there, if it is the same key.
+   * @param pkcs8 the private key, PKCS#8 DER. It must stay unchanged until the promise settles; wiping it is up to the
+   *   caller.
    * @throws KeySpecMismatchError when the existing key is another one, in its attributes or in its material.
    * @throws KeyImportFailedError with the reason that Cloud KMS gives.
    */
@@ -172,8 +174,8 @@ export class KMSClient implements KeyProvider, AccessManager {
   }
 
   /**
-   * As `importKey`, into a version beside those that the key has, which may be of other sizes; a version that holds the same
-   * key already is found. Which version is in use is for `setPrimaryVersion` to say.
+   * As `importKey`, into one more version of a key, whose other versions may have other sizes. A version that holds the
+   * same key already is adopted. The new version is not put to use; `setPrimaryVersion` does that.
    */
   importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
     return this.#calls.observed({ method: 'importKeyVersion', keyId: spec.name, options }, (calls) =>
@@ -300,6 +302,9 @@ export class KMSClient implements KeyProvider, AccessManager {
   /**
    * Uses an ENABLED version from now on: the way back to an earlier one in one call.
    * @param version its number, or its full name.
+   * @throws FailedPreconditionError for one that is not ENABLED, and for a key with so many labels that the way back cannot be
+   *   written down.
+   * @throws ConcurrentChangeError when another process disabled the version, or used another one, in the same moment.
    */
   setPrimaryVersion(keyId: string, version: number | string, options?: CallOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'setPrimaryVersion', keyId, options }, (calls) =>
@@ -307,7 +312,10 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** Has Cloud KMS rotate a symmetric key by itself; null ends that. The bounds are checked before the call. */
+  /**
+   * Sets the schedule by which Cloud KMS itself rotates a symmetric key; null removes it. The bounds are checked before
+   * the call.
+   */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
@@ -342,7 +350,11 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** Takes back a scheduled destruction, and enables the restored versions that were not retired before. */
+  /**
+   * Takes back a scheduled destruction. Restored versions are ENABLED, but for those of a whole key that were DISABLED
+   * before; a replaced version has its grace anew. After a failure it may be called again.
+   * @throws FailedPreconditionError when nothing is scheduled, and no restore was under way.
+   */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'restoreKey', keyId, options }, (calls) =>
       administration.restoreKey(calls, keyId, options),
@@ -407,7 +419,7 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** Takes a role on one key from a member, also where it has it under a condition. What it inherits stays. */
+  /** Takes a role on one key from a member, also where it is bound under a condition. Inherited roles stay. */
   revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange> {
     return this.#calls.observed({ method: 'revokeAccess', keyId, options }, (calls) =>
       access.revokeAccess(calls, keyId, { member, role }, options),

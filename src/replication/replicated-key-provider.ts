@@ -37,6 +37,7 @@ import { destroyEverywhere } from './destruction.js';
 import { type FailoverOptions, withFailover } from './failover.js';
 import { KeyRings } from './key-rings.js';
 import type { Location, LocationStatus } from './location.js';
+import { restoreEverywhere } from './restoration.js';
 import { ReplicatedSigning } from './signing.js';
 import { verifyInAny } from './verification.js';
 
@@ -208,13 +209,14 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     );
   }
 
-  /** In all rings. A ring whose own delay is shorter than `destroyAfter` keeps all of them untouched. */
+  /** In all rings. If the delay of the key in one ring is shorter than `destroyAfter`, nothing is touched in any. */
   destroyKey(keyId: string, destroyAfter?: number, options?: DestroyOptions): Promise<DestructionResult> {
     return destroyEverywhere(this.#rings, { keyId, destroyAfter }, options);
   }
 
+  /** In all rings. After `ReplicationIncompleteError` it may be called again: where it was done nothing is left to do. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
-    return this.#rings.change('restoreKey', keyId, (provider, id) => provider.restoreKey(id, options));
+    return restoreEverywhere(this.#rings, keyId, options);
   }
 
   /** What the first location that answers knows of the key. */
@@ -243,7 +245,7 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     );
   }
 
-  /** In all rings: whoever may use the key must be able to when a location is not there. */
+  /** In all rings, so that whoever may use the key can do so also while a location is down. */
   grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange> {
     return this.#rings.change('grantAccess', keyId, (provider, id) =>
       managed('grantAccess', provider, id).grantAccess(id, member, role, options),

@@ -118,10 +118,14 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws KeyStoreError when the store cannot be opened; AuditWriteError with `audit.failClosed`.
    */
   initialize(options?: CallOptions): Promise<void> {
-    return initializeAudited(this.audit, { provider: this, protectionLevel: 'SOFTWARE', options }, () =>
-      this.#calls.observed({ method: 'initialize', options }, (calls) =>
-        administration.initialize(calls, options),
-      ),
+    const { logger } = this.#calls.core;
+    return initializeAudited(
+      this.audit,
+      { provider: this, protectionLevel: 'SOFTWARE', options, logger },
+      () =>
+        this.#calls.observed({ method: 'initialize', options }, (calls) =>
+          administration.initialize(calls, options),
+        ),
     );
   }
 
@@ -260,7 +264,9 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Has a symmetric key rotated when its time has come and it is used next; null ends that. */
+  /**
+   * Sets a rotation schedule: a symmetric key is rotated when it is next used after its time has come. null removes it.
+   */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
@@ -294,7 +300,7 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Takes back a scheduled destruction, and enables the restored versions that were not retired before. */
+  /** Takes back a scheduled destruction: of a whole key, versions that were DISABLED before come back DISABLED. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'restoreKey', keyId, options }, (calls) =>
       administration.restoreKey(calls, keyId, options),

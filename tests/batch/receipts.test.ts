@@ -20,7 +20,7 @@ import {
   UnsupportedAlgorithmError,
   verifyReceipt,
 } from '../../src/index.js';
-import type { SigningAlgorithm } from '../../src/keys/algorithms.js';
+import type { SigningAlgorithm } from '../../src/keys/algorithm-types.js';
 import { deadlineOf, handOver, LocalBatchKey } from '../support/batch.js';
 
 const message = Buffer.from('pay 10 EUR to Käthe');

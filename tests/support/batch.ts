@@ -14,11 +14,8 @@ import { type BatchKey, blindAll, signBlinded } from '../../src/batch/sign-batch
 import { type Clock, systemClock } from '../../src/clock.js';
 import { parsePublicKey } from '../../src/identity/jwk.js';
 import { type PublicJwk, toPublicJwk } from '../../src/index.js';
-import {
-  findAlgorithm,
-  type SigningAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../../src/keys/algorithms.js';
+import type { SigningAlgorithm, SigningAlgorithmEntry } from '../../src/keys/algorithm-types.js';
+import { findAlgorithm } from '../../src/keys/algorithms.js';
 import type { CallOptions } from '../../src/keys/key-provider.js';
 import { SharedDeadline } from '../../src/provider/shared-deadline.js';
 
