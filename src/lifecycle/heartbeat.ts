@@ -127,7 +127,7 @@ export class Heartbeat {
   }
 }
 
-const NOT_WRITTEN = 'its use is not written down; pruneStaleAgents will take its agent for unused';
+const NOT_WRITTEN = 'its use is not written down; for pruneStaleAgents its agent counts as unused';
 
 const startOfNextDay = (timeMs: number): number => (Math.floor(timeMs / DAY_MS) + 1) * DAY_MS;
 
