@@ -41,9 +41,9 @@ export interface AuditConfig {
    */
   readonly writerId?: string | undefined;
   /** Lines after which a checkpoint is signed. Default 1,000. */
-  readonly checkpointEvery?: number | undefined;
+  readonly checkpointAfterLines?: number | undefined;
   /** Seconds after which lines that are still unsigned are signed. Default 60. */
-  readonly checkpointSeconds?: number | undefined;
+  readonly checkpointAfterSeconds?: number | undefined;
   /**
    * Whether a call whose event cannot be written fails, with `AuditWriteError`. Default false: the loss is logged and
    * shows in the trail.
@@ -96,8 +96,8 @@ export const auditSchema = z.strictObject({
     .string('must be a string')
     .regex(/^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,79}$/, 'has 1 to 80 letters, digits or ._:@/-')
     .optional(),
-  checkpointEvery: whole(1_000, 1_000_000),
-  checkpointSeconds: whole(60, 86_400),
+  checkpointAfterLines: whole(1_000, 1_000_000),
+  checkpointAfterSeconds: whole(60, 86_400),
   failClosed: z.boolean('must be true or false').default(false),
   writeTimeoutMs: whole(5_000, 3_600_000),
 });
