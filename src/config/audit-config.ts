@@ -18,9 +18,12 @@ export interface AuditSink {
 export type AuditSinkConfig =
   | {
       readonly type: 'file';
-      /** Made when it is not there, readable by its owner only (0600). One file for each process. */
+      /** Made when it is not there, readable by its owner only (0600). One file for each trail. */
       readonly path: string;
-      /** `commit`, the default: on the disk before a call returns. `never`: left to the operating system. */
+      /**
+       * `commit`, the default: an event counts as written when it is on the disk; with `failClosed` that is before the call
+       * returns. `never`: left to the operating system.
+       */
       readonly fsync?: 'commit' | 'never' | undefined;
     }
   | {
