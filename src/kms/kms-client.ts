@@ -55,7 +55,8 @@ import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
 
 /**
- * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process.
+ * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process, but for one that the caller has and
+ * imports. Keys of protection level `SOFTWARE`, which have to be asked for by name, are kept by Cloud KMS outside an HSM.
  *
  * @example
  * ```ts
