@@ -355,7 +355,7 @@ export class KMSClient implements KeyProvider, AccessManager {
 
   /**
    * Takes back a scheduled destruction. Restored versions are ENABLED, but for those of a whole key that were DISABLED
-   * before; a replaced version has its grace anew. After a failure it may be called again.
+   * before; a replaced version starts its grace period again. After a failure it may be called again.
    * @throws FailedPreconditionError when nothing is scheduled, and no restore was under way.
    */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {

@@ -102,6 +102,6 @@ export function refuseUnmigrated(context: ErrorContext, key: KeyMetadata): Softw
 const refuseRetired = (context: ErrorContext): SoftwareSigningRefusedError =>
   new SoftwareSigningRefusedError(
     context,
-    'it is the version of a software key that an HSM key has taken the place of.',
+    'it is the version of a software key that an HSM key has replaced.',
     'Use the key without a version.',
   );
