@@ -74,7 +74,7 @@ const allowed = [
     from: 'batch/',
     to: [...['clock.ts', 'errors.ts', 'merkle.ts'], ...['keys/', 'identity/', 'provider/']],
   },
-  { from: 'attestation/', to: [] },
+  { from: 'attestation/', to: ['errors.ts'] },
   { from: 'config/replication-config.ts', to: [] },
   { from: 'config/access-config.ts', to: ['keys/'] },
   { from: 'access/', to: ['errors.ts', 'hierarchy/', 'keys/', 'provider/'] },

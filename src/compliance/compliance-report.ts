@@ -113,7 +113,11 @@ class Collector {
       return { keys: [], findings: [...findings, unlisted(keyRing, listed.errorCode)] };
     const sections = await mapBounded(listed.value, this.#concurrency, async ({ name }) => {
       const own = await outcomeOf(source.listAccess(name, this.#call));
-      const key = await this.#key(source, name, 'kms', (version) => source.attestKey(version, this.#call));
+      const key = await this.#key(source, name, {
+        provider: 'kms',
+        isEmulated: source.usesEmulator,
+        attest: (version) => source.attestKey(version, this.#call),
+      });
       const keyAccess =
         'value' in own ? accessFindings(name, own.value, inherited) : accessNotChecked(name, own.errorCode);
       return { keys: key.keys, findings: [...key.findings, ...keyAccess] };
@@ -135,7 +139,7 @@ class Collector {
       };
     }
     const sections = await mapBounded(listed.value, this.#concurrency, async ({ name }) => {
-      const key = await this.#key(source, name, 'software');
+      const key = await this.#key(source, name, { provider: 'software', isEmulated: false });
       const kept: Observed = {
         check: 'software-store',
         subject: name,
@@ -160,9 +164,11 @@ class Collector {
   async #key(
     source: Reader,
     name: string,
-    provider: KeyEvidence['provider'],
-    attest?: (version: string) => ReturnType<KmsEvidenceSource['attestKey']>,
+    from: Pick<KeyEvidence, 'provider' | 'isEmulated'> & {
+      readonly attest?: (version: string) => ReturnType<KmsEvidenceSource['attestKey']>;
+    },
   ): Promise<Section> {
+    const { attest, ...whence } = from;
     const read = await outcomeOf(
       Promise.all([source.getKey(name, this.#call), source.listKeyVersions(name, this.#call)]),
     );
@@ -176,7 +182,7 @@ class Collector {
     }
     const [key, versions] = read.value;
     const agentId = ownerOf(key, 'signing') ?? ownerOf(key, 'encryption');
-    const evidence: KeyEvidence = { key, versions, agentId, provider };
+    const evidence: KeyEvidence = { key, versions, agentId, ...whence };
     const attestations = new Map<string, AttestationEvidence>();
     for (const { name: version, state, protectionLevel } of versions) {
       if (attest === undefined || state !== 'ENABLED' || !protectionLevel.startsWith('HSM')) continue;

@@ -50,7 +50,7 @@ export interface ReportedVersion {
   /** When the material will be destroyed; only while that is scheduled. */
   readonly destroyTime?: string;
   /** Of an ENABLED HSM version: what `attestKey` said of it. */
-  readonly attestation?: 'valid' | 'imported' | 'invalid' | 'not-checked';
+  readonly attestation?: 'valid' | 'valid-unbound' | 'imported' | 'invalid' | 'not-checked';
 }
 
 export interface ReportedKey {

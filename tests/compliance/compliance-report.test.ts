@@ -3,6 +3,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createComplianceReport, type KmsEvidenceSource } from '../../src/compliance/compliance-report.js';
 import type { ComplianceFinding, ComplianceReport } from '../../src/compliance/report.js';
+import { EMULATOR_ATTESTATION_ROOTS } from '../../src/emulator/index.js';
 import {
   type A2AKeyExchange,
   type A2AKeyExchangeConfig,
@@ -60,7 +61,11 @@ describe('a report of an exchange', () => {
       { name: `${RING}/cryptoKeys/other`, provider: 'kms', versions: [{ protectionLevel: 'SOFTWARE' }] },
     ]);
     expect(found(report, 'protection-level', `${KEY}/cryptoKeyVersions/2`)).toMatchObject([
-      { result: 'passed' },
+      {
+        result: 'failed',
+        detail: expect.stringContaining('an emulator says that its protection level is HSM'),
+        evidence: { protectionLevel: 'HSM' },
+      },
     ]);
     expect(found(report, 'protection-level', `${RING}/cryptoKeys/other/cryptoKeyVersions/1`)).toMatchObject([
       { result: 'failed', evidence: { protectionLevel: 'SOFTWARE' } },
@@ -74,6 +79,17 @@ describe('a report of an exchange', () => {
     const counted = Object.values(report.summary).reduce((sum, count) => sum + count, 0);
     expect(counted).toBe(report.findings.length);
     expect(Object.keys(report.summary)).toContain('not-checked');
+  });
+
+  it('believes no statement of an emulator, whatever roots it is judged by', async () => {
+    const { exchange } = await open({ attestationRoots: EMULATOR_ATTESTATION_ROOTS });
+    await exchange.generateAgentKey('alice');
+    const report = await exchange.complianceReport();
+    const version = `${KEY}/cryptoKeyVersions/1`;
+    expect(report.keys[0]?.versions[0]?.attestation).toBe('valid');
+    expect(found(report, 'attestation', version)).toMatchObject([
+      { result: 'failed', detail: expect.stringContaining('emulator'), evidence: { verdict: 'valid' } },
+    ]);
   });
 
   it('finds what policies of the ring and of keys grant', async () => {
@@ -199,8 +215,48 @@ describe('evidence of one key', () => {
     expect(report.emulator).toBe(false);
   });
 
+  it('claims an HSM and FIPS 140 Level 3 only by the statement of the HSM, and names card and partition', async () => {
+    const hsm = { card: 'HSM:1, for FIPS mode', partition: 'HSM:1:PARTN:1, for FIPS mode' };
+    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid', checks: [], hsm }) });
+    expect(found(report, 'protection-level', version.name)).toMatchObject([
+      {
+        result: 'passed',
+        detail: 'Cloud KMS says that its protection level is HSM; what shows it is the check attestation.',
+      },
+    ]);
+    const claims = report.findings.filter(({ controls }) => controls.includes('FIPS 140 Level 3'));
+    expect(claims).toMatchObject([{ check: 'attestation', result: 'passed', evidence: { hsm } }]);
+  });
+
+  it('has a version in software as failed, also for FIPS 140', async () => {
+    const report = await reportOf({
+      listKeyVersions: async () => [{ ...version, protectionLevel: 'SOFTWARE' }],
+    });
+    expect(found(report, 'protection-level', version.name)).toMatchObject([
+      { result: 'failed', controls: expect.arrayContaining(['FIPS 140 Level 3']) },
+    ]);
+  });
+
+  it.each([
+    ['certificate-validity', 'not valid any more'],
+    ['fips-mode', 'FIPS mode'],
+  ])('has a valid statement with a failed %s for a person to judge, and says why', async (name, why) => {
+    const checks = [{ name, outcome: 'failed', detail: '' }];
+    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid', checks }) });
+    expect(found(report, 'attestation', version.name)).toMatchObject([
+      { result: 'warning', detail: expect.stringContaining(why), evidence: { checks: [`${name}: failed`] } },
+    ]);
+    expect(found(report, 'attestation', version.name)[0]?.detail).toContain(name);
+  });
+
+  it('says of a symmetric key that nobody compared it with the statement', async () => {
+    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid-unbound', checks: [] }) });
+    expect(found(report, 'attestation', version.name)[0]?.detail).toContain('was not compared');
+  });
+
   it.each([
     ['valid', 'passed'],
+    ['valid-unbound', 'warning'],
     ['imported', 'warning'],
     ['invalid', 'failed'],
   ] as const)('has the attestation verdict %s as %s', async (verdict, result) => {
