@@ -269,8 +269,9 @@ export class A2AKeyExchange {
     options: SignManyOptions = {},
   ): Promise<readonly SignManyOutcome[]> {
     const many = this.#batches.prepareMany(agentId, messages, options);
-    const { signal, timeoutMs } = options;
-    return this.#withKey('signMany', agentId, { signal, timeoutMs }, async (keyName) => {
+    const { signal, timeoutMs, reason, correlationId } = options;
+    const forLookUp = { signal, timeoutMs, reason, correlationId };
+    return this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
       const outcomes = await this.#batches.signMany(keyName, many);
       if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
       return outcomes;
@@ -331,7 +332,7 @@ export class A2AKeyExchange {
     });
   }
 
-  /** With `replicas`: how well each location answers, in the order in which they are used. Without: nothing. */
+  /** With `replicas`: the circuit-breaker state of each location, in the order in which they are used. Without: an empty list. */
   replication(): readonly LocationStatus[] {
     return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
   }

@@ -1,9 +1,15 @@
-/** What this library logs through: the part of pino's interface that it uses. Key material and data never reach it. */
-
+/**
+ * What this library logs through: the part of pino's interface that it uses. `fields` are plain data about the event;
+ * key material, plaintext and tokens never reach a logger.
+ */
 export interface Logger {
+  /** Steps of an operation, for who looks for a fault. */
   debug(fields: object, message: string): void;
+  /** What went as it should. */
   info(fields: object, message: string): void;
+  /** What somebody should look at; the call goes on. */
   warn(fields: object, message: string): void;
+  /** What failed without a caller to tell. */
   error(fields: object, message: string): void;
 }
 

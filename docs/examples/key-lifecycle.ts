@@ -19,6 +19,7 @@ const calendar = new ManualClock();
 const startedAt = performance.now();
 const clock: Clock = {
   now: () => calendar.now() + (performance.now() - startedAt),
+  monotonic: () => Math.floor(performance.now()),
   setTimer: (delayMs, callback) => {
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);

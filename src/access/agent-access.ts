@@ -8,11 +8,13 @@ import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { requireAccessManager } from '../provider/access-manager.js';
 import { AGENT_ROLE_NAMES, type AgentRoleName, isAgentRoleName } from './agent-roles.js';
 
+/** Options of the calls about who may use an agent's keys. */
 export interface AgentAccessOptions extends CallOptions {
   /** Which of the agent's keys. Default `signing`. */
   readonly key?: AgentKeyRole | undefined;
 }
 
+/** Options of `grantAgentAccess`: which of the agent's keys, and whether public members are taken. */
 export type GrantAgentAccessOptions = AgentAccessOptions & GrantOptions;
 
 /** A role that a member has on an agent's key. */

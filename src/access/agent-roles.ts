@@ -6,6 +6,7 @@
 /** Names of the roles. */
 export type AgentRoleName = 'signer' | 'verifier' | 'rotator' | 'administrator';
 
+/** A custom role (google.iam.admin.v1.Role) that docs/deploy creates. */
 export interface AgentRole {
   /** Id of the custom role. */
   readonly id: string;
@@ -17,6 +18,10 @@ export interface AgentRole {
 /** What it takes to find the version in use. */
 const FIND_VERSION = ['cloudkms.cryptoKeyVersions.list', 'cloudkms.cryptoKeys.get'] as const;
 
+/**
+ * The four custom roles by name, with the permissions of each: what the files under docs/deploy create. Source of the
+ * permissions: https://cloud.google.com/kms/docs/reference/permissions-and-roles.
+ */
 export const AGENT_ROLES: Readonly<Record<AgentRoleName, AgentRole>> = {
   signer: {
     id: 'a2aSigner',

@@ -16,6 +16,10 @@ export const TASKS = [
   'attest',
   'access',
 ] as const;
+/**
+ * What a process may be meant to do, for `preflight`. Each task stands for the permissions that it needs; `masters`
+ * makes and uses the master keys, `access` reads and changes policies.
+ */
 export type PreflightTask = (typeof TASKS)[number];
 
 /** `agents`: on each agent's key, or inherited from the key ring. Otherwise on the key ring, or on the key of that id. */

@@ -12,6 +12,7 @@ import { requireAccessManager } from '../provider/access-manager.js';
 import { AGENT_ROLE_NAMES, AGENT_ROLES, type AgentRoleName } from './agent-roles.js';
 import { type Need, needsOf, type PreflightTask, predefinedRoleOf, TASKS } from './preflight-needs.js';
 
+/** Options of `preflight`. */
 export interface PreflightOptions extends CallOptions {
   /**
    * What the process is to do, in place of what the configuration says: `initialize`, `sign`, `verify`, `create`, `rotate`,
@@ -36,6 +37,7 @@ export interface MissingPermission {
   readonly predefinedRole: string;
 }
 
+/** Which permissions the identity of the process lacks for its tasks. Nothing was changed to find out. */
 export interface PreflightReport {
   /** Whether nothing is missing, as far as it could be found out. */
   readonly ok: boolean;

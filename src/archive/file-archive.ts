@@ -18,6 +18,7 @@ const MAX_FILE_BYTES = 16_384;
 /** Files that are read at once when all are listed. */
 const READ_CONCURRENCY = 16;
 
+/** Options of a `FilePublicKeyArchive`. */
 export interface FilePublicKeyArchiveOptions {
   /** Path of the folder; made when the first key is put. Only the owners of the keys may write to it. */
   readonly directory: string;

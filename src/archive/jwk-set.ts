@@ -37,6 +37,7 @@ export interface ArchivedJwk extends JwkLike {
   readonly a2a_protection_level: string;
 }
 
+/** Archived public keys as a JWK Set (RFC 7517 section 5), one JWK for each key version. */
 export interface ArchivedJwkSet {
   readonly keys: readonly ArchivedJwk[];
 }

@@ -19,6 +19,10 @@ export interface AttestationCertificateChains {
   readonly googlePartitionCerts: readonly string[];
 }
 
+/**
+ * A statement of Cloud HSM as `GetCryptoKeyVersion` returns it (`KeyOperationAttestation`), and the key it is meant to
+ * be about.
+ */
 export interface AttestationInput {
   /** `KeyOperationAttestation.format`. */
   readonly format: string;
@@ -35,6 +39,7 @@ export interface AttestationInput {
   readonly at: Date;
 }
 
+/** The checks that a statement goes through, in this order. docs/attestation.md says what each one compares. */
 export type AttestationCheckName =
   | 'format'
   | 'content'
@@ -55,6 +60,7 @@ export type AttestationCheckName =
   | 'fips-mode'
   | 'certificate-validity';
 
+/** What one check of a statement came to. */
 export interface AttestationCheck {
   readonly name: AttestationCheckName;
   /** `not-checked`: an earlier check left nothing to work on, or it cannot be checked for this kind of key. */
@@ -62,6 +68,7 @@ export interface AttestationCheck {
   readonly detail: string;
 }
 
+/** What a statement proves, and the checks that it rests on. */
 export interface AttestationVerdict {
   /**
    * `valid`: this key was made in the HSM, and never was outside of it. `valid-unbound`: the same of a symmetric key, but
@@ -87,7 +94,11 @@ const FIPS_MODE = ', for FIPS mode';
 const MANUFACTURER_PATH_LENGTH = 2;
 const GOOGLE_PATH_LENGTH = 1;
 
-/** @throws InvalidArgumentError when a root given by the caller is no certificate. */
+/**
+ * Checks a statement of Cloud HSM offline, check by check, up to the pinned roots. Whatever is wrong with the statement is in
+ * the verdict; nothing in it makes this throw.
+ * @throws InvalidArgumentError when a root given by the caller is no certificate.
+ */
 export function verifyAttestation(input: AttestationInput): AttestationVerdict {
   const manufacturer = parseRoots('manufacturer', input.roots ?? CLOUD_HSM_ROOTS);
   const google = parseRoots('google', input.roots ?? CLOUD_HSM_ROOTS);

@@ -31,6 +31,7 @@ export interface AuditAnchor {
   readonly sha256: string;
 }
 
+/** What an audit trail has counted since it was made. */
 export interface AuditStats {
   /** Events that are written. */
   readonly events: number;
@@ -61,6 +62,10 @@ const NOTHING_DONE = 'nothing was done';
 const WITHHELD = 'the call was made, and its result is withheld';
 const NOT_RECORDED: CallObserver = { end: () => {} };
 
+/**
+ * The audit trail of one provider or exchange, at its property `audit`; made from the option `audit` (docs/audit-
+ * trail.md).
+ */
 export class AuditTrail implements ProviderObserver {
   readonly #options: AuditTrailOptions;
   readonly #configuration: AuditEvent['configuration'];
@@ -142,6 +147,7 @@ export class AuditTrail implements ProviderObserver {
     return writer === undefined || sequence === 0 ? undefined : { writer, sequence, sha256 };
   }
 
+  /** What was written and signed so far. */
   stats(): AuditStats {
     return {
       events: this.#events,

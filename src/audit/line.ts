@@ -108,10 +108,14 @@ const checkpointSchema = z.strictObject({
 
 const lineSchema = z.discriminatedUnion('type', [eventSchema, noticeSchema, checkpointSchema]);
 
+/** One call, as the audit trail has it: who, what, when, with which key version, and how it ended. */
 export type AuditEvent = z.output<typeof eventSchema>;
+/** Something in the trail that is no call: a start, lines lost or torn, software keys in production. */
 export type AuditNotice = z.output<typeof noticeSchema>;
+/** A signature over the lines since the checkpoint before. */
 export type AuditCheckpoint = z.output<typeof checkpointSchema>;
 export type CheckpointStatement = z.output<typeof statementSchema>;
+/** A line of an audit trail; `type` says which of the three it is. */
 export type AuditLine = z.output<typeof lineSchema>;
 
 type Chained = 'v' | 'writer' | 'sequence' | 'prev' | 'checkpoint';

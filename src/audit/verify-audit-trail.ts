@@ -18,6 +18,7 @@ export type AuditKeys =
   | readonly PublicKeyInput[]
   | { readonly keys: readonly PublicKeyInput[] };
 
+/** Options of `verifyAuditTrail`. */
 export interface VerifyAuditTrailOptions {
   readonly auditKeys: AuditKeys;
   /** Where chains stood, kept elsewhere: they must be there, unchanged. Without one, lines cut off at the end do not show. */
@@ -28,6 +29,7 @@ export interface VerifyAuditTrailOptions {
   readonly maxProblems?: number | undefined;
 }
 
+/** One thing that is wrong with a trail, and where. */
 export interface AuditProblem {
   /**
    * `format`: no line of a trail. `torn`: the last line has no end. `changed`, `missing`, `reordered`, `inserted`: against
@@ -42,6 +44,7 @@ export interface AuditProblem {
   readonly message: string;
 }
 
+/** The chain of one writer: a trail has one for each process that wrote to it. */
 export interface VerifiedChain {
   readonly writer: string;
   readonly events: number;
@@ -60,6 +63,7 @@ export interface VerifiedChain {
   readonly signers: readonly CheckpointKey[];
 }
 
+/** What `verifyAuditTrail` found. */
 export interface AuditVerification {
   /** `valid`: nothing is wrong and all is signed. `unsigned-tail`: nothing is wrong, and the end is not signed. */
   readonly verdict: 'valid' | 'unsigned-tail' | 'invalid';

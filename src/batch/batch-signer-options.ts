@@ -1,8 +1,10 @@
 /** Options of a `BatchSigner` and of its calls, parsed once, with defaults and limits. */
 
 import { z } from 'zod';
-import { type Clock, systemClock } from '../clock.js';
-import { type ErrorContext, InvalidArgumentError, InvalidConfigError } from '../errors.js';
+import { type Clock, isClock, systemClock } from '../clock.js';
+import { type ErrorContext, InvalidConfigError } from '../errors.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
+import { schemaProblems } from '../schema-problems.js';
 import { MAX_BATCH_MESSAGES } from './sign-batch.js';
 
 /** All optional. */
@@ -24,10 +26,18 @@ export interface BatchSignerOptions {
    * returns within one.
    */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Why the signer signs, as in `CallOptions`. It is the signer's, not a message's: messages with different reasons share an
+   * operation of the HSM.
+   */
+  readonly reason?: string | undefined;
+  /** Id of the work that the signer is part of, as in `CallOptions`. */
+  readonly correlationId?: string | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
 }
 
+/** Options of one `BatchSigner.sign` call. */
 export interface BatchSignOptions {
   /** Takes this message back: its call rejects with `OperationAbortedError`, the others of its batch go on. */
   readonly signal?: AbortSignal | undefined;
@@ -41,14 +51,6 @@ const upTo = (cap: number) =>
     .min(1, 'at least 1 is required')
     .max(cap, `at most ${cap.toLocaleString('en')} is possible`);
 
-/** One hour. */
-const timeoutMs = upTo(3_600_000);
-
-const isClock = (value: unknown): value is Clock =>
-  typeof value === 'object' &&
-  value !== null &&
-  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
-
 const signerOptions = z.strictObject(
   {
     maxBatch: upTo(MAX_BATCH_MESSAGES).default(4_096),
@@ -59,8 +61,11 @@ const signerOptions = z.strictObject(
       .default(0),
     maxQueue: upTo(10_000_000).default(65_536),
     whenFull: z.enum(['reject', 'wait'], 'must be reject or wait').default('reject'),
-    timeoutMs: timeoutMs.default(90_000),
-    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+    /** At most an hour. */
+    timeoutMs: upTo(3_600_000).default(90_000),
+    reason: callShape.reason,
+    correlationId: callShape.correlationId,
+    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
   },
   'must be an object',
 );
@@ -71,31 +76,15 @@ export type ResolvedSignerOptions = z.output<typeof signerOptions>;
 export function parseSignerOptions(options: BatchSignerOptions): ResolvedSignerOptions {
   const parsed = signerOptions.safeParse(options);
   if (parsed.success) return parsed.data;
-  throw new InvalidConfigError(
-    parsed.error.issues.flatMap((issue) => {
-      const field = ['batchSigner', ...issue.path.map(String)].join('.');
-      if (issue.code !== 'unrecognized_keys') return [{ field, problem: issue.message }];
-      return issue.keys.map((key) => ({ field: `${field}.${key}`, problem: 'is not an option' }));
-    }),
-  );
+  throw new InvalidConfigError(schemaProblems(parsed.error, 'batchSigner'));
 }
 
 const signOptions = z.strictObject(
-  {
-    signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
-    timeoutMs: timeoutMs.optional(),
-  },
+  { signal: callShape.signal, timeoutMs: callShape.timeoutMs },
   'must be an object',
 );
 
 /** @throws InvalidArgumentError naming every option that is wrong. */
 export function parseSignOptions(context: ErrorContext, options: BatchSignOptions): BatchSignOptions {
-  const parsed = signOptions.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? `${issue.keys.join(', ')} is not an option`
-      : `${['options', ...issue.path.map(String)].join('.')} ${issue.message}`,
-  );
-  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+  return parseOptions(context, signOptions, options);
 }

@@ -28,6 +28,7 @@ import { type WaitingMessage, WaitingMessages } from './waiting-messages.js';
 
 /** What it signs with: an `A2AKeyExchange`. */
 export interface BatchExchange {
+  /** Signs messages with one signature. @returns one receipt (CBOR) for each message, in their order. */
   signBatch(
     agentId: string,
     messages: readonly BlindedMessage[],
@@ -145,10 +146,13 @@ export class BatchSigner {
     const work = this.#messages.begin(batch);
     try {
       const messages = batch.map(({ blinded }) => blinded);
+      const { reason, correlationId } = this.#options;
       const receipts = await this.#exchange.signBatch(this.#agentId, messages, {
         signal: work.signal,
         timeoutMs: work.timeoutMs,
         onQuota: 'fail',
+        reason,
+        correlationId,
       });
       this.#pace.succeeded();
       if (receipts.length !== batch.length) {

@@ -4,7 +4,7 @@
  */
 
 import { LRUCache } from 'lru-cache';
-import { type ErrorContext, InvalidArgumentError, InvalidJwkError } from '../errors.js';
+import { type ErrorContext, InvalidConfigError, InvalidJwkError } from '../errors.js';
 import { p1363ToDer } from '../identity/der.js';
 import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithms.js';
@@ -18,6 +18,7 @@ import { type ReceiptContent, sigStructure } from './receipt-format.js';
  */
 export type TrustedKeys = PublicKeyInput | readonly PublicKeyInput[] | { readonly keys: readonly JwkLike[] };
 
+/** Options of a `ReceiptTrust`. */
 export interface ReceiptTrustOptions {
   /** Signed roots that are remembered, so that their further receipts cost hashes only. Default 1,000. */
   readonly maxCachedRoots?: number | undefined;
@@ -51,7 +52,7 @@ const sharedRoots = new LRUCache<string, true>({ max: DEFAULT_MAX_CACHED_ROOTS }
 export class ReceiptTrust {
   readonly #roots: TrustedRoots;
 
-  /** @throws InvalidJwkError when a key is not usable, or there is none. */
+  /** @throws InvalidJwkError when a key is not usable, or there is none; InvalidConfigError. */
   constructor(keys: TrustedKeys, options: ReceiptTrustOptions = {}) {
     this.#roots = new TrustedRoots(keys, options);
   }
@@ -72,10 +73,8 @@ export class TrustedRoots {
     const context = { operation: 'ReceiptTrust', resource: 'trusted keys' };
     const { maxCachedRoots = DEFAULT_MAX_CACHED_ROOTS } = options;
     if (!Number.isInteger(maxCachedRoots) || maxCachedRoots < 1 || maxCachedRoots > MAX_CACHED_ROOTS) {
-      throw new InvalidArgumentError(
-        context,
-        `maxCachedRoots is a whole number from 1 to ${MAX_CACHED_ROOTS}.`,
-      );
+      const problem = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;
+      throw new InvalidConfigError([{ field: 'receiptTrust.maxCachedRoots', problem }]);
     }
     this.#keys = readKeys(context, keys);
     this.#roots =

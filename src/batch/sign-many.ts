@@ -6,18 +6,14 @@
 import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
 import type { Clock } from '../clock.js';
-import {
-  A2AKmsError,
-  type ErrorContext,
-  InvalidArgumentError,
-  OperationAbortedError,
-  ResourceExhaustedError,
-} from '../errors.js';
+import { A2AKmsError, type ErrorContext, OperationAbortedError, ResourceExhaustedError } from '../errors.js';
 import type { CallOptions, SignatureDetails } from '../keys/key-provider.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
 import type { Pace } from '../provider/pace.js';
 import type { QuotaLine } from './quota-line.js';
 
-export interface SignManyOptions {
+/** Options of `signMany`. */
+export interface SignManyOptions extends Pick<CallOptions, 'reason' | 'correlationId'> {
   /** Calls at the same time, 1 to 1,000. Default 64. */
   readonly concurrency?: number | undefined;
   /** Ends it: what is not signed by then is reported as failed with `OperationAbortedError`. */
@@ -33,6 +29,7 @@ export interface SignManyOptions {
   readonly onProgress?: ((progress: SignManyProgress) => void) | undefined;
 }
 
+/** How far `signMany` is, in messages. */
 export interface SignManyProgress {
   readonly signed: number;
   readonly failed: number;
@@ -52,18 +49,16 @@ export interface MessageSigner {
   sign(message: Uint8Array, options: CallOptions): Promise<SignatureDetails>;
 }
 
+// What to do when a quota is used up is its own affair: it paces all calls.
+const { onQuota: _, ...ownCallShape } = callShape;
+
 const schema = z.strictObject({
   concurrency: z
     .int('must be a whole number')
     .min(1, 'must be at least 1')
     .max(1_000, 'must be at most 1,000')
     .default(64),
-  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
-  timeoutMs: z
-    .int('must be whole milliseconds')
-    .min(1, 'must be at least 1')
-    .max(3_600_000, 'must be at most 3,600,000')
-    .optional(),
+  ...ownCallShape,
   maxQuotaWaitMs: z
     .int('must be whole milliseconds')
     .min(0, 'must not be negative')
@@ -84,14 +79,7 @@ export function parseSignManyOptions(
   context: ErrorContext,
   options: SignManyOptions,
 ): ResolvedSignManyOptions {
-  const parsed = schema.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? `${issue.keys.join(', ')} is not an option`
-      : `${['options', ...issue.path.map(String)].join('.')} ${issue.message}`,
-  );
-  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+  return parseOptions(context, schema, options);
 }
 
 /**
@@ -177,14 +165,15 @@ class Run {
   }
 
   async #sign(message: Uint8Array): Promise<SignManyOutcome> {
-    const { timeoutMs, maxQuotaWaitMs } = this.#options;
+    const { timeoutMs, maxQuotaWaitMs, reason, correlationId } = this.#options;
+    const purpose = { reason, correlationId };
     const { clock, line, pace } = this.#signer;
     const { signal } = this.#stop;
     for (;;) {
       const slot = await line.turn(signal);
       if (slot === undefined) return { status: 'failed', error: this.#aborted() };
       try {
-        const signed = await this.#signer.sign(message, { signal, timeoutMs, onQuota: 'fail' });
+        const signed = await this.#signer.sign(message, { ...purpose, signal, timeoutMs, onQuota: 'fail' });
         pace.succeeded();
         this.#lastSignedAt = clock.now();
         return { status: 'signed', ...signed };

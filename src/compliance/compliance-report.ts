@@ -8,13 +8,15 @@ import { mapBounded } from '../bounded.js';
 import { A2AKmsError, ClientClosedError, InvalidArgumentError, OperationAbortedError } from '../errors.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
 import { type AccessEvidence, accessFindings, accessNotChecked } from './access-findings.js';
 import { type Observed, toFinding } from './checks.js';
 import { type AttestationEvidence, describeKey, type KeyEvidence, keyFindings } from './key-findings.js';
 import { type AuditTrailState, keyRingFindings, processFindings } from './process-findings.js';
 import { assembleReport, type ComplianceReport, type ReportedKey } from './report.js';
 
-export interface ComplianceReportOptions extends Pick<CallOptions, 'signal' | 'timeoutMs' | 'reason'> {
+/** Options of `complianceReport`. */
+export interface ComplianceReportOptions extends CallOptions {
   /** Keys that are read at once, 1 to 32. Default 4. Each takes two calls, one for its policy and one for each ENABLED HSM version. */
   readonly concurrency?: number | undefined;
 }
@@ -52,9 +54,7 @@ interface Section {
 }
 
 const optionsSchema = z.strictObject({
-  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
-  timeoutMs: z.int('must be whole milliseconds').min(1, 'must be at least 1').optional(),
-  reason: z.string('must be a string').optional(),
+  ...callShape,
   concurrency: z.int('must be 1 to 32').min(1, 'must be 1 to 32').max(32, 'must be 1 to 32').default(4),
 });
 
@@ -63,17 +63,8 @@ export async function createComplianceReport(
   sources: ComplianceSources,
   options: ComplianceReportOptions = {},
 ): Promise<ComplianceReport> {
-  const parsed = optionsSchema.safeParse(options);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      ({ path, message }) => `${path.map(String).join('.')} ${message}`,
-    );
-    throw new InvalidArgumentError(
-      { operation: 'complianceReport', resource: 'options' },
-      `${problems.join('; ')}.`,
-    );
-  }
-  const { concurrency, ...call } = parsed.data;
+  const context = { operation: 'complianceReport', resource: 'options' };
+  const { concurrency, ...call } = parseOptions(context, optionsSchema, options);
   const now = new Date(sources.now());
   const collector = new Collector(call, concurrency, now);
   const sections: Section[] = [{ keys: [], findings: processFindings(sources) }];

@@ -8,6 +8,7 @@ import type { KeyVersionState } from '../keys/key-provider.js';
  */
 export type FindingResult = 'passed' | 'failed' | 'warning' | 'not-checked';
 
+/** What a finding is about. docs/compliance.md says what each check looks at. */
 export type ComplianceCheck =
   | 'endpoint'
   | 'key-ring'
@@ -39,6 +40,7 @@ export interface ComplianceFinding {
   readonly verifyWith: string;
 }
 
+/** A key version in the report. */
 export interface ReportedVersion {
   /** Full CryptoKeyVersion name. */
   readonly name: string;
@@ -53,6 +55,7 @@ export interface ReportedVersion {
   readonly attestation?: 'valid' | 'valid-unbound' | 'imported' | 'invalid' | 'not-checked';
 }
 
+/** A key in the report. */
 export interface ReportedKey {
   /** Full CryptoKey name. */
   readonly name: string;
@@ -70,6 +73,7 @@ export interface ReportedKey {
   readonly versions: readonly ReportedVersion[];
 }
 
+/** Evidence about the key rings of a configuration: facts and what they rest on, never a verdict of compliance. */
 export interface ComplianceReport {
   /** When it was made, ISO 8601. */
   readonly createdAt: string;

@@ -9,7 +9,7 @@ export interface ReplicaConfig {
   readonly keyRingId: string;
   /** Host of the location's regional endpoint. Default: the global one. */
   readonly apiEndpoint?: string | undefined;
-  /** `HOST:PORT` of an emulator. Default: that of the first key ring's environment. */
+  /** `HOST:PORT` of an emulator. Default: that of the first key ring. */
   readonly emulatorHost?: string | undefined;
 }
 

@@ -4,11 +4,12 @@
  */
 
 import { z } from 'zod';
-import type { Clock } from '../clock.js';
+import { type Clock, isClock } from '../clock.js';
 import type { ConfigProblem } from '../errors.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import type { Logger } from '../logger.js';
 import type { ProviderObserver } from '../provider/observer.js';
+import { schemaProblems } from '../schema-problems.js';
 import { auditSchema } from './audit-config.js';
 
 const PROJECT_ID = /^(?:[a-z0-9.-]{1,253}:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$|^[0-9]{1,20}$/;
@@ -38,11 +39,6 @@ const isLogger = (value: unknown): value is Logger =>
   (['debug', 'info', 'warn', 'error'] as const).every(
     (level) => typeof Reflect.get(value, level) === 'function',
   );
-
-const isClock = (value: unknown): value is Clock =>
-  typeof value === 'object' &&
-  value !== null &&
-  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
 
 const isObserver = (value: unknown): value is ProviderObserver =>
   typeof value === 'object' && value !== null && typeof Reflect.get(value, 'begin') === 'function';
@@ -76,7 +72,7 @@ export const runtimeShape = {
   logger: z
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
     .optional(),
-  clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').optional(),
+  clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
   observers: z
     .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
     .default([]),
@@ -85,15 +81,5 @@ export const runtimeShape = {
 } as const;
 
 /** What a schema found wrong with a configuration. */
-export function toProblems(error: z.ZodError): ConfigProblem[] {
-  return error.issues.flatMap((issue) => {
-    const path = issue.path.map(String).join('.');
-    if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({
-        field: path === '' ? key : `${path}.${key}`,
-        problem: 'is not an option',
-      }));
-    }
-    return [{ field: path === '' ? 'configuration' : path, problem: issue.message }];
-  });
-}
+export const toProblems = (error: z.ZodError): ConfigProblem[] =>
+  schemaProblems(error).map(({ field, problem }) => ({ field: field || 'configuration', problem }));

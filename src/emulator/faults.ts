@@ -22,6 +22,7 @@ export type Corruption =
   /** The answer names another protection level. */
   | 'protection-level';
 
+/** Which calls of the emulator go wrong, and how (docs/emulator.md). */
 export interface FaultRule {
   /** Short RPC name, or `*` for every RPC. */
   readonly rpc: string;
@@ -54,6 +55,7 @@ export interface FaultRule {
 export interface ActiveFault extends Disposable {
   /** How many calls it hit. */
   readonly hits: number;
+  /** Ends the rule; `using` does it at the end of the block. */
   remove(): void;
 }
 
@@ -88,6 +90,10 @@ class Fault implements ActiveFault {
   }
 }
 
+/**
+ * Faults that the emulator makes on purpose, at its property `faults`. Rules are tried in the order in which they were
+ * added; the first that strikes a call decides.
+ */
 export class FaultInjector {
   readonly #faults = new Set<Fault>();
 
@@ -98,6 +104,7 @@ export class FaultInjector {
     return fault;
   }
 
+  /** Removes all rules. */
   clear(): void {
     this.#faults.clear();
   }

@@ -30,6 +30,10 @@ export class ManualClock implements Clock {
     return this.#nowMs;
   }
 
+  monotonic(): number {
+    return this.#nowMs;
+  }
+
   setTimer(delayMs: number, callback: () => void): CancelTimer {
     const timer = { dueMs: this.#nowMs + Math.max(0, delayMs), callback };
     this.#timers.add(timer);

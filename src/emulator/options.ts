@@ -1,12 +1,17 @@
 /** Options of the emulator, parsed once. */
 
 import { z } from 'zod';
-import { type Clock, systemClock } from '../clock.js';
+import { type Clock, isClock, systemClock } from '../clock.js';
+import { InvalidConfigError } from '../errors.js';
+import { schemaProblems } from '../schema-problems.js';
 import type { PolicyBinding } from './iam/policies.js';
 import type { QuotaLimits } from './quota.js';
 
+/** Where the emulator writes what goes wrong in it; a pino logger is one. */
 export interface EmulatorLogger {
+  /** What the emulator goes on after. */
   warn(fields: object, message: string): void;
+  /** What made a call or a write of the state file fail. */
   error(fields: object, message: string): void;
 }
 
@@ -22,6 +27,7 @@ export interface EmulatorIamOptions {
   readonly serviceAccounts?: Readonly<Record<string, readonly PolicyBinding[]>> | undefined;
 }
 
+/** Options of `startKmsEmulator`. Unknown ones are refused. */
 export interface KmsEmulatorOptions {
   /** Address to listen on. Default `127.0.0.1`: only this machine. */
   readonly host?: string | undefined;
@@ -69,7 +75,7 @@ const schema = z.strictObject({
   hsmLatencyMs: milliseconds(0),
   asymmetricGenerationMs: milliseconds(50),
   hsmGenerationMs: milliseconds(500),
-  clock: z.custom<Clock>((value) => hasMethods(value, ['now', 'setTimer'])).default(systemClock),
+  clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
   quota: z
     .strictObject({ readPerMinute: perMinute, writePerMinute: perMinute, cryptographicPerMinute: perMinute })
     .default({}),
@@ -93,14 +99,9 @@ const schema = z.strictObject({
 
 export type ResolvedEmulatorOptions = z.output<typeof schema>;
 
-/** @throws TypeError naming every option that is wrong. */
+/** @throws InvalidConfigError naming every option that is wrong. */
 export function parseEmulatorOptions(options: KmsEmulatorOptions): ResolvedEmulatorOptions {
   const parsed = schema.safeParse(options);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? `${issue.keys.join(', ')}: is not an option`
-      : `${issue.path.map(String).join('.')}: ${issue.message}`,
-  );
-  throw new TypeError(`The emulator cannot start: ${problems.join('; ')}.`);
+  throw new InvalidConfigError(schemaProblems(parsed.error, 'emulator'));
 }

@@ -2,6 +2,7 @@
 
 import type { RpcMessage, StatusName } from './rpc.js';
 
+/** One call that reached the emulator. */
 export interface RequestLogEntry {
   /** Short RPC name, e.g. `AsymmetricSign`. */
   readonly rpc: string;
@@ -35,6 +36,7 @@ export class LoggedCall implements RequestLogEntry {
 
 const DEFAULT_CAPACITY = 10_000;
 
+/** The calls that reached the emulator, at its property `requests`: counts of all, and the latest entries. */
 export class RequestLog {
   readonly #capacity: number;
   readonly #entries: RequestLogEntry[] = [];
@@ -55,6 +57,7 @@ export class RequestLog {
     return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
   }
 
+  /** Forgets all entries and sets the counts to 0. */
   clear(): void {
     this.#entries.length = 0;
     this.#counts.clear();

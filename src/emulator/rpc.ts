@@ -24,6 +24,7 @@ export const StatusCode = {
   DATA_LOSS: 15,
   UNAUTHENTICATED: 16,
 } as const;
+/** Name of a gRPC status code other than OK (google.rpc.Code), e.g. `UNAVAILABLE`. */
 export type StatusName = keyof typeof StatusCode;
 
 /** A message for `google.rpc.Status.details`, by its full name, with its fields in lowerCamelCase. */

@@ -24,11 +24,11 @@ export class Caller {
     this.timeoutMs = options.timeoutMs;
     this.signal = options.signal;
     this.clock = options.clock;
-    this.deadlineAt = options.clock.now() + options.timeoutMs;
+    this.deadlineAt = options.clock.monotonic() + options.timeoutMs;
   }
 
   /** Milliseconds left; never below 0. */
   get remainingMs(): number {
-    return Math.max(0, this.deadlineAt - this.clock.now());
+    return Math.max(0, this.deadlineAt - this.clock.monotonic());
   }
 }

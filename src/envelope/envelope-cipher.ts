@@ -72,9 +72,9 @@ export class EnvelopeCipher {
   constructor(provider: KeyWrappingProvider, keyId: string, options: EnvelopeCipherOptions = {}) {
     this.#options = parseEnvelopeOptions(options);
     this.#keyId = keyId;
-    const { clock, dataKeys, cache, timeoutMs } = this.#options;
+    const { clock, dataKeys, cache, timeoutMs, reason, correlationId } = this.#options;
     const shared = {
-      wrapper: new KeyWrapper({ provider, keyId, clock }),
+      wrapper: new KeyWrapper({ provider, keyId, clock, purpose: { reason, correlationId } }),
       clock,
       aborts: new AbortListeners(),
     };

@@ -44,17 +44,21 @@ export interface KeyWrapperOptions {
   readonly provider: KeyWrappingProvider;
   readonly keyId: string;
   readonly clock: Clock;
+  /** Why the provider is called. */
+  readonly purpose?: Pick<CallOptions, 'reason' | 'correlationId'> | undefined;
 }
 
 export class KeyWrapper {
   readonly #provider: KeyWrappingProvider;
   readonly #keyId: string;
   readonly #clock: Clock;
+  readonly #purpose: KeyWrapperOptions['purpose'];
 
   constructor(options: KeyWrapperOptions) {
     this.#provider = options.provider;
     this.#keyId = options.keyId;
     this.#clock = options.clock;
+    this.#purpose = options.purpose;
   }
 
   /** A new data key, wrapped. The result is held by the caller. */
@@ -123,6 +127,6 @@ export class KeyWrapper {
   }
 
   #callOptions({ signal, deadlineAt }: WorkLimits): CallOptions {
-    return { signal, timeoutMs: Math.max(1, deadlineAt - this.#clock.now()) };
+    return { ...this.#purpose, signal, timeoutMs: Math.max(1, deadlineAt - this.#clock.monotonic()) };
   }
 }

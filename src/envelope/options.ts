@@ -1,10 +1,13 @@
 /** Options of an `EnvelopeCipher`, parsed once, with defaults and hard caps. */
 
 import { z } from 'zod';
-import { type Clock, systemClock } from '../clock.js';
+import { type Clock, isClock, systemClock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError, InvalidConfigError } from '../errors.js';
 import type { CallOptions } from '../keys/key-provider.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
+import { schemaProblems } from '../schema-problems.js';
 
+/** Options of an `EnvelopeCipher`. */
 export interface EnvelopeCipherOptions {
   /** How far one data key is used for messages. A limit above the cap is refused. */
   readonly dataKeys?:
@@ -28,13 +31,20 @@ export interface EnvelopeCipherOptions {
     | undefined;
   /** How long a call may wait for a data key. Milliseconds, default 10,000; `timeoutMs` of a call goes before it. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Why the cipher calls its provider, as in `CallOptions`. It is the cipher's, not a call's: data keys, and the calls that
+   * wrap and unwrap them, are shared by all that it encrypts.
+   */
+  readonly reason?: string | undefined;
+  /** Id of the work that the cipher is part of, as in `CallOptions`. */
+  readonly correlationId?: string | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
 }
 
 /**
- * What a call may set for itself; not what to do when a quota is used up, since its call to the provider is shared with
- * others.
+ * What a call may set for itself; not what to do when a quota is used up, nor a reason, since its call to the provider is
+ * shared with others. A reason is given to the cipher.
  */
 export type EnvelopeCallOptions = Pick<CallOptions, 'signal' | 'timeoutMs'>;
 
@@ -62,11 +72,6 @@ const upTo = (cap: number, byDefault: number) =>
     .max(cap, `at most ${cap.toLocaleString('en')} is possible`)
     .default(byDefault);
 
-const isClock = (value: unknown): value is Clock =>
-  typeof value === 'object' &&
-  value !== null &&
-  (['now', 'setTimer'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
-
 /** One hour. */
 const timeoutMs = upTo(3_600_000, 10_000);
 
@@ -83,16 +88,15 @@ const cipherOptions = z.strictObject(
       .strictObject({ maxKeys: upTo(100_000, 1_000), maxAgeMs: upTo(MAX_AGE_CAP_MS, 60_000) })
       .prefault({}),
     timeoutMs,
-    clock: z.custom<Clock>(isClock, 'must have the methods now and setTimer').default(systemClock),
+    reason: callShape.reason,
+    correlationId: callShape.correlationId,
+    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
   },
   'must be an object',
 );
 
 const callOptions = z.strictObject(
-  {
-    signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
-    timeoutMs: timeoutMs.unwrap().optional(),
-  },
+  { signal: callShape.signal, timeoutMs: callShape.timeoutMs },
   'must be an object',
 );
 
@@ -102,17 +106,12 @@ export type ResolvedEnvelopeOptions = z.output<typeof cipherOptions>;
 export function parseEnvelopeOptions(options: EnvelopeCipherOptions): ResolvedEnvelopeOptions {
   const parsed = cipherOptions.safeParse(options);
   if (parsed.success) return parsed.data;
-  throw new InvalidConfigError(
-    problemsOf(parsed.error).map(({ field, problem }) => ({ field: `envelope.${field}`, problem })),
-  );
+  throw new InvalidConfigError(schemaProblems(parsed.error, 'envelope'));
 }
 
 /** @throws InvalidArgumentError naming every option that is wrong. */
 export function parseCallOptions(context: ErrorContext, options: EnvelopeCallOptions): EnvelopeCallOptions {
-  const parsed = callOptions.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const problems = problemsOf(parsed.error).map(({ field, problem }) => `options.${field} ${problem}`);
-  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+  return parseOptions(context, callOptions, options);
 }
 
 /**
@@ -127,12 +126,4 @@ export function requireBytes(context: ErrorContext, name: string, value: unknown
     context,
     `${name} must be bytes (Buffer or Uint8Array), got ${value === null ? 'null' : typeof value}.`,
   );
-}
-
-function problemsOf(error: z.ZodError): readonly { readonly field: string; readonly problem: string }[] {
-  return error.issues.flatMap((issue) => {
-    const path = issue.path.map(String);
-    if (issue.code !== 'unrecognized_keys') return [{ field: path.join('.'), problem: issue.message }];
-    return issue.keys.map((key) => ({ field: [...path, key].join('.'), problem: 'is not an option' }));
-  });
 }

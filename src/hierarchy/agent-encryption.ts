@@ -17,7 +17,7 @@ import {
 import type { JosePublicKey, PublicKeyInput } from '../identity/jwk.js';
 import type { AgentId } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
-import { callOptions, parseOptions } from '../provider/call-input.js';
+import { callOptions, parseOptions, purposeOf } from '../provider/call-input.js';
 import { Operation } from '../provider/operation.js';
 import { type AgentKeys, requireAgentId } from './agent-keys.js';
 import type { VersionKey, VersionKeys } from './version-keys.js';
@@ -28,6 +28,7 @@ const TIMEOUT_MS = 60_000;
 const mediaType = z.string('must be a media type').optional();
 const encryptionOptions = callOptions.extend({ typ: mediaType, cty: mediaType });
 
+/** Options of `encryptForAgent`: those of the call, and the media types in the header of the JWE. */
 export interface EncryptForAgentOptions extends CallOptions, JweOptions {}
 
 /** Whom to encrypt to: an agent of this key ring by its id, or anybody by their public key. */
@@ -90,7 +91,9 @@ export async function decryptAs(
   operation.onEnd(() => controller.abort());
   return operation.run(async () => {
     // What is looked up is shared with other callers, so it goes on when this one ends.
-    const { keyVersion, key } = await operation.waitFor(versionFor(services, context, { agent, parsed }));
+    const { keyVersion, key } = await operation.waitFor(
+      versionFor(services, context, { agent, parsed }, purposeOf(options)),
+    );
     requireModulusSize(context, key, parsed.encryptedKey);
     const contentKey = await services.provider.decrypt(keyVersion, parsed.encryptedKey, {
       ...forProvider,
@@ -109,11 +112,12 @@ async function versionFor(
   { agentKeys, versionKeys }: AgentEncryptionContext,
   context: ErrorContext,
   { agent, parsed }: { readonly agent: AgentId; readonly parsed: ParsedJwe },
+  options: CallOptions,
 ): Promise<VersionKey> {
-  const keyName = await agentKeys.nameOf(context, agent, 'encryption');
+  const keyName = await agentKeys.nameOf(context, agent, 'encryption', options);
   return parsed.kid === undefined
-    ? versionKeys.current(context, keyName)
-    : versionKeys.versionOf(context, keyName, parsed.kid);
+    ? versionKeys.current(context, keyName, options)
+    : versionKeys.versionOf(context, { keyName, kid: parsed.kid }, options);
 }
 
 /** RSA ciphertexts have the size of the modulus (RFC 8017 section 7.1.1): others are wrong without asking the HSM. */

@@ -14,6 +14,7 @@ import {
 } from '../keys/algorithms.js';
 import type { CallOptions, KeySpec } from '../keys/key-provider.js';
 import { checkPolicy, formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
 
 /** What an agent's keys are for. A Cloud KMS key has one purpose, so `both` makes two keys. */
 export type AgentKeyPurpose = AgentKeyRole | 'both';
@@ -23,6 +24,9 @@ export const ENCRYPTION_ALGORITHM_ALIASES = {
   'rsa-oaep-3072': 'RSA_DECRYPT_OAEP_3072_SHA256',
   'rsa-oaep-4096': 'RSA_DECRYPT_OAEP_4096_SHA256',
 } as const satisfies Record<string, DecryptionAlgorithm>;
+/**
+ * Short names of the algorithms that agents' encryption keys may have: RSA-OAEP with SHA-256, by modulus size in bits.
+ */
 export type EncryptionAlgorithmAlias = keyof typeof ENCRYPTION_ALGORITHM_ALIASES;
 type EncryptionAlgorithm = (typeof ENCRYPTION_ALGORITHM_ALIASES)[EncryptionAlgorithmAlias];
 
@@ -57,12 +61,13 @@ export type RoleKeySpec = Omit<KeySpec, 'name'> & { readonly role: AgentKeyRole 
 const OWN_LABEL_PREFIX = 'a2a-';
 
 const schema = z.strictObject({
+  ...callShape,
   purpose: z
     .enum(['signing', 'encryption', 'both'], 'must be signing, encryption or both')
     .default('signing'),
-  algorithm: z.string().optional(),
-  encryptionAlgorithm: z.string().optional(),
-  protectionLevel: z.enum(['HSM', 'SOFTWARE']).optional(),
+  algorithm: z.string('must be an algorithm name').optional(),
+  encryptionAlgorithm: z.string('must be an algorithm name').optional(),
+  protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').optional(),
   rotationPolicy: z
     .unknown()
     .transform((policy, check) => {
@@ -74,13 +79,13 @@ const schema = z.strictObject({
     })
     .optional(),
   labels: z
-    .record(z.string(), z.string())
+    .record(z.string(), z.string('must be a string'), 'must be an object of strings')
     .refine(
       (labels) => !Object.keys(labels).some((label) => label.startsWith(OWN_LABEL_PREFIX)),
       `must not begin with ${OWN_LABEL_PREFIX}`,
     )
     .optional(),
-  destroyScheduledDurationSeconds: z.number().optional(),
+  destroyScheduledDurationSeconds: z.number('must be a number of seconds').optional(),
 });
 
 /**
@@ -89,20 +94,16 @@ const schema = z.strictObject({
  */
 export function agentKeySpecs(
   context: ErrorContext,
-  options: Omit<AgentKeyOptions, keyof CallOptions>,
+  options: AgentKeyOptions,
   defaults: AgentKeyDefaults,
 ): readonly [RoleKeySpec, ...RoleKeySpec[]] {
-  const parsed = schema.safeParse(options);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) =>
-      issue.code === 'unrecognized_keys'
-        ? `${issue.keys.join(', ')} is not an option`
-        : `${issue.path.map(String).join('.')}: ${issue.message}`,
-    );
-    throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
-  }
-  const { purpose, algorithm, encryptionAlgorithm, protectionLevel, rotationPolicy, ...rest } = parsed.data;
-  const common = { ...rest, protectionLevel: protectionLevel ?? defaults.protectionLevel };
+  const { purpose, algorithm, encryptionAlgorithm, rotationPolicy, ...rest } = parseOptions(
+    context,
+    schema,
+    options,
+  );
+  const { protectionLevel = defaults.protectionLevel, labels, destroyScheduledDurationSeconds } = rest;
+  const common = { protectionLevel, labels, destroyScheduledDurationSeconds };
   const unused =
     (purpose === 'encryption' && algorithm !== undefined && 'algorithm') ||
     (purpose === 'encryption' && rotationPolicy !== undefined && 'rotationPolicy') ||

@@ -73,7 +73,7 @@ export class AgentKeys {
   }
 
   /** Makes the key, or adopts the one that is there if it is what was asked for; one creation for any number of callers. */
-  async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions): Promise<KeyMetadata> {
+  async generate(agent: AgentId, spec: RoleKeySpec, options: CallOptions | undefined): Promise<KeyMetadata> {
     const generate = async (): Promise<KeyMetadata> => {
       const { role, labels, ...rest } = spec;
       const name = this.#keyId(agent, role);
@@ -82,9 +82,10 @@ export class AgentKeys {
       this.#remember(name, key);
       return key;
     };
-    // A caller with a deadline or signal of its own must not decide over the others.
-    if (options.signal !== undefined || options.timeoutMs !== undefined) return generate();
-    return singleFlight(this.#generations, JSON.stringify([agent, spec]), generate);
+    // A caller with a deadline or signal of its own must not decide over the others, and one with a reason is recorded with it.
+    const isOwn =
+      isImpatient(options) || options?.reason !== undefined || options?.correlationId !== undefined;
+    return isOwn ? generate() : singleFlight(this.#generations, JSON.stringify([agent, spec]), generate);
   }
 
   /** The agent's key as far as it is known without a call. */
@@ -111,9 +112,9 @@ export class AgentKeys {
       return known.name;
     }
     this.#misses += 1;
-    const shared = options?.signal === undefined && options?.timeoutMs === undefined;
     const lookUp = (): Promise<KeyMetadata> => this.lookUp(context, agent, role, options);
-    return (await (shared ? singleFlight(this.#lookUps, keyId, lookUp) : lookUp())).name;
+    // Also for callers with different reasons: a read for each of many at once would burn the quota. The first gives its own.
+    return (await (isImpatient(options) ? lookUp() : singleFlight(this.#lookUps, keyId, lookUp))).name;
   }
 
   /** Reads the agent's key and makes sure by its labels that it is this agent's. */
@@ -157,6 +158,10 @@ export class AgentKeys {
     this.#known.set(keyId, { name, seen: labels[SEEN_LABEL] });
   }
 }
+
+/** Whether a call may end before others that want the same. */
+const isImpatient = (options: CallOptions | undefined): boolean =>
+  options?.signal !== undefined || options?.timeoutMs !== undefined || options?.onQuota === 'fail';
 
 /** One run of the work for any number of callers at once. */
 function singleFlight<T>(flights: Map<string, Promise<T>>, key: string, work: () => Promise<T>): Promise<T> {

@@ -46,6 +46,7 @@ export interface HierarchyDescription {
   readonly agents: readonly DescribedAgent[];
 }
 
+/** Options of `describeHierarchy`. */
 export interface DescribeHierarchyOptions extends CallOptions {
   /** Only these agents. Reading an agent's key takes three calls, so a large key ring is better described in parts. */
   readonly agentIds?: readonly string[] | undefined;

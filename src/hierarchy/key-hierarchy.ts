@@ -4,9 +4,9 @@
  */
 
 import { z } from 'zod';
-import { type Clock, systemClock } from '../clock.js';
+import { type Clock, isClock, systemClock } from '../clock.js';
 import { KEK_ROTATION_PERIOD_DEFAULT_SECONDS } from '../config/agent-config.js';
-import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
+import { type ErrorContext, InvalidConfigError, UnsupportedAlgorithmError } from '../errors.js';
 import { issueEndorsement } from '../identity/endorsement.js';
 import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
@@ -25,6 +25,8 @@ import {
   ROTATION_PERIOD_MIN_SECONDS,
 } from '../keys/key-provider.js';
 import { MASTER_KEY_IDS, masterKeyLabels } from '../keys/master-key-name.js';
+import { callOptionsOf } from '../provider/call-input.js';
+import { schemaProblems } from '../schema-problems.js';
 import {
   type AgentEncryptionContext,
   decryptAs,
@@ -75,6 +77,7 @@ export interface AgentKeySet {
   readonly encryption?: KeyMetadata;
 }
 
+/** Options of `endorseAgentKey`. */
 export interface EndorseOptions extends CallOptions {
   /** Which of the agent's keys. Default `signing`. */
   readonly role?: AgentKeyRole | undefined;
@@ -83,26 +86,30 @@ export interface EndorseOptions extends CallOptions {
 }
 
 const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM');
-const schema = z.strictObject({
-  rootAlgorithm: z.string().default('EC_SIGN_P384_SHA384'),
-  masterProtectionLevel: level,
-  endorsementValiditySeconds: z
-    .int()
-    .min(1)
-    .max(ENDORSEMENT_VALIDITY_MAX_SECONDS)
-    .default(ENDORSEMENT_VALIDITY_DEFAULT_SECONDS),
-  kekRotationPeriodSeconds: z
-    .int()
-    .min(ROTATION_PERIOD_MIN_SECONDS)
-    .max(ROTATION_PERIOD_MAX_SECONDS)
-    .nullable()
-    .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
-  defaultAlgorithm: z.string().default('EC_SIGN_P384_SHA384'),
-  protectionLevel: level,
-  maxCachedAgents: z.int().min(1).max(10_000_000).default(10_000),
-  pinnedVersions: z.array(z.string()).default([]),
-  clock: z.custom<Clock>().optional(),
-});
+const algorithm = z.string('must be an algorithm name').default('EC_SIGN_P384_SHA384');
+const wholeNumber = (min: number, max: number) =>
+  z
+    .int('a whole number is required')
+    .min(min, `at least ${min.toLocaleString('en')} is required`)
+    .max(max, `at most ${max.toLocaleString('en')} is possible`);
+const schema = z.strictObject(
+  {
+    rootAlgorithm: algorithm,
+    masterProtectionLevel: level,
+    endorsementValiditySeconds: wholeNumber(1, ENDORSEMENT_VALIDITY_MAX_SECONDS).default(
+      ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
+    ),
+    kekRotationPeriodSeconds: wholeNumber(ROTATION_PERIOD_MIN_SECONDS, ROTATION_PERIOD_MAX_SECONDS)
+      .nullable()
+      .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
+    defaultAlgorithm: algorithm,
+    protectionLevel: level,
+    maxCachedAgents: wholeNumber(1, 10_000_000).default(10_000),
+    pinnedVersions: z.array(z.string('must be the full name of a version'), 'must be a list').default([]),
+    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
+  },
+  'must be an object',
+);
 
 /**
  * Master keys, agents' keys, endorsements and encryption to agents.
@@ -127,16 +134,11 @@ export class KeyHierarchy {
   readonly #clock: Clock;
   readonly #services: AgentEncryptionContext;
 
-  /** @throws InvalidArgumentError naming every option that is wrong; UnsupportedAlgorithmError. */
+  /** @throws InvalidConfigError naming every option that is wrong; UnsupportedAlgorithmError. */
   constructor(provider: KeyProvider, options: KeyHierarchyOptions = {}) {
     const context = { operation: 'KeyHierarchy', resource: 'options' };
     const parsed = schema.safeParse(options);
-    if (!parsed.success) {
-      const problems = parsed.error.issues.map(
-        ({ path, message }) => `${path.map(String).join('.')} ${message}`,
-      );
-      throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
-    }
+    if (!parsed.success) throw new InvalidConfigError(schemaProblems(parsed.error, 'hierarchy'));
     this.#provider = provider;
     this.#options = parsed.data;
     requireJose(context, signingAlgorithm(context, this.#options.rootAlgorithm).name);
@@ -209,12 +211,11 @@ export class KeyHierarchy {
   async generateAgentKeys(agentId: string, options: AgentKeyOptions = {}): Promise<AgentKeySet> {
     const context = contextOf('generateAgentKey', agentId);
     const agent = requireAgentId(context, agentId);
-    const { signal, timeoutMs, ...wanted } = options;
     const { protectionLevel } = this.#options;
     const defaultAlgorithm = signingAlgorithm(context, this.#options.defaultAlgorithm);
-    const [first, ...others] = agentKeySpecs(context, wanted, { defaultAlgorithm, protectionLevel });
+    const [first, ...others] = agentKeySpecs(context, options, { defaultAlgorithm, protectionLevel });
     const generate = (spec: RoleKeySpec): Promise<KeyMetadata> =>
-      this.agentKeys.generate(agent, spec, { signal, timeoutMs });
+      this.agentKeys.generate(agent, spec, callOptionsOf(options));
     const keys = await Promise.all([generate(first), ...others.map(generate)]);
     const byRole = new Map([first, ...others].map(({ role }, index) => [role, keys[index]]));
     const [signing, encryption] = [byRole.get('signing'), byRole.get('encryption')];

@@ -102,25 +102,35 @@ export class VersionKeys {
   }
 
   /**
-   * The ENABLED version whose thumbprint is `kid`.
+   * The ENABLED version whose thumbprint is `kid`. Reads are shared: `options` say why they are made, not how long.
    * @throws UnknownKeyIdError when there is none.
    */
-  async versionOf(context: ErrorContext, keyName: string, kid: string): Promise<VersionKey> {
+  async versionOf(
+    context: ErrorContext,
+    named: { readonly keyName: string; readonly kid: string },
+    options?: CallOptions,
+  ): Promise<VersionKey> {
+    const { keyName, kid } = named;
     const known = (): VersionKey | undefined => this.#directories.get(keyName)?.versions.get(kid);
     // The list may have been read again by another caller while this one waited.
-    const version = known() ?? (await this.#currentIf(context, keyName, kid)) ?? known();
+    const version = known() ?? (await this.#currentIf(context, named, options)) ?? known();
     if (version !== undefined) return version;
     const allowance = this.#allowanceOf(this.#directories.get(keyName));
     if (allowance < 1) throw new UnknownKeyIdError(context, kid);
-    const found = (await this.#load(context, keyName, allowance - 1)).versions.get(kid);
+    const loaded = await this.#load(context, { keyName, allowance: allowance - 1 }, options);
+    const found = loaded.versions.get(kid);
     if (found === undefined) throw new UnknownKeyIdError(context, kid);
     return found;
   }
 
   /** The version in use if it has that thumbprint: known without a call, also right after a rotation. */
-  async #currentIf(context: ErrorContext, keyName: string, kid: string): Promise<VersionKey | undefined> {
+  async #currentIf(
+    context: ErrorContext,
+    { keyName, kid }: { readonly keyName: string; readonly kid: string },
+    options: CallOptions | undefined,
+  ): Promise<VersionKey | undefined> {
     try {
-      const current = await this.current(context, keyName);
+      const current = await this.current(context, keyName, options);
       return current.key.thumbprint === kid ? current : undefined;
     } catch (error) {
       if (error instanceof NoUsableVersionError) return undefined;
@@ -149,11 +159,15 @@ export class VersionKeys {
   }
 
   /** One load for any number of callers, with the provider's own deadlines: a caller who leaves takes nobody along. */
-  #load(context: ErrorContext, keyName: string, allowance: number): Promise<Directory> {
+  #load(
+    context: ErrorContext,
+    { keyName, allowance }: { readonly keyName: string; readonly allowance: number },
+    options: CallOptions | undefined,
+  ): Promise<Directory> {
     const running = this.#loading.get(keyName);
     if (running !== undefined) return running;
     const load = async (): Promise<Directory> => {
-      const enabled = await this.enabled(context, keyName);
+      const enabled = await this.enabled(context, keyName, options);
       const directory = {
         versions: new Map(enabled.map((version) => [version.key.thumbprint, version])),
         allowance,

@@ -63,6 +63,7 @@ export interface Endorsement {
   readonly rootThumbprint: string;
 }
 
+/** What is endorsed, and for how long. */
 export interface IssueEndorsementOptions extends CallOptions {
   readonly agentId: string;
   /** The agent's public key. */
@@ -74,6 +75,7 @@ export interface IssueEndorsementOptions extends CallOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** What an endorsement is checked against. */
 export interface VerifyEndorsementOptions {
   /** The root's public key, or those of its versions; got from somewhere that is trusted, never from the agent. */
   readonly rootPublicKey: PublicKeyInput | readonly PublicKeyInput[];

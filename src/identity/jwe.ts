@@ -37,6 +37,7 @@ const TAG_BYTES = 16;
 /** The plaintext in base64url, a wrapped key of an RSA key of 4,096 bits, and the header. */
 const JWE_MAX_CHARACTERS = Math.ceil((JWE_PLAINTEXT_MAX_BYTES * 4) / 3) + 16_384;
 
+/** Header parameters of a JWE (RFC 7516 section 4.1.11 and 4.1.12). */
 export interface JweOptions {
   /** Media type of the whole JWE. */
   readonly typ?: string | undefined;

@@ -33,11 +33,13 @@ export interface JwsHeader {
   readonly [name: string]: unknown;
 }
 
+/** Options of `signCompactJws`. */
 export interface SignJwsOptions extends CallOptions {
   /** Default `EdDSA`, which every verifier knows. */
   readonly ed25519Name?: Ed25519Name | undefined;
 }
 
+/** What `verifyCompactJws` accepts. */
 export interface VerifyJwsOptions {
   /** JOSE name of the one algorithm that is accepted. `EdDSA` and `Ed25519` are the same. */
   readonly algorithm: string;

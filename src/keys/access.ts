@@ -27,6 +27,7 @@ export interface AccessChange {
   readonly changed: boolean;
 }
 
+/** Options of `grantAccess`. */
 export interface GrantOptions extends CallOptions {
   /** `allow` takes `allUsers` and `allAuthenticatedUsers`, which mean everybody. Default `refuse`. */
   readonly publicMembers?: 'refuse' | 'allow' | undefined;
@@ -41,8 +42,15 @@ export interface TestedPermissions {
 
 /** A provider whose keys have policies. */
 export interface AccessManager {
+  /**
+   * Grants a role on one key, in the policy of that key. A grant that is there already changes nothing.
+   * @param member as in a policy: `user:`, `serviceAccount:` or `group:` with an email, `principal://…`, ….
+   * @param role full name of the role, e.g. `roles/cloudkms.signer`.
+   */
   grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange>;
+  /** Takes a role on one key back from a member. What is inherited from the key ring or the project stays. */
   revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange>;
+  /** Who has which role by the policy of the key itself; inherited roles are not in it. */
   listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]>;
   /** Of a key, or of the key ring when none is named; one result for each key ring. */
   testPermissions(

@@ -8,6 +8,10 @@ export const AGENT_ALGORITHM_ALIASES = {
   ed25519: 'EC_SIGN_ED25519',
 } as const satisfies Record<string, SigningAlgorithm>;
 
+/**
+ * Short names of signing algorithms: `ecdsa-p256` is EC_SIGN_P256_SHA256, `ecdsa-p384` EC_SIGN_P384_SHA384, `ed25519`
+ * EC_SIGN_ED25519.
+ */
 export type AgentAlgorithmAlias = keyof typeof AGENT_ALGORITHM_ALIASES;
 
 const isAlias = (name: string): name is AgentAlgorithmAlias => Object.hasOwn(AGENT_ALGORITHM_ALIASES, name);

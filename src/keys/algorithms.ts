@@ -108,6 +108,7 @@ export interface KemAlgorithmEntry extends AlgorithmBase<KemAlgorithm, 'KEY_ENCA
   readonly ciphertextBytes: number;
 }
 
+/** What is known of an algorithm; `purpose` says which members an entry has. */
 export type AlgorithmEntry =
   | SigningAlgorithmEntry
   | DecryptionAlgorithmEntry
@@ -116,6 +117,7 @@ export type AlgorithmEntry =
   | MacAlgorithmEntry
   | KemAlgorithmEntry;
 
+/** Algorithms of ASYMMETRIC_SIGN keys, by their names in Cloud KMS. */
 export type SigningAlgorithm =
   | 'EC_SIGN_P256_SHA256'
   | 'EC_SIGN_P384_SHA384'
@@ -158,6 +160,7 @@ export type MacAlgorithm = 'HMAC_SHA1' | 'HMAC_SHA224' | 'HMAC_SHA256' | 'HMAC_S
 
 export type KemAlgorithm = 'ML_KEM_768' | 'ML_KEM_1024' | 'KEM_XWING';
 
+/** Name of any algorithm of Cloud KMS that this library knows. */
 export type KeyAlgorithm = AlgorithmEntry['name'];
 
 /** `AsymmetricSignRequest.data` and `MacSignRequest.data`: 64 KiB. */

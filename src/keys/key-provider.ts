@@ -96,8 +96,10 @@ export interface CallOptions {
   /** Total deadline of the call in milliseconds, in place of the configured one. */
   readonly timeoutMs?: number | undefined;
   /**
-   * What to do when a quota is used up: `retry` (the default) waits and repeats until the deadline; `fail` rejects with
-   * `ResourceExhaustedError` at once, for callers that pace many calls themselves.
+   * What to do when a quota is used up: `retry` (the default) waits for the quota and repeats. That wait is outside of the
+   * deadline and at most `deadlines.queueMs` long; with `quota: { mode: 'off' }` the call is repeated within its deadline,
+   * `retry.maxAttempts` times. `fail` rejects with `ResourceExhaustedError` at once, for callers that pace many calls
+   * themselves.
    */
   readonly onQuota?: 'retry' | 'fail' | undefined;
   /**
@@ -109,16 +111,19 @@ export interface CallOptions {
   readonly correlationId?: string | undefined;
 }
 
+/** Options of `encrypt` and `decrypt`. */
 export interface EncryptionOptions extends CallOptions {
   /** Authenticated with the ciphertext but not part of it; decryption needs the same bytes. Symmetric keys only. */
   readonly additionalAuthenticatedData?: Uint8Array | undefined;
 }
 
+/** Options of `listKeys`. */
 export interface ListKeysOptions extends CallOptions {
   /** Only keys that have all these labels. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
 }
 
+/** Options of `restoreKey`. */
 export interface RestoreOptions extends CallOptions {
   /**
    * State after the restore. Default `ENABLED`, but for versions of a restored key that were retired before their
@@ -146,6 +151,7 @@ export interface KeyVersionInUse {
   readonly protectionLevel: string;
 }
 
+/** Options of `rotateKey`, `prepareRotation` and `activateRotation`. */
 export interface RotationOptions extends CallOptions {
   /** Algorithm of the new version, of the same purpose. Default: the one that the key's latest versions have. */
   readonly algorithm?: KeyAlgorithm | undefined;
@@ -171,6 +177,7 @@ export interface ScheduledDestruction {
   readonly destroyTime: Date;
 }
 
+/** Options of `retire`: when replaced versions are disabled, and when they are scheduled for destruction. */
 export interface RetireOptions extends CallOptions {
   /** How long a version stays ENABLED after it was replaced. Seconds, default 604,800 (7 days). */
   readonly graceSeconds?: number | undefined;
@@ -199,6 +206,7 @@ export interface RotationSchedule {
   readonly nextRotationTime?: Date | undefined;
 }
 
+/** Options of `destroyKey`. */
 export interface DestroyOptions extends CallOptions {
   /**
    * Also what is refused otherwise: a version given by name while it is in use, and a version whose public key could not
@@ -215,6 +223,13 @@ export interface DestructionResult {
   readonly versions: readonly ScheduledDestruction[];
 }
 
+/**
+ * A provider of keys. `KMSClient`, `SoftwareKeyProvider` and `ReplicatedKeyProvider` implement it.
+ *
+ * Every method rejects with `InvalidArgumentError` for input that is wrong, before any call is made; with
+ * `DeadlineExceededError` at its deadline and `OperationAbortedError` when `signal` aborts; and with
+ * `ClientClosedError` after `close`. A key that does not exist is a `NotFoundError`.
+ */
 export interface KeyProvider {
   /** Makes the provider ready; may be called again and from several processes at once. */
   initialize(options?: CallOptions): Promise<void>;
@@ -222,12 +237,23 @@ export interface KeyProvider {
   generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata>;
   /** Signs a message; hashing, where the algorithm wants it, is done here. ECDSA signatures are DER. */
   sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer>;
+  /** As `sign`, and says which version signed, with which algorithm, and how the signature is encoded. */
   signDetailed(keyId: string, data: Uint8Array, options?: CallOptions): Promise<SignatureDetails>;
-  /** Signs a digest that the caller computed with the hash of the key's algorithm. */
+  /** Signs a digest that the caller computed with the hash of the key's algorithm; a digest of another length is refused. */
   signDigest(keyId: string, digest: Uint8Array, options?: CallOptions): Promise<SignatureDetails>;
   /** True if the signature over the message is by the key. False for any other bytes. */
   verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean>;
+  /**
+   * Encrypts. ENCRYPT_DECRYPT keys: in Cloud KMS, with at most 64 KiB of plaintext (HSM keys: 8 KiB, additional authenticated
+   * data included). ASYMMETRIC_DECRYPT keys: OAEP with the public key, in this process.
+   * @throws DataTooLargeError
+   */
   encrypt(keyId: string, plaintext: Uint8Array, options?: EncryptionOptions): Promise<Buffer>;
+  /**
+   * Decrypts. A symmetric ciphertext names its version itself; with an ASYMMETRIC_DECRYPT key `keyId` names the version
+   * that encrypted when it is no longer in use.
+   * @throws DecryptionFailedError when the ciphertext, the key or the additional authenticated data is not right.
+   */
   decrypt(keyId: string, ciphertext: Uint8Array, options?: EncryptionOptions): Promise<Buffer>;
   /**
    * Which version a key id means now. As fresh as what `sign` goes by: from the cache where it is known, so that it costs
@@ -272,14 +298,17 @@ export interface KeyProvider {
   destroyKey(keyId: string, destroyAfter?: number, options?: DestroyOptions): Promise<DestructionResult>;
   /** Takes back a scheduled destruction. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata>;
+  /** What is known of a key, as it is now. */
   getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata>;
+  /** The keys of the key ring; with `labels`, those that have all of them. */
   listKeys(options?: ListKeysOptions): Promise<readonly KeyMetadata[]>;
   /** All versions of a key, in ascending order of their numbers. */
   listKeyVersions(keyId: string, options?: CallOptions): Promise<readonly KeyVersionMetadata[]>;
+  /** Ends what is under way and gives up connections and stores. Calls made afterwards reject. */
   close(): Promise<void>;
 }
 
-/** What works in one key ring alone. */
+/** The provider of one key ring, where there are several. */
 export interface KeyRingProvider {
   /** Full name of the key ring. */
   readonly keyRing: string;

@@ -24,6 +24,7 @@ import type {
 } from '../keys/key-provider.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import type { Logger } from '../logger.js';
+import { callOptionsOf } from '../provider/call-input.js';
 import { type AgentDescription, describeAgentKey, describeRings } from './describe-agent.js';
 import {
   type AgentDestruction,
@@ -52,6 +53,7 @@ export interface RoleOptions extends CallOptions {
   readonly role?: AgentKeyRole | undefined;
 }
 
+/** Options of a rotation of an agent's key; `role` says which key, default `signing`. */
 export type AgentRotationOptions = RotationOptions & RoleOptions;
 
 export interface AgentLifecycleOptions {
@@ -235,10 +237,9 @@ export class AgentLifecycle {
   }
 
   #keyName(context: ErrorContext, agentId: string, options: RoleOptions): Promise<string> {
-    const { signal, timeoutMs } = options;
     const role = requireRole(context, options.role);
     const agent = requireAgentId(context, agentId);
-    return this.#hierarchy.agentKeys.nameOf(context, agent, role, { signal, timeoutMs });
+    return this.#hierarchy.agentKeys.nameOf(context, agent, role, callOptionsOf(options));
   }
 
   /** The agent's keys in all key rings. One that cannot be read ends it: nothing is done to a part of an agent. */

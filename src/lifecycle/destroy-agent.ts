@@ -3,7 +3,9 @@
 import { InvalidArgumentError } from '../errors.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { DestroyOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import { purposeOf } from '../provider/call-input.js';
 
+/** Options of `destroyAgent`. */
 export interface DestroyAgentOptions extends DestroyOptions {
   /** The least delay in seconds that you want; if a key of the agent has a shorter one, nothing is touched. */
   readonly destroyAfter?: number | undefined;
@@ -25,6 +27,7 @@ export type VersionDestruction = {
   | { readonly outcome: 'failed'; readonly reason: string }
 );
 
+/** What `destroyAgent` did with each version of an agent's keys. */
 export interface AgentDestruction {
   readonly agentId: string;
   /** Those of all key rings, in the order of the agent's keys, and of the versions' numbers. */
@@ -33,7 +36,7 @@ export interface AgentDestruction {
 
 /** A key of an agent, in one key ring. */
 export interface RoleKey {
-  /** What works in that key ring. */
+  /** The provider of that key ring. */
   readonly provider: KeyProvider;
   readonly role: AgentKeyRole;
   readonly key: KeyMetadata;
@@ -61,7 +64,7 @@ export async function destroyAgentKeys(
       reason = error instanceof Error ? error.message : String(error);
     }
     // What happened is what the provider says now, whatever became of the call.
-    const after = await provider.listKeyVersions(key.name);
+    const after = await provider.listKeyVersions(key.name, purposeOf(options));
     versions.push(...after.map((version) => toReport(version, role, reason)));
   }
   return { agentId, versions };

@@ -17,7 +17,7 @@ const RETRY_MS = 3_600_000;
 const ROTATION_MS = 600_000;
 
 export interface HeartbeatContext {
-  /** What works in each key ring; a key is named as it is in the first one. */
+  /** The provider of each key ring; a key is named as it is in the first one. */
   readonly rings: readonly KeyProvider[];
   readonly clock: Clock;
   readonly logger: Logger;

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
 import type { DestroyAgentOptions } from './destroy-agent.js';
 import type { RotateDueKeysOptions } from './rotate-due-keys.js';
 import { type RotationSchedulerOptions, SCHEDULER_INTERVAL_MAX_SECONDS } from './rotation-scheduler.js';
@@ -13,10 +14,6 @@ import {
   UNUSED_FOR_MIN_SECONDS,
 } from './stale-agents.js';
 
-const callShape = {
-  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
-  timeoutMs: z.int('must be whole milliseconds').min(1, 'must be at least 1').optional(),
-};
 const wholeSeconds = (min: number) =>
   z.int('must be whole seconds').min(min, `must be at least ${min} seconds`);
 const concurrency = z
@@ -56,18 +53,18 @@ const prune = z.strictObject({
 });
 
 export const parseRotateDueOptions = (options: RotateDueKeysOptions = {}): RotateDueKeysOptions =>
-  parse({ operation: 'rotateDueKeys', resource: 'options' }, rotateDue, options);
+  parseOptions({ operation: 'rotateDueKeys', resource: 'options' }, rotateDue, options);
 
 export const parseSchedulerOptions = (options: RotationSchedulerOptions = {}): RotationSchedulerOptions =>
-  parse({ operation: 'startRotationScheduler', resource: 'options' }, scheduler, options);
+  parseOptions({ operation: 'startRotationScheduler', resource: 'options' }, scheduler, options);
 
 export const parsePruneOptions = (options: PruneStaleAgentsOptions): PruneStaleAgentsOptions =>
-  parse({ operation: 'pruneStaleAgents', resource: 'options' }, prune, options);
+  parseOptions({ operation: 'pruneStaleAgents', resource: 'options' }, prune, options);
 
 export const parseDestroyOptions = (
   context: ErrorContext,
   options: DestroyAgentOptions = {},
-): DestroyAgentOptions => parse(context, destruction, options);
+): DestroyAgentOptions => parseOptions(context, destruction, options);
 
 /** @throws InvalidArgumentError naming every field that is wrong. */
 export function requirePolicy(context: ErrorContext, policy: unknown): RotationPolicy {
@@ -80,19 +77,4 @@ export function requireRole(context: ErrorContext, role: unknown): AgentKeyRole 
   if (role === undefined || role === 'signing') return 'signing';
   if (role === 'encryption') return 'encryption';
   throw new InvalidArgumentError(context, 'role must be signing or encryption.');
-}
-
-function parse<Schema extends z.ZodType>(
-  context: ErrorContext,
-  schema: Schema,
-  options: unknown,
-): z.output<Schema> {
-  const parsed = schema.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? `${issue.keys.join(', ')} is not an option`
-      : `${['options', ...issue.path.map(String)].join('.')} ${issue.message}`,
-  );
-  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
 }

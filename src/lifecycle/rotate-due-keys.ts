@@ -24,6 +24,7 @@ import { failureOf, messageOf, readRings, toUnread, type UnreadKeyRing } from '.
 const DEFAULT_GRACE_SECONDS = 604_800;
 const DEFAULT_CONCURRENCY = 4;
 
+/** Options of `rotateDueKeys`. */
 export interface RotateDueKeysOptions extends CallOptions {
   /** Keys that are worked on at once, 1 to 64. Default 4: a rotation writes, and writes have the smallest quota. */
   readonly concurrency?: number | undefined;
@@ -31,6 +32,7 @@ export interface RotateDueKeysOptions extends CallOptions {
   readonly onProgress?: ((progress: RotationProgress) => void) | undefined;
 }
 
+/** How far `rotateDueKeys` is, in keys. */
 export interface RotationProgress {
   readonly done: number;
   readonly total: number;
@@ -70,6 +72,7 @@ export type KeyRotationReport = {
   | { readonly outcome: 'failed'; readonly reason: string; readonly code?: ErrorCode }
 );
 
+/** What a run of `rotateDueKeys` did, in keys. */
 export interface RotationReport {
   readonly rotated: number;
   readonly prepared: number;
@@ -84,7 +87,7 @@ export interface RotationReport {
 
 /** What the run works with. */
 export interface RotationContext {
-  /** What works in each key ring. A key is due in each by itself: one that was missed while a location was down stays due. */
+  /** The provider of each key ring. A key is due in each by itself: one that was missed while a location was down stays due. */
   readonly rings: readonly KeyRingProvider[];
   readonly clock: Clock;
 }

@@ -13,6 +13,7 @@ const DEFAULT_INTERVAL_SECONDS = 3_600;
 /** A wait is up to a tenth shorter or longer than the interval, so that processes that started together drift apart. */
 const JITTER = 0.1;
 
+/** Options of a `RotationScheduler`. */
 export interface RotationSchedulerOptions {
   /** Seconds between two runs, 1 to 2,000,000 (23 days). Default 3,600. The first begins at a random time within it. */
   readonly intervalSeconds?: number | undefined;
@@ -30,6 +31,9 @@ export interface SchedulerContext {
   readonly random?: () => number;
 }
 
+/**
+ * Runs `rotateDueKeys` again and again until it is closed. A failed run is logged, and the next one comes in its turn.
+ */
 export class RotationScheduler {
   readonly #context: SchedulerContext;
   readonly #options: RotationSchedulerOptions;

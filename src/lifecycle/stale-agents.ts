@@ -18,6 +18,7 @@ export const CONFIRM_AFTER_MIN_SECONDS = 86_400;
 const DEFAULT_CONFIRM_AFTER_SECONDS = 604_800;
 const CONCURRENCY = 4;
 
+/** Options of `pruneStaleAgents`. */
 export interface PruneStaleAgentsOptions extends CallOptions {
   /** An agent is stale when none of its keys was used for so many seconds; at least 172,800 (two days). */
   readonly unusedFor: number;
@@ -34,11 +35,7 @@ export type StaleAgentReport = {
   readonly agentId: string;
   /** No key of the agent was used since, as far as that was written down; to the day. When it was made where nothing was. */
   readonly lastSeen: Date;
-} /**
- * A key has no readable heartbeat: nobody knows whether it is used, so it is left alone. Its next use writes one, where
- * the identity may update keys; `destroyAgent` ends an agent that you know to be unused.
- */ & (
-  | { readonly outcome: 'unknown' }
+} & (
   | { readonly outcome: 'would-mark' }
   | { readonly outcome: 'marked'; readonly destroyableFrom: Date }
   /** Marked by an earlier call, not long enough ago. */
@@ -47,11 +44,16 @@ export type StaleAgentReport = {
   | { readonly outcome: 'destroyed'; readonly destruction: AgentDestruction }
   /** It was used after it had been marked. */
   | { readonly outcome: 'would-unmark' | 'unmarked' }
+  /**
+   * A key has no readable heartbeat: nobody knows whether it is used, so it is left alone. Its next use writes one, where
+   * the identity may update keys; `destroyAgent` ends an agent that you know to be unused.
+   */
+  | { readonly outcome: 'unknown' }
   | { readonly outcome: 'failed'; readonly reason: string }
 );
 
 interface StaleContext {
-  /** What works in each key ring: an agent is used if its key in any of them is. */
+  /** The provider of each key ring: an agent is used if its key in any of them is. */
   readonly rings: readonly KeyProvider[];
   readonly clock: Clock;
 }

@@ -65,6 +65,7 @@ export interface Handover {
   readonly issuedAt: Date;
 }
 
+/** What a handover is checked against. */
 export interface VerifyHandoverOptions {
   /** The agent that the keys are expected to be of. */
   readonly agentId: string;

@@ -180,15 +180,18 @@ async function ensureHsmKey(
   const others =
     spec.purpose === 'ASYMMETRIC_DECRYPT' ? await otherVersions(software, key.name, { plan, options }) : [];
   if (others.length === 0) {
-    return software.withPrivateKey(plan.from, (pkcs8) => importer.importKey(spec, pkcs8, options));
+    return software.withPrivateKey(plan.from, (pkcs8) => importer.importKey(spec, pkcs8, options), options);
   }
   const importVersion = (from: string, algorithm: string): Promise<KeyVersionMetadata> =>
-    software.withPrivateKey(from, (pkcs8) =>
-      importer.importKeyVersion(
-        { ...spec, algorithm: findAlgorithm(algorithm)?.name ?? spec.algorithm },
-        pkcs8,
-        options,
-      ),
+    software.withPrivateKey(
+      from,
+      (pkcs8) =>
+        importer.importKeyVersion(
+          { ...spec, algorithm: findAlgorithm(algorithm)?.name ?? spec.algorithm },
+          pkcs8,
+          options,
+        ),
+      options,
     );
   for (const { name, algorithm } of others) await importVersion(name, algorithm);
   // The last, so that it is the newest; and by name, should another process have imported an older one after it.

@@ -34,6 +34,7 @@ import type {
 import { type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import { requireAccessManager } from '../provider/access-manager.js';
+import { callOptionsOf } from '../provider/call-input.js';
 import type { ArchivedKeys } from './archived-keys.js';
 import { type KeyRouter, type KeyUse, type Route, refuseUnmigrated } from './key-router.js';
 import type { PhaseCheck } from './phase-check.js';
@@ -347,7 +348,3 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
       : software;
   }
 }
-
-/** The part of a call's options that every call takes. */
-const callOptionsOf = (options: CallOptions | undefined): CallOptions | undefined =>
-  options && { signal: options.signal, timeoutMs: options.timeoutMs };

@@ -1,7 +1,8 @@
 /** What callers pass to the migration, parsed once; every problem is named. */
 
 import { z } from 'zod';
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
 import type {
   MigrateAgentOptions,
   MigrateAllAgentsOptions,
@@ -11,10 +12,6 @@ import type {
 
 const DEFAULT_CONCURRENCY = 4;
 
-const callShape = {
-  signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
-  timeoutMs: z.int('must be whole milliseconds').min(1, 'must be at least 1').optional(),
-};
 const agentShape = {
   ...callShape,
   strategy: z.enum(['regenerate', 'import'], 'must be regenerate or import'),
@@ -44,29 +41,14 @@ const purge = z.strictObject({ ...callShape, dryRun: z.boolean('must be true or 
 export const parseMigrateAgent = (
   context: ErrorContext,
   options: MigrateAgentOptions,
-): z.output<typeof migrateAgent> => parse(context, migrateAgent, options);
+): z.output<typeof migrateAgent> => parseOptions(context, migrateAgent, options);
 
 export const parseMigrateAll = (
   context: ErrorContext,
   options: MigrateAllAgentsOptions,
-): z.output<typeof migrateAll> => parse(context, migrateAll, options);
+): z.output<typeof migrateAll> => parseOptions(context, migrateAll, options);
 
 export const parsePurge = (
   context: ErrorContext,
   options: PurgeMigratedKeysOptions | undefined,
-): z.output<typeof purge> => parse(context, purge, options ?? {});
-
-function parse<Schema extends z.ZodType>(
-  context: ErrorContext,
-  schema: Schema,
-  options: unknown,
-): z.output<Schema> {
-  const parsed = schema.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? `${issue.keys.join(', ')} is not an option`
-      : `${['options', ...issue.path.map(String)].join('.')} ${issue.message}`,
-  );
-  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
-}
+): z.output<typeof purge> => parseOptions(context, purge, options);

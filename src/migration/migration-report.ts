@@ -5,6 +5,7 @@ import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import type { MigrationStrategy } from './standing.js';
 
+/** Options of `migrateAgent`. */
 export interface MigrateAgentOptions extends CallOptions {
   /**
    * `regenerate`: a new signing key that is born in the HSM; the old one hands over to it in a statement that peers check
@@ -16,6 +17,7 @@ export interface MigrateAgentOptions extends CallOptions {
   readonly dryRun?: boolean | undefined;
 }
 
+/** Options of `migrateAllAgents`. */
 export interface MigrateAllAgentsOptions extends MigrateAgentOptions {
   /** Agents that are worked on at once, 1 to 64. Default 4: making HSM keys has a small quota. */
   readonly concurrency?: number | undefined;
@@ -23,6 +25,7 @@ export interface MigrateAllAgentsOptions extends MigrateAgentOptions {
   readonly onProgress?: ((progress: MigrationProgress) => void) | undefined;
 }
 
+/** How far `migrateAllAgents` is, in agents. */
 export interface MigrationProgress {
   readonly done: number;
   readonly total: number;
@@ -58,6 +61,7 @@ export interface AgentMigration {
   readonly keys: readonly MigratedKey[];
 }
 
+/** What `migrateAllAgents` did about one agent. */
 export type AgentMigrationReport =
   | AgentMigration
   | {
@@ -69,6 +73,7 @@ export type AgentMigrationReport =
   /** The run was aborted before its turn came. */
   | { readonly agentId: string; readonly outcome: 'not-started' };
 
+/** What a run of `migrateAllAgents` did, in agents. */
 export interface MigrationReport {
   readonly migrated: number;
   readonly alreadyMigrated: number;
@@ -79,6 +84,7 @@ export interface MigrationReport {
   readonly agents: readonly AgentMigrationReport[];
 }
 
+/** Options of `purgeMigratedKeys`. */
 export interface PurgeMigratedKeysOptions extends CallOptions {
   /** Default true: the call lists what it would delete. With false it deletes that. */
   readonly dryRun?: boolean | undefined;

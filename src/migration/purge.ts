@@ -61,7 +61,7 @@ async function purgeKey(
     if (hsmKey.primary === undefined) return { ...common, outcome: 'retained', reason: WITHOUT_SUCCESSOR };
     await services.archived.exportKey(software, key.name, options);
     if (mode === 'list') return { ...common, outcome: 'would-purge' };
-    for (const { name } of versions) await software.purgeKeyVersion(name);
+    for (const { name } of versions) await software.purgeKeyVersion(name, options);
     return { ...common, outcome: 'purged' };
   } catch (error) {
     if (!(error instanceof A2AKmsError)) throw error;

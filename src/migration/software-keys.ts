@@ -30,9 +30,13 @@ import {
 /** What a migration needs of the software provider besides what every provider can do. */
 export interface SoftwareProvider extends KeyProvider {
   /** Lends the private key, PKCS#8 DER, for as long as `use` runs; it is wiped afterwards. */
-  withPrivateKey<T>(keyVersion: string, use: (pkcs8: Buffer) => Promise<T>): Promise<T>;
+  withPrivateKey<T>(
+    keyVersion: string,
+    use: (pkcs8: Buffer) => Promise<T>,
+    options?: CallOptions,
+  ): Promise<T>;
   /** Deletes the private key of a version for good. */
-  purgeKeyVersion(keyVersion: string): Promise<unknown>;
+  purgeKeyVersion(keyVersion: string, options?: CallOptions): Promise<unknown>;
 }
 
 export class SoftwareKeys implements KeyProvider {
@@ -155,13 +159,17 @@ export class SoftwareKeys implements KeyProvider {
   }
 
   /** @see SoftwareProvider.withPrivateKey */
-  withPrivateKey<T>(keyVersion: string, use: (pkcs8: Buffer) => Promise<T>): Promise<T> {
-    return this.#provider.withPrivateKey(plain(keyVersion), use);
+  withPrivateKey<T>(
+    keyVersion: string,
+    use: (pkcs8: Buffer) => Promise<T>,
+    options?: CallOptions,
+  ): Promise<T> {
+    return this.#provider.withPrivateKey(plain(keyVersion), use, options);
   }
 
   /** @see SoftwareProvider.purgeKeyVersion */
-  async purgeKeyVersion(keyVersion: string): Promise<void> {
-    await this.#provider.purgeKeyVersion(plain(keyVersion));
+  async purgeKeyVersion(keyVersion: string, options?: CallOptions): Promise<void> {
+    await this.#provider.purgeKeyVersion(plain(keyVersion), options);
   }
 
   close(): Promise<void> {

@@ -3,7 +3,9 @@
 import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import { isKeyAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import type { CallOptions } from '../keys/key-provider.js';
 import { isHistoryLabel } from '../keys/version-history.js';
+import { schemaProblems } from '../schema-problems.js';
 
 /** What travels in a gRPC header as it is: printable ASCII (PROTOCOL-HTTP2 of gRPC, "Custom-Metadata"). */
 function callerText(maxCharacters: number) {
@@ -13,7 +15,8 @@ function callerText(maxCharacters: number) {
     .max(maxCharacters, `must have at most ${maxCharacters} characters`);
 }
 
-const callShape = {
+/** The options that every call takes, to be spread into the schema of each method's own. */
+export const callShape = {
   signal: z.instanceof(AbortSignal, { error: 'must be an AbortSignal' }).optional(),
   timeoutMs: z
     .int('must be whole milliseconds')
@@ -99,10 +102,8 @@ export function parseInput<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(input.value);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? `${issue.keys.join(', ')} is not an option`
-      : `${[input.name, ...issue.path.map(String)].join('.')} ${issue.message}`,
+  const problems = schemaProblems(parsed.error, input.name).map(
+    ({ field, problem }) => `${field} ${problem}`,
   );
   throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
 }
@@ -114,6 +115,18 @@ export function parseOptions<Schema extends z.ZodType>(
   options: unknown,
 ): z.output<Schema> {
   return parseInput(context, schema, { name: 'options', value: options ?? {} });
+}
+
+/** The part of a method's options that every call takes: what is passed on to the calls that it makes. */
+export function callOptionsOf(options: CallOptions | undefined): CallOptions | undefined {
+  if (options === undefined) return undefined;
+  const { signal, timeoutMs, onQuota, reason, correlationId } = options;
+  return { signal, timeoutMs, onQuota, reason, correlationId };
+}
+
+/** As `callOptionsOf`, for what a call does when it is over or was given up: it says why, and is not cut short. */
+export function purposeOf(options: CallOptions | undefined): CallOptions {
+  return { reason: options?.reason, correlationId: options?.correlationId };
 }
 
 /** @throws InvalidArgumentError for what is not bytes. Strings are not taken: their encoding would be a guess. */

@@ -15,6 +15,7 @@ import {
 } from '../keys/algorithms.js';
 import type { ProviderKeyPurpose } from '../keys/key-provider.js';
 import { type CryptoKeyName, type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
+import { parseInput } from './call-input.js';
 
 /** "destroy_scheduled_duration" in resources.proto: default 30 days; the documentation gives 24 hours and 120 days as bounds. */
 const DESTROY_SCHEDULED_DEFAULT_SECONDS = 2_592_000;
@@ -68,16 +69,11 @@ const IDENTIFYING_LABEL = /^a2a-(?:role|agent-[0-9]+)$/;
  * @throws InvalidArgumentError naming every field that is wrong; UnsupportedAlgorithmError with the alternatives.
  */
 export function checkKeySpec(spec: unknown, keyRing: KeyRingName, context: ErrorContext): CheckedKeySpec {
-  const parsed = schema.safeParse(spec);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) =>
-      issue.code === 'unrecognized_keys'
-        ? `${issue.keys.join(', ')}: is not part of a key spec`
-        : `${issue.path.map(String).join('.') || 'spec'}: ${issue.message}`,
-    );
-    throw new InvalidArgumentError(context, `the key spec is not usable: ${problems.join('; ')}.`);
-  }
-  const { name, purpose, algorithm, protectionLevel, labels, destroyScheduledDurationSeconds } = parsed.data;
+  const { name, purpose, algorithm, protectionLevel, labels, destroyScheduledDurationSeconds } = parseInput(
+    context,
+    schema,
+    { name: 'spec', value: spec },
+  );
   const reference = parseKeyReference(name, keyRing);
   if (!reference.ok) throw new InvalidArgumentError(context, reference.problem);
   if (reference.value.kind === 'version') {

@@ -30,6 +30,7 @@ export interface ObservedVersion {
   readonly protectionLevel: string | undefined;
 }
 
+/** How a call ended. */
 export interface ObservedOutcome {
   /** `refused`: it failed before Cloud KMS or the store of keys was asked. */
   readonly status: 'succeeded' | 'failed' | 'refused';
@@ -68,6 +69,7 @@ export interface ObservedWarning {
   readonly details: Readonly<Record<string, string>>;
 }
 
+/** Watches the calls of a provider (docs/observers.md). */
 export interface ProviderObserver {
   /** A call begins. A rejection refuses it. */
   begin(call: ObservedCall): CallObserver | Promise<CallObserver>;

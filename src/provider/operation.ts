@@ -63,12 +63,12 @@ export class Operation {
     this.observation = options.observation;
     this.#timeoutMs = options.timeoutMs;
     this.#callerSignal = options.signal;
-    this.#deadlineAt = options.clock.now() + options.timeoutMs;
+    this.#deadlineAt = options.clock.monotonic() + options.timeoutMs;
   }
 
   /** Milliseconds left; never below 0. */
   get remainingMs(): number {
-    return Math.max(0, this.#deadlineAt - this.clock.now());
+    return Math.max(0, this.#deadlineAt - this.clock.monotonic());
   }
 
   /** The caller's reason, and with an audit trail the id of the event of this call. */
@@ -134,12 +134,12 @@ export class Operation {
 
   /** Stops the deadline while the call waits in a queue of this process, which has a limit of its own. */
   pauseDeadline(): void {
-    this.#pausedAt = this.clock.now();
+    this.#pausedAt = this.clock.monotonic();
   }
 
   resumeDeadline(): void {
     if (this.#pausedAt === undefined) return;
-    this.#deadlineAt += this.clock.now() - this.#pausedAt;
+    this.#deadlineAt += this.clock.monotonic() - this.#pausedAt;
     this.#pausedAt = undefined;
     if (this.#reject !== undefined && this.#cancelTimer === undefined) this.#arm();
   }

@@ -49,7 +49,7 @@ export class RefreshingCache<V extends object> {
   /** The value if it is there and still believed; never loads, so that one that is not there counts as no miss. */
   peek(key: string): V | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined || this.#age(entry) >= this.#ttlMs) return undefined;
+    if (entry === undefined || !this.#isBelieved(this.#age(entry))) return undefined;
     this.#hits += 1;
     return entry.value;
   }
@@ -59,7 +59,7 @@ export class RefreshingCache<V extends object> {
     const entry = this.#entries.get(key);
     if (entry !== undefined) {
       const age = this.#age(entry);
-      if (age < this.#ttlMs) {
+      if (this.#isBelieved(age)) {
         // The old value serves until the new one is there; if the refresh fails, until it expires.
         if (age * 2 >= this.#ttlMs) this.#load(key, load).catch(() => {});
         this.#hits += 1;
@@ -80,6 +80,11 @@ export class RefreshingCache<V extends object> {
   invalidate(key: string): void {
     this.#forgetLoad(key);
     this.#entries.delete(key);
+  }
+
+  /** What is younger than new was loaded before the clock was set back: nobody knows how old it is. */
+  #isBelieved(ageMs: number): boolean {
+    return ageMs < this.#ttlMs && (ageMs >= 0 || this.#ttlMs === Number.POSITIVE_INFINITY);
   }
 
   #age(entry: Entry<V>): number {

@@ -82,6 +82,7 @@ export interface SoftwareStats extends CommonStats {
   };
 }
 
+/** What a provider has counted; `provider` says which of the two it is. */
 export type ProviderStats = KmsStats | SoftwareStats;
 
 interface Counts {

@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError } from '../errors.js';
 import type { DestroyOptions, DestructionResult } from '../keys/key-provider.js';
+import { callOptionsOf } from '../provider/call-input.js';
 import type { KeyRings } from './key-rings.js';
 
 /** @throws InvalidArgumentError when a ring's own delay is shorter than `destroyAfter`. */
@@ -13,12 +14,11 @@ export async function destroyEverywhere(
   const { destroyAfter } = key;
   const target = rings.targetOf('destroyKey', key.keyId);
   if (target.kind === 'replicated' && destroyAfter !== undefined) {
-    const { signal, timeoutMs } = options ?? {};
     for (const { keyRing, provider } of rings.locations) {
-      const { name, destroyScheduledDurationSeconds: delay } = await provider.getKey(target.keyId, {
-        signal,
-        timeoutMs,
-      });
+      const { name, destroyScheduledDurationSeconds: delay } = await provider.getKey(
+        target.keyId,
+        callOptionsOf(options),
+      );
       if (delay < destroyAfter) {
         throw new InvalidArgumentError(
           { operation: 'destroyKey', resource: name },

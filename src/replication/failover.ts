@@ -30,7 +30,7 @@ export async function withFailover<T, Options extends CallOptions>(
 ): Promise<T> {
   const { clock, operationMs } = settings;
   const { context, locations, options, from } = attempt;
-  const endMs = clock.now() + (options?.timeoutMs ?? operationMs);
+  const endMs = clock.monotonic() + (options?.timeoutMs ?? operationMs);
   const failures: { keyRing: string; problem: string; cause: unknown }[] = [];
   for (const [index, location] of locations.entries()) {
     const isLast = index === locations.length - 1;
@@ -44,7 +44,7 @@ export async function withFailover<T, Options extends CallOptions>(
       });
       continue;
     }
-    const timeoutMs = shareOfTime(endMs - clock.now(), locations.length - index);
+    const timeoutMs = shareOfTime(endMs - clock.monotonic(), locations.length - index);
     try {
       const make = (provider: KeyProvider): Promise<T> => call(provider, { ...options, timeoutMs }, location);
       if (from === 'cache') return await make(location.provider);

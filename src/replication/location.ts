@@ -12,7 +12,10 @@ import {
 import type { KeyProvider } from '../keys/key-provider.js';
 import type { Logger } from '../logger.js';
 
-/** How well a location answers. `half-open`: a call that tries it again is under way. */
+/**
+ * The circuit-breaker state of a location. `closed`: it is used. `open`: it failed and gets no calls for a while. `half-open`:
+ * a call that tries it again is under way.
+ */
 export interface LocationStatus {
   /** Full name of the key ring. */
   readonly keyRing: string;

@@ -40,7 +40,7 @@ import type { Location, LocationStatus } from './location.js';
 import { ReplicatedSigning } from './signing.js';
 import { verifyInAny } from './verification.js';
 
-/** What works in each key ring alone, in the order in which they are used; the provider itself where there is one ring. */
+/** The provider of each key ring, in the order in which they are used; the given provider alone where there is one ring. */
 export function ringsOf(
   keys: KeyProvider,
   keyRing: string,
@@ -54,6 +54,10 @@ export interface ReplicatedKeyProviderOptions extends FailoverOptions {
   readonly clock: Clock;
 }
 
+/**
+ * One key in the key rings of several locations, behind the interface of one provider. An exchange with `replicas` has
+ * it at `keys`; it is made by the configuration, not by its constructor (docs/disaster-recovery.md).
+ */
 export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
   readonly #rings: KeyRings;
   readonly #signing: ReplicatedSigning;
@@ -63,12 +67,12 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     this.#signing = new ReplicatedSigning(this.#rings);
   }
 
-  /** What works in each key ring alone, in the order in which they are used. */
+  /** The provider of each key ring, in the order in which they are used. */
   get rings(): readonly [KeyRingProvider, ...KeyRingProvider[]] {
     return this.#rings.locations;
   }
 
-  /** How well each location answers, in the order in which they are used. */
+  /** The circuit-breaker state of each location, in the order in which they are used. */
   locations(): readonly LocationStatus[] {
     return this.#rings.locations.map((location) => location.status());
   }
@@ -213,6 +217,7 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     return this.#rings.change('restoreKey', keyId, (provider, id) => provider.restoreKey(id, options));
   }
 
+  /** What the first location that answers knows of the key. */
   async getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata> {
     const key = await this.#rings.read('getKey', keyId, options, (ring) =>
       ring.provider.getKey(ring.keyId, ring.options),
@@ -220,6 +225,7 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     return this.#rings.targetOf('getKey', keyId).kind === 'single' ? key : this.#rings.asReplicated(key);
   }
 
+  /** The keys of the first location that answers. */
   async listKeys(options?: ListKeysOptions): Promise<readonly KeyMetadata[]> {
     const context = { operation: 'listKeys', resource: this.#rings.first.keyRing };
     const keys = await withFailover(
@@ -273,6 +279,7 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     );
   }
 
+  /** Closes the providers of all locations. */
   async close(): Promise<void> {
     await Promise.all(this.#rings.locations.map(({ provider }) => provider.close()));
   }

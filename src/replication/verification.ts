@@ -17,12 +17,12 @@ export async function verifyInAny(
   verify: (provider: KeyProvider, options: CallOptions) => Promise<boolean>,
 ): Promise<boolean> {
   const { locations, options } = asked;
-  const endMs = clock.now() + (options?.timeoutMs ?? operationMs);
+  const endMs = clock.monotonic() + (options?.timeoutMs ?? operationMs);
   const byReach = locations.toSorted((a, b) => Number(a.isOpen) - Number(b.isOpen));
   const failures: unknown[] = [];
   const absences: unknown[] = [];
   for (const [index, { provider }] of byReach.entries()) {
-    const timeoutMs = shareOfTime(endMs - clock.now(), byReach.length - index);
+    const timeoutMs = shareOfTime(endMs - clock.monotonic(), byReach.length - index);
     try {
       if (await verify(provider, { ...options, timeoutMs })) return true;
     } catch (error) {

@@ -18,6 +18,7 @@ import { createDefaultLogger, type Logger } from '../logger.js';
 import type { ProviderObserver } from '../provider/observer.js';
 import type { TelemetrySetting } from '../telemetry/load.js';
 
+/** Configuration of a `SoftwareKeyProvider`. */
 export interface SoftwareKeyProviderConfig {
   /** These three make the names of the keys, which are the same as in Cloud KMS. */
   readonly projectId: string;

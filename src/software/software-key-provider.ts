@@ -113,8 +113,8 @@ export class SoftwareKeyProvider implements KeyProvider {
 
   /**
    * Opens the store, or makes it, and removes key material whose time has come. Other methods open it too where need be.
+   * With `audit` it makes sure that the key of the audit trail exists, a software key too.
    * @throws KeyStoreLockedError when passphrase or key are not the right ones.
-   * With `audit` it makes sure of the key of the audit trail, a software key too.
    * @throws KeyStoreError when the store cannot be opened; AuditWriteError with `audit.failClosed`.
    */
   initialize(options?: CallOptions): Promise<void> {
@@ -301,6 +301,7 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
+  /** What the store has of a key. */
   getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'getKey', keyId, options }, (calls) =>
       administration.getKey(calls, keyId, options),

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parseKMSConfig } from '../../src/config/kms-config.js';
-import { type A2AKeyExchange, InvalidConfigError } from '../../src/index.js';
 import { EMULATOR_ATTESTATION_ROOTS } from '../../src/emulator/index.js';
+import { type A2AKeyExchange, InvalidConfigError } from '../../src/index.js';
 import { type MemorySink, memorySink, parsed, verifyLines } from '../support/audit.js';
 import { newClient, newExchange, startTestEmulator } from '../support/emulator.js';
 import { type MigrationWorld, startMigrationWorld } from '../support/migration.js';

@@ -8,6 +8,7 @@ import {
   examineReceipt,
   IntegrityError,
   InvalidArgumentError,
+  InvalidConfigError,
   InvalidJwkError,
   InvalidReceiptError,
   type ReceiptJson,
@@ -452,7 +453,7 @@ describe('trust', () => {
   });
 
   it.each([0, 1.5, 10_000_001])('refuses to remember %s roots', (maxCachedRoots) => {
-    expect(() => new ReceiptTrust(new LocalBatchKey().jwk, { maxCachedRoots })).toThrow(InvalidArgumentError);
+    expect(() => new ReceiptTrust(new LocalBatchKey().jwk, { maxCachedRoots })).toThrow(InvalidConfigError);
   });
 
   it('verifies a root once for all receipts of its batch, also when they come in at once', async () => {

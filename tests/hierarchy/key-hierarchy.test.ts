@@ -116,8 +116,8 @@ describe('KeyHierarchy', () => {
         JSON.parse('{"defaultAlgorithm":"x"}'),
         'UNSUPPORTED_ALGORITHM',
       ],
-      ['a validity of zero', { endorsementValiditySeconds: 0 }, 'INVALID_ARGUMENT'],
-      ['an option that there is not', JSON.parse('{"rootAlgoritm":"ed25519"}'), 'INVALID_ARGUMENT'],
+      ['a validity of zero', { endorsementValiditySeconds: 0 }, 'INVALID_CONFIG'],
+      ['an option that there is not', JSON.parse('{"rootAlgoritm":"ed25519"}'), 'INVALID_CONFIG'],
     ];
     it.each(wrong)('refuse %s in the constructor', (_, options, code) => {
       expect(() => new KeyHierarchy(client, options)).toThrow(expect.objectContaining({ code }));

@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { systemClock } from '../../src/clock.js';
 import type { KmsEmulator } from '../../src/emulator/index.js';
 import type { KeySpec, KMSClient } from '../../src/index.js';
 import { wrapForImport } from '../../src/kms/import-wrapping.js';
@@ -265,7 +266,7 @@ describe('import jobs', () => {
     clock.advanceDays(4);
     const lagging = newClient(emulator, {
       retry,
-      clock: { now: () => clock.now() - 4 * 86_400_000, setTimer: (ms, run) => clock.setTimer(ms, run) },
+      clock: { ...systemClock, now: () => clock.now() - 4 * 86_400_000 },
     });
     onTestFinished(() => lagging.close());
     const { name } = await lagging.importKey(spec(), newKey());

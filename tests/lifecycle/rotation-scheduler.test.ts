@@ -16,6 +16,7 @@ function arrange(
   const kinds: (TimerOptions['kind'] | undefined)[] = [];
   const clock: Clock = {
     now: () => time.now(),
+    monotonic: () => time.monotonic(),
     setTimer: (delayMs, callback, timer) => {
       kinds.push(timer?.kind);
       return time.setTimer(delayMs, callback);

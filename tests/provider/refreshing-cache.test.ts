@@ -7,7 +7,7 @@ interface Value {
 }
 
 let nowMs: number;
-const clock: Clock = { now: () => nowMs, setTimer: () => () => {} };
+const clock: Clock = { now: () => nowMs, monotonic: () => nowMs, setTimer: () => () => {} };
 
 /** Loads that the test settles by hand. */
 function loader() {
@@ -96,6 +96,24 @@ describe('RefreshingCache', () => {
     await expect(before).rejects.toThrow('late failure');
     expect(await after).toEqual({ text: 'fresh' });
     expect(cache.peek('k')).toEqual({ text: 'fresh' });
+  });
+
+  it('believes nothing that was loaded before the clock was set back', async () => {
+    cache.set('k', { text: 'old' });
+    nowMs -= 1;
+    expect(cache.peek('k')).toBeUndefined();
+    const { calls, load } = loader();
+    const waiting = cache.get('k', load);
+    calls[0]?.resolve('new');
+    expect(await waiting).toEqual({ text: 'new' });
+    expect(cache.peek('k')).toEqual({ text: 'new' });
+  });
+
+  it('keeps a value without a time to live also when the clock is set back', () => {
+    const forever = new RefreshingCache<Value>({ maxEntries: 2, clock });
+    forever.set('a', { text: 'a' });
+    nowMs -= 1;
+    expect(forever.peek('a')).toEqual({ text: 'a' });
   });
 
   it('keeps a value for good without a time to live, and evicts the one used least recently', () => {

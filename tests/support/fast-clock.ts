@@ -9,6 +9,10 @@ export class FastClock implements Clock {
     return Date.now();
   }
 
+  monotonic(): number {
+    return Math.floor(performance.now());
+  }
+
   setTimer(delayMs: number, callback: () => void): () => void {
     // Deadlines stay what they are: only what is waited for on purpose is shorter.
     const timer = setTimeout(callback, delayMs > 2_500 ? delayMs : delayMs / FACTOR);

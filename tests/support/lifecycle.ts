@@ -20,6 +20,10 @@ export class CalendarClock implements Clock {
     return this.#calendar.now() + Math.floor(performance.now() - this.#startedAt);
   }
 
+  monotonic(): number {
+    return Math.floor(performance.now());
+  }
+
   setTimer(delayMs: number, callback: () => void): () => void {
     const timer = setTimeout(callback, delayMs);
     return () => clearTimeout(timer);

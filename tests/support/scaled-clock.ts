@@ -14,6 +14,10 @@ export class ScaledClock implements Clock {
     return this.#startMs + (Date.now() - this.#startMs) * this.#factor;
   }
 
+  monotonic(): number {
+    return Math.floor(performance.now() * this.#factor);
+  }
+
   setTimer(delayMs: number, callback: () => void): () => void {
     const timer = setTimeout(callback, delayMs / this.#factor);
     return () => clearTimeout(timer);

@@ -1,0 +1,12 @@
+/** What a zod schema found wrong with a value, one entry for each field; all messages about options and configuration are made of it. */
+
+import type { z } from 'zod';
+
+/** @param name what the value is called in messages; its fields follow after a dot. */
+export function schemaProblems(error: z.ZodError, name?: string): { field: string; problem: string }[] {
+  return error.issues.flatMap((issue) => {
+    const path = [...(name === undefined ? [] : [name]), ...issue.path.map(String)];
+    if (issue.code !== 'unrecognized_keys') return [{ field: path.join('.'), problem: issue.message }];
+    return issue.keys.map((key) => ({ field: [...path, key].join('.'), problem: 'is not an option' }));
+  });
+}
