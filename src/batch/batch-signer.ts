@@ -126,7 +126,7 @@ export class BatchSigner {
         return;
       }
       slot ??= this.#pace.reserve();
-      const delayMs = Math.max(slot.at, this.#dueAt(oldest)) - this.#options.clock.now();
+      const delayMs = Math.max(slot.at, this.#dueAt(oldest)) - this.#options.clock.monotonic();
       if (delayMs > 0) {
         await this.#sleep(delayMs);
         continue;

@@ -35,7 +35,7 @@ export class QuotaLine {
   async #slot(signal: AbortSignal): Promise<Slot | undefined> {
     while (!signal.aborted) {
       const slot = this.#pace.reserve();
-      const delayMs = slot.at - this.#clock.now();
+      const delayMs = slot.at - this.#clock.monotonic();
       if (delayMs > 0) await this.#sleep(delayMs, signal);
       // A pause may have begun while it waited.
       if (!signal.aborted && this.#pace.isCurrent(slot)) return slot;

@@ -123,7 +123,7 @@ class Run {
     this.#messages = messages;
     this.#options = options;
     this.#outcomes = new Array<SignManyOutcome>(messages.length);
-    this.#lastSignedAt = signer.clock.now();
+    this.#lastSignedAt = signer.clock.monotonic();
     setMaxListeners(0, this.#stop.signal);
   }
 
@@ -175,13 +175,13 @@ class Run {
       try {
         const signed = await this.#signer.sign(message, { ...purpose, signal, timeoutMs, onQuota: 'fail' });
         pace.succeeded();
-        this.#lastSignedAt = clock.now();
+        this.#lastSignedAt = clock.monotonic();
         return { status: 'signed', ...signed };
       } catch (error) {
         if (!(error instanceof A2AKmsError)) throw error;
         if (!(error instanceof ResourceExhaustedError)) return { status: 'failed', error };
         pace.refused(slot, error.retryAfterMs);
-        if (clock.now() - this.#lastSignedAt >= maxQuotaWaitMs) return { status: 'failed', error };
+        if (clock.monotonic() - this.#lastSignedAt >= maxQuotaWaitMs) return { status: 'failed', error };
       }
     }
   }

@@ -10,7 +10,7 @@ import type { BlindedMessage } from './blinded-message.js';
 
 export interface WaitingMessage {
   readonly blinded: BlindedMessage;
-  /** When it came, in milliseconds since the epoch. */
+  /** When it came, by the monotonic clock, in milliseconds. */
   readonly since: number;
 }
 
@@ -75,7 +75,7 @@ export class WaitingMessages {
     const { signal, timeoutMs } = options;
     if (signal?.aborted) return Promise.reject(this.#aborted(signal));
     return new Promise((resolve, reject) => {
-      const since = this.#clock.now();
+      const since = this.#clock.monotonic();
       const entry: Entry = {
         blinded,
         since,
@@ -97,7 +97,7 @@ export class WaitingMessages {
   begin(batch: readonly WaitingMessage[]): BatchWork {
     const work = { controller: new AbortController(), left: new Set(batch) };
     this.#work = work;
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     let timeoutMs = 1;
     for (const message of batch) {
       const entry = this.#entries.get(message);
@@ -158,7 +158,7 @@ export class WaitingMessages {
   #arm(at: number): void {
     if (this.#timer !== undefined && this.#timer.at <= at) return;
     this.#timer?.cancel();
-    const cancel = this.#clock.setTimer(Math.max(0, at - this.#clock.now()), () => this.#expire());
+    const cancel = this.#clock.setTimer(Math.max(0, at - this.#clock.monotonic()), () => this.#expire());
     this.#timer = { at, cancel };
   }
 
@@ -169,7 +169,7 @@ export class WaitingMessages {
 
   #expire(): void {
     this.#timer = undefined;
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     let next = Number.POSITIVE_INFINITY;
     for (const entry of [...this.#entries.values()]) {
       const { since, timeoutMs, cause } = entry;

@@ -34,8 +34,6 @@ interface Waiter {
   enter(turn: Turn): void;
 }
 
-/** A server that says to come back later than quotas do is asked again after that time. */
-const MAX_PAUSE_MS = 60_000;
 /** When the call that tries is under way, its answer is about to come. */
 const PROBE_MS = 250;
 /** A turn is kept for so long for a caller that does not wait and comes back. */
@@ -67,7 +65,7 @@ export class QuotaBucket {
 
   /** What calls of this process used in the last minute, those under way included. */
   get tokensLastMinute(): number {
-    return this.#spent.total(this.#clock.now()) + this.#underWay;
+    return this.#spent.total(this.#clock.monotonic()) + this.#underWay;
   }
 
   /** Calls that wait for their turn. */
@@ -77,7 +75,7 @@ export class QuotaBucket {
 
   /** A turn, if there is one now. */
   take(request: QuotaRequest): Turn | undefined {
-    if (this.waiting > 0 || this.readyAt(request) > this.#clock.now()) return undefined;
+    if (this.waiting > 0 || this.readyAt(request) > this.#clock.monotonic()) return undefined;
     return this.enter(request);
   }
 
@@ -91,7 +89,7 @@ export class QuotaBucket {
 
   /** A turn for a caller that does not wait: if there is one now, or one was kept for such a caller. */
   takeOrKeep(request: QuotaRequest): Turn | { readonly retryAfterMs: number } {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     this.#dropKept(now);
     const turn = this.#takeKept(now) ?? this.take(request);
     if (turn !== undefined) return turn;
@@ -127,9 +125,9 @@ export class QuotaBucket {
     return { turn, leave };
   }
 
-  /** When a call could be made at the earliest. Milliseconds since the epoch. */
+  /** When a call could be made at the earliest, by the monotonic clock. Milliseconds. */
   readyAt({ tokens, limit }: QuotaRequest): number {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     this.#dropKept(now);
     const paced = this.#probe === 'running' ? now + PROBE_MS : this.#pace.nextAt;
     if (limit === undefined) return paced;
@@ -143,15 +141,13 @@ export class QuotaBucket {
   ended(turn: Turn, outcome: TurnOutcome): void {
     // The service counts it at some moment before it answers.
     this.#underWay -= turn.tokens;
-    if (outcome.kind !== 'refused') this.#spent.add(this.#clock.now(), turn.tokens);
+    if (outcome.kind !== 'refused') this.#spent.add(this.#clock.monotonic(), turn.tokens);
     if (turn.isProbe) this.#probe = outcome.kind === 'served' ? 'none' : 'wanted';
     if (outcome.kind === 'served') this.#pace.succeeded(turn.tokens);
     if (outcome.kind === 'refused') {
       // One that was under way when the pause began says nothing of the call that tries now.
       if (this.#probe === 'none') this.#probe = 'wanted';
-      const { retryAfterMs } = outcome;
-      const pauseMs = retryAfterMs === undefined ? undefined : Math.min(MAX_PAUSE_MS, retryAfterMs);
-      this.#pace.refused(turn.slot, pauseMs, turn.tokens);
+      this.#pace.refused(turn.slot, outcome.retryAfterMs, turn.tokens);
     }
     this.#serve();
   }
@@ -180,7 +176,7 @@ export class QuotaBucket {
     for (const line of [this.#returned, this.#waiting]) {
       for (const waiter of line) {
         const at = this.readyAt(waiter.request);
-        if (at > this.#clock.now()) {
+        if (at > this.#clock.monotonic()) {
           this.#arm(at);
           return;
         }
@@ -195,7 +191,7 @@ export class QuotaBucket {
   #arm(at: number): void {
     if (this.#timer?.at === at) return;
     this.#timer?.cancel();
-    const delayMs = at - this.#clock.now();
+    const delayMs = at - this.#clock.monotonic();
     const cancel = this.#clock.setTimer(delayMs, () => {
       this.#timer = undefined;
       this.#serve();

@@ -128,12 +128,12 @@ export class QuotaGuard {
   ): Promise<Admission> {
     const { kind, request, bucket, place } = call;
     const { clock } = this.#config;
-    const since = clock.now();
+    const since = clock.monotonic();
     const budgetMs = this.#budgetMs(operation);
     const tooLate = (): ResourceExhaustedError =>
       this.#exhausted(operation, {
         kind,
-        retryAfterMs: Math.max(1, Math.ceil(bucket.readyAt(request) - clock.now())),
+        retryAfterMs: Math.max(1, Math.ceil(bucket.readyAt(request) - clock.monotonic())),
       });
     if (bucket.readyAt(request) - since >= budgetMs) throw tooLate();
     const { turn, leave } = bucket.wait(request, place);
@@ -144,7 +144,7 @@ export class QuotaGuard {
       void turn.then((late) => bucket.ended(late, { kind: 'unknown' }));
       throw error;
     } finally {
-      operation.quotaWaitMs += clock.now() - since;
+      operation.quotaWaitMs += clock.monotonic() - since;
       leave();
     }
   }

@@ -1,4 +1,4 @@
-/** What was used in the last minute, in slices of a second. */
+/** What was used in the last minute, in slices of a second. Its times are those of a clock that is never set back. */
 
 const SLICE_MS = 1_000;
 /** The slice that runs, and a whole minute before it. */
@@ -25,7 +25,7 @@ export class MinuteWindow {
     return this.#total;
   }
 
-  /** When no more than `most` is left of it, if nothing is added. Not before now. Milliseconds since the epoch. */
+  /** When no more than `most` is left of it, if nothing is added. Not before now. */
   fallsTo(most: number, now: number): number {
     let left = this.total(now);
     for (let second = this.#second - SLICES + 1; left > most && second <= this.#second; second++) {

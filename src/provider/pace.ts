@@ -1,7 +1,8 @@
 /**
  * How fast calls may follow each other while a quota is short: as fast as they come until it is used up, then a pause as
  * long as the server says, then a rate that goes down by multiplication and up by addition. One pace for everybody who
- * shares the quota, so that nobody repeats in parallel. It only tells times; whoever uses it does the waiting.
+ * shares the quota, so that nobody repeats in parallel. It only tells times, of the monotonic clock; whoever uses it does
+ * the waiting.
  */
 
 import type { Clock } from '../clock.js';
@@ -9,7 +10,7 @@ import { MinuteWindow } from './minute-window.js';
 
 /** The place of one call. Keep it until the call is over. */
 export interface Slot {
-  /** When the call may start, in milliseconds since the epoch. */
+  /** When the call may start, by the monotonic clock, in milliseconds. */
   readonly at: number;
   /** How many pauses there had been. */
   readonly pauses: number;
@@ -21,7 +22,9 @@ const QUOTA_PERIOD_MS = 60_000;
 const FORGET_MS = 600_000;
 /** Pauses without a word from the server, doubled with each refusal in a row. Quotas per minute return within a minute. */
 const FIRST_PAUSE_MS = 250;
-const MAX_PAUSE_MS = 5_000;
+const MAX_GROWN_PAUSE_MS = 5_000;
+/** A server that says to come back later than quotas do is asked again after that time. */
+const MAX_PAUSE_MS = 60_000;
 /** Of the rate that the quota bore since the last refusal: what is left for others who use it too. */
 const DECREASE = 0.9;
 /** Before the first pause the rate was not held to anything, so it says little about what the quota bears. */
@@ -63,14 +66,14 @@ export class Pace {
     return this.#rate;
   }
 
-  /** When the next slot begins, in milliseconds since the epoch; in the past when it is free. */
+  /** When the next slot begins, by the monotonic clock, in milliseconds; in the past when it is free. */
   get nextAt(): number {
     return this.#rate === undefined ? 0 : this.#nextAt;
   }
 
   /** The next free slot, in the order of the calls. A call may cost more than others. */
   reserve(cost = 1): Slot {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     this.#since ??= now;
     if (this.#rate !== undefined && now - this.#refusedAt >= FORGET_MS) this.#forget();
     if (this.#rate === undefined) return { at: now, pauses: this.#pauses };
@@ -86,7 +89,7 @@ export class Pace {
 
   /** The call of the slot was not refused for the quota. */
   succeeded(cost = 1): void {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     this.#successes.add(now, cost);
     this.#refusalsInARow = 0;
     if (this.#rate === undefined) return;
@@ -98,22 +101,23 @@ export class Pace {
     else this.#rate += (this.#rateAfterRefusal * INCREASE_PER_SECOND * cost) / this.#rate;
   }
 
-  /** The call of the slot was refused because the quota is used up. */
+  /** The call of the slot was refused because the quota is used up; `retryAfterMs` counts up to a minute. */
   refused(slot: Slot, retryAfterMs: number | undefined, cost = 1): void {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
+    const toldMs = Math.min(MAX_PAUSE_MS, retryAfterMs ?? 0);
     this.#refusedAt = now;
     // Calls that were under way when the pause began say nothing new, but for how long it should be.
     if (!this.isCurrent(slot)) {
-      this.#nextAt = Math.max(this.#nextAt, now + (retryAfterMs ?? 0));
+      this.#nextAt = Math.max(this.#nextAt, now + toldMs);
       return;
     }
     const borne = this.#successes.total(now);
     if (borne > 0) this.#decrease(now, borne);
     // A refusal that follows a refusal says that the pause was too short, not that the rate is too high.
     else this.#rate ??= INITIAL_PER_SECOND * cost;
-    const grown = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#refusalsInARow);
+    const grown = Math.min(MAX_GROWN_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#refusalsInARow);
     // Half of it is jitter, so that processes that share the quota do not come back together.
-    const pauseMs = Math.max(retryAfterMs ?? 0, grown / 2 + (Math.random() * grown) / 2);
+    const pauseMs = Math.max(toldMs, grown / 2 + (Math.random() * grown) / 2);
     this.#nextAt = now + pauseMs;
     this.#pauses += 1;
     this.#refusalsInARow += 1;

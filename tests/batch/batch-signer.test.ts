@@ -1,7 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/emulator/index.js';
 import {
   BatchSigner,
   type BatchSignerOptions,
@@ -17,6 +16,7 @@ import {
   ResourceExhaustedError,
 } from '../../src/index.js';
 import { HeldExchange } from '../support/held-exchange.js';
+import { SettableClock } from '../support/settable-clock.js';
 
 const context = { operation: 'signBatch', resource: 'agent "invoice-bot"', attempts: 1 };
 const quotaAnswer = (retryAfterMs?: number): ResourceExhaustedError =>
@@ -34,11 +34,11 @@ async function settle(): Promise<void> {
 
 describe('BatchSigner', () => {
   let exchange: HeldExchange;
-  let clock: ManualClock;
+  let clock: SettableClock;
   let signer: BatchSigner;
   beforeEach(() => {
     exchange = new HeldExchange();
-    clock = new ManualClock();
+    clock = new SettableClock();
     signer = newSigner();
   });
   afterEach(async () => {
@@ -57,7 +57,7 @@ describe('BatchSigner', () => {
     new BatchSigner(exchange, 'invoice-bot', { clock, ...options });
 
   /** Signs one message after the other without waiting; the outcomes are looked at later. */
-  const send = (count: number, options?: Parameters<BatchSigner['sign']>[1]): readonly BlindedCall[] =>
+  const send = (count: number, options?: Parameters<BatchSigner['sign']>[1]): BlindedCall[] =>
     Array.from({ length: count }, () => call(options));
   interface BlindedCall {
     readonly blinded: BlindedMessage;
@@ -154,6 +154,47 @@ describe('BatchSigner', () => {
     expect(Object.values(batch.messages[0] ?? {}).some((value) => value === message)).toBe(false);
   });
 
+  describe.each([-3_600_000, 3_600_000])('when the wall clock is set by %d ms', (stepMs) => {
+    it('signs what waits in its time', async () => {
+      signer = newSigner({ maxDelayMs: 20 });
+      const sent = call({ timeoutMs: 3_600_000 });
+      await settle();
+      clock.stepMs = stepMs;
+      clock.advance(19);
+      await settle();
+      expect(exchange.batches).toHaveLength(0);
+      clock.advance(1);
+      const batch = await exchange.batch(0);
+      expect(batch.options.timeoutMs).toBe(3_600_000 - 20);
+      batch.succeed();
+      await expectOwnReceipts([sent]);
+    });
+
+    it('ends a call at its deadline', async () => {
+      const sent = call({ timeoutMs: 50 });
+      await exchange.batch(0);
+      clock.stepMs = stepMs;
+      clock.advance(49);
+      await settle();
+      expect(signer.queued).toBe(1);
+      clock.advance(1);
+      await expect(sent.receipt).rejects.toThrow(DeadlineExceededError);
+    });
+
+    it('pauses as long as the server says', async () => {
+      const sent = call();
+      (await exchange.batch(0)).fail(quotaAnswer(5_000));
+      await settle();
+      clock.stepMs = stepMs;
+      clock.advance(4_999);
+      await settle();
+      expect(exchange.batches).toHaveLength(1);
+      clock.advance(1);
+      (await exchange.batch(1)).succeed();
+      await expectOwnReceipts([sent]);
+    });
+  });
+
   describe('with maxDelayMs', () => {
     it('waits for others that long, counted from the oldest message', async () => {
       signer = newSigner({ maxDelayMs: 20 });
@@ -175,7 +216,7 @@ describe('BatchSigner', () => {
       const calls = send(2);
       await settle();
       expect(exchange.batches).toHaveLength(0);
-      calls.concat(call());
+      calls.push(call());
       (await exchange.batch(0)).succeed();
       await expectOwnReceipts(calls);
     });
@@ -315,6 +356,18 @@ describe('BatchSigner', () => {
       expect(batch.messages).toEqual([...first, ...second].map(({ blinded }) => blinded));
       batch.succeed();
       await expectOwnReceipts([...first, ...second]);
+    });
+
+    it('tries again after a minute, however long the server says that it takes', async () => {
+      const sent = call({ timeoutMs: 90_000 });
+      (await exchange.batch(0)).fail(quotaAnswer(3_600_000));
+      await settle();
+      clock.advance(59_999);
+      await settle();
+      expect(exchange.batches).toHaveLength(1);
+      clock.advance(1);
+      (await exchange.batch(1)).succeed();
+      await expectOwnReceipts([sent]);
     });
 
     it('lets the provider report it instead of repeating by itself', async () => {

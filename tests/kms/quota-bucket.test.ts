@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/emulator/index.js';
 import { QuotaBucket, type QuotaRequest, type Turn } from '../../src/kms/quota-bucket.js';
+import { SettableClock } from '../support/settable-clock.js';
 
 const FREE: QuotaRequest = { tokens: 1, limit: undefined };
 const TEN_A_MINUTE = { tokens: 1, limit: 10 };
@@ -10,13 +10,13 @@ const UNKNOWN = { kind: 'unknown' } as const;
 const refused = (retryAfterMs?: number) => ({ kind: 'refused', retryAfterMs }) as const;
 
 describe('QuotaBucket', () => {
-  let clock: ManualClock;
+  let clock: SettableClock;
   let bucket: QuotaBucket;
   /** Names of those whose turn came, in that order. */
   let entered: string[];
   let turns: Map<string, Turn>;
   beforeEach(() => {
-    clock = new ManualClock();
+    clock = new SettableClock();
     bucket = new QuotaBucket(clock);
     entered = [];
     turns = new Map();
@@ -62,6 +62,15 @@ describe('QuotaBucket', () => {
     await pass(2_000);
     expect(entered).toEqual(['a', 'b', 'c']);
     expect(bucket.waiting).toBe(0);
+  });
+
+  it.each([-3_600_000, 3_600_000])('keeps to a limit when the wall clock is set by %d ms', (stepMs) => {
+    for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
+    clock.stepMs = stepMs;
+    clock.advance(59_000);
+    expect(bucket.take(TEN_A_MINUTE)).toBeUndefined();
+    clock.advance(2_000);
+    expect(bucket.take(TEN_A_MINUTE)).toBeDefined();
   });
 
   it('lets a call that costs more than the limit through when nothing else was spent', () => {

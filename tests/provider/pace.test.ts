@@ -30,6 +30,13 @@ describe('Pace', () => {
     expect(pace.reserve().at).toBe(clock.now() + 7_000);
   });
 
+  it('pauses a minute at the most, whatever the server says', () => {
+    const [first, underWay] = [pace.reserve(), pace.reserve()];
+    pace.refused(first, 3_600_000);
+    pace.refused(underWay, 3_600_000);
+    expect(pace.reserve().at).toBe(clock.now() + 60_000);
+  });
+
   it('pauses for a moment that doubles up to five seconds when the server says nothing', () => {
     const pauses: number[] = [];
     for (let refusal = 0; refusal < 9; refusal++) {
