@@ -7,8 +7,9 @@ import type { ReplicaConfig } from './config/replication-config.js';
 import type { SoftwareKeyStoreConfig } from './config/software-config.js';
 import { InvalidConfigError } from './errors.js';
 import type { SigningAlgorithm } from './keys/algorithms.js';
-import type { KeyMetadata, KeyProvider } from './keys/key-provider.js';
+import type { CallOptions, KeyMetadata, KeyProvider } from './keys/key-provider.js';
 import { cryptoKeyName, keyRingName } from './keys/resource-name.js';
+import { attestationFailed } from './kms/attestation.js';
 import { KMSClient } from './kms/kms-client.js';
 import type { Logger } from './logger.js';
 import { AgentMigration } from './migration/agent-migration.js';
@@ -133,6 +134,7 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
     keyRing,
     archived,
     hsmKeys: source.kind === 'software' ? source.hsmKeys : 'used',
+    requiresAttestation: kms.requireAttestation ?? false,
     phaseCheck: phaseCheck({ providers, keyRing, look, logger, observers, nodeEnv }),
   });
   const { hsm, software } = providers;
@@ -142,6 +144,7 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
       : {
           ...{ hsm, software, archived, defaultAlgorithm: defaultAlgorithm.name },
           importer: canImport(hsm) ? hsm : undefined,
+          requireAttested: hsm instanceof KMSClient && kms.requireAttestation ? attestedBy(hsm) : undefined,
           now: () => clock.now(),
         };
   const archivedKeyName = async (keyId: string): Promise<string | undefined> => {
@@ -182,5 +185,14 @@ async function lookInto(
     await opened.close();
   }
 }
+
+/** Of an agent's keys, none of which is symmetric. */
+const attestedBy =
+  (hsm: KMSClient) =>
+  async (keyVersion: string, options: CallOptions): Promise<void> => {
+    const attested = await hsm.attestKey(keyVersion, options);
+    if (attested.verdict !== 'valid')
+      throw attestationFailed({ operation: 'migrateAgent', resource: keyVersion }, attested);
+  };
 
 const canImport = (provider: KeyProvider): provider is KeyProvider & KeyImporter => 'importKey' in provider;
