@@ -43,7 +43,10 @@ const allowed = [
     from: 'migration/',
     to: [...leaves, 'config/flags.ts', 'hierarchy/', 'identity/', 'keys/', 'lifecycle/', 'provider/'],
   },
-  { from: 'compliance/', to: [...leaves, 'hierarchy/', 'keys/', 'kms/', 'provider/', 'software/'] },
+  {
+    from: 'compliance/',
+    to: [...leaves, 'attestation/', 'hierarchy/', 'keys/', 'kms/', 'provider/', 'software/'],
+  },
   {
     from: 'provider-selection.ts',
     to: [...leaves, 'config/', 'keys/', 'kms/', 'migration/', 'replication/', 'software/'],

@@ -11,7 +11,7 @@ import type { KMSConfig } from './config/kms-config.js';
 import type { SoftwareKeyStoreConfig } from './config/software-config.js';
 import type { ProtectionLevel } from './keys/algorithms.js';
 
-export interface AuditedKeys {
+interface AuditedKeys {
   /** With the trail among its observers. */
   readonly kms: KMSConfig;
   readonly trail: AuditTrail | undefined;

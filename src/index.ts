@@ -54,7 +54,7 @@ export type { AccessRolesConfig, AgentImpersonations } from './config/access-con
 export type { A2AKeyExchangeConfig } from './config/agent-config.js';
 export type { AuditConfig, AuditSink, AuditSinkConfig } from './config/audit-config.js';
 export type { MigrationPhase } from './config/flags.js';
-export type { KMSConfig } from './config/kms-config.js';
+export type { KMSConfig, PinnedVersion } from './config/kms-config.js';
 export type { QuotaConfig, QuotaLimitsConfig } from './config/quota-config.js';
 export type { ReplicaConfig, ReplicationConfig } from './config/replication-config.js';
 export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './config/software-config.js';

@@ -2,7 +2,7 @@
 
 import type { Clock } from './clock.js';
 import type { KeySource } from './config/flags.js';
-import type { KMSConfig } from './config/kms-config.js';
+import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
 import type { ReplicaConfig } from './config/replication-config.js';
 import type { SoftwareKeyStoreConfig } from './config/software-config.js';
 import { InvalidConfigError } from './errors.js';
@@ -55,7 +55,7 @@ function replicated(
       ),
     ],
     clock,
-    operationMs: config.deadlines?.operationMs ?? DEFAULT_OPERATION_MS,
+    operationMs: config.deadlines?.operationMs ?? OPERATION_DEFAULT_MS,
   });
   return { keys, sources };
 }
@@ -77,10 +77,7 @@ function requirePinnedInRings(config: KMSConfig, replicas: readonly ReplicaConfi
   if (strays.length > 0) throw new InvalidConfigError(strays);
 }
 
-/** As `deadlines.operationMs` of a `KMSClient`. */
-const DEFAULT_OPERATION_MS = 10_000;
-
-export interface KeySelection {
+interface KeySelection {
   readonly kms: KMSConfig;
   readonly source: KeySource<SoftwareKeyStoreConfig>;
   readonly agents: {

@@ -5,7 +5,7 @@ import { InvalidArgumentError } from '../errors.js';
 import { agentKeyId, parseAgentId } from '../keys/agent-key-name.js';
 import type { Impersonation } from '../keys/impersonation.js';
 
-export type ImpersonationOf =
+type ImpersonationOf =
   | Readonly<Record<string, Impersonation>>
   | ((agentId: string) => Impersonation | undefined);
 

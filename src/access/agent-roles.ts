@@ -56,7 +56,7 @@ export const AGENT_ROLES: Readonly<Record<AgentRoleName, AgentRole>> = {
     id: 'a2aAdministrator',
     title: 'a2a-kms administrator',
     description:
-      'Creates, imports, rotates, destroys and restores keys and says who may use them, and cannot use them itself. Grant it on the key ring.',
+      'Creates, imports, rotates, destroys and restores keys and says who may use them. It does not hold the use of keys, and can grant it, also to itself. Grant it on the key ring.',
     permissions: [
       ...FIND_VERSION,
       'cloudkms.cryptoKeyVersions.create',

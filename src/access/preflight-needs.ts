@@ -23,7 +23,7 @@ export const TASKS = [
 export type PreflightTask = (typeof TASKS)[number];
 
 /** `agents`: on each agent's key, or inherited from the key ring. Otherwise on the key ring, or on the key of that id. */
-export type NeedScope = 'key-ring' | 'agents' | { readonly keyId: string };
+type NeedScope = 'key-ring' | 'agents' | { readonly keyId: string };
 
 export interface Need {
   readonly task: PreflightTask;
@@ -116,7 +116,7 @@ export const needsOf = (tasks: readonly PreflightTask[]): readonly Need[] =>
   NEEDS.filter(({ task }) => tasks.includes(task));
 
 /** What of a configuration says what the process will do. */
-export interface ConfiguredWork {
+interface ConfiguredWork {
   readonly hasMasters: boolean;
   readonly hasRotationPolicy: boolean;
   readonly hasAudit: boolean;

@@ -3,12 +3,30 @@
  * because a root that comes along with a statement proves nothing.
  */
 
+import { createHash } from 'node:crypto';
+
 /** Trusted roots, each list in PEM. */
 export interface AttestationRoots {
   /** Of the maker of the HSM. */
   readonly manufacturer: readonly string[];
   /** Of the owner of the HSM. */
   readonly google: readonly string[];
+}
+
+/** SHA-256 of trusted roots, DER, in hexadecimal. */
+export interface RootFingerprints {
+  readonly manufacturer: readonly string[];
+  readonly google: readonly string[];
+}
+
+export const fingerprintsOf = ({ manufacturer, google }: AttestationRoots): RootFingerprints => ({
+  manufacturer: manufacturer.map(fingerprint),
+  google: google.map(fingerprint),
+});
+
+function fingerprint(pem: string): string {
+  const der = Buffer.from(pem.replace(/-----[A-Z ]+-----|\s/g, ''), 'base64');
+  return createHash('sha256').update(der).digest('hex');
 }
 
 /** "Hawksbill Root v1 prod", Google, valid 2017-07-01 to 2030-01-01. */

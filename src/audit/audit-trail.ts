@@ -43,7 +43,7 @@ export interface AuditStats {
   readonly unsigned: number;
 }
 
-export interface AuditTrailOptions {
+interface AuditTrailOptions {
   readonly sink: TrailSink;
   readonly checkpointEvery: number;
   readonly checkpointSeconds: number;

@@ -7,7 +7,7 @@ import { CHAIN_START } from './line.js';
 
 export type ChainProblemKind = 'changed' | 'missing' | 'reordered' | 'inserted';
 
-export interface ChainProblem {
+interface ChainProblem {
   readonly kind: ChainProblemKind;
   /** Number of the line in the stream, from 1; for missing lines, the one that comes in their place. */
   readonly line: number;

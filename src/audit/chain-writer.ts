@@ -10,7 +10,7 @@ import { Chain, type ChainHead, type DraftLine, type Section } from './chain.js'
 import { type AuditNotice, CHAIN_START, type LineBody } from './line.js';
 import type { Past, TrailSink } from './sink.js';
 
-export interface ChainWriterOptions {
+interface ChainWriterOptions {
   readonly sink: TrailSink;
   readonly clock: Clock;
   readonly logger: Logger;

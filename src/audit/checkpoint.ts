@@ -9,7 +9,7 @@ import type { Section } from './chain.js';
 import type { AuditCheckpoint, CheckpointStatement } from './line.js';
 
 /** Media type in the header, so that nothing else the key signs can be taken for a checkpoint. */
-export const CHECKPOINT_TYPE = 'a2a-audit-checkpoint+jws';
+const CHECKPOINT_TYPE = 'a2a-audit-checkpoint+jws';
 
 /** Signed where a replica stands in, to see which one does. No JWS begins like it. */
 const PROBE = Buffer.from('a2a audit: which version signs now?', 'ascii');
@@ -28,7 +28,7 @@ export async function signSection(signer: JwsSigner, section: SectionToSign): Pr
 }
 
 /** A section of the chain of a writer, with the time of its signature. */
-export interface SectionToSign extends Section {
+interface SectionToSign extends Section {
   readonly writer: string;
   readonly time: string;
   readonly canonicalize: Canonicalize;

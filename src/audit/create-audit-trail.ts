@@ -13,7 +13,7 @@ import { FileSink } from './file-sink.js';
 import type { AuditEvent } from './line.js';
 import { LineSink, loggerSink, type TrailSink } from './sink.js';
 
-export interface AuditContext {
+interface AuditContext {
   readonly clock: Clock;
   readonly logger: Logger;
   /** The flags in force. */

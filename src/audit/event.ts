@@ -17,14 +17,14 @@ export function digestOf(data: Uint8Array | undefined): string | undefined | Pro
 }
 
 /** A call that has begun. */
-export interface BegunCall {
+interface BegunCall {
   readonly call: ObservedCall;
   readonly requestId: string;
   readonly startedAt: number;
   readonly subjectSha256: string | undefined;
 }
 
-export interface EventContext {
+interface EventContext {
   readonly endedAt: number;
   readonly productSha256: string | undefined;
   readonly configuration: AuditEvent['configuration'];

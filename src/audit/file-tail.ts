@@ -8,7 +8,7 @@ import type { Past } from './sink.js';
 const CHUNK_BYTES = 65_536;
 const LINE_FEED = 0x0a;
 
-export type Tail =
+type Tail =
   | {
       readonly kind: 'chain';
       /** Undefined where there is no line yet. */

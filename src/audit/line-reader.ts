@@ -2,7 +2,7 @@
 
 import { LINE_MAX_BYTES } from './line.js';
 
-export type RawLine =
+type RawLine =
   | { readonly kind: 'line'; readonly bytes: Buffer }
   /** Longer than any line of a trail. */
   | { readonly kind: 'too-long' }

@@ -12,7 +12,7 @@ export const CHAIN_START = '0'.repeat(64);
 /** The longest line of this library has some 3 KB. */
 export const LINE_MAX_BYTES = 65_536;
 /** Who writes a chain: at most 128 characters that need no escape anywhere. */
-export const WRITER_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/;
+const WRITER_ID = /^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$/;
 /** Put behind what was left of a line by a crash, so that it can never be taken for a line. */
 export const TORN_MARK = '#torn';
 

@@ -1,7 +1,7 @@
 /** CBOR (RFC 8949) as receipts need it: deterministic when written, strict when read. Loaded on first use. */
 
 /** A tagged item (RFC 8949 section 3.4). */
-export interface TaggedItem {
+interface TaggedItem {
   readonly tag: number;
   readonly value: unknown;
 }

@@ -25,7 +25,7 @@ export interface ReceiptTrustOptions {
 }
 
 /** A key that verifies receipts. */
-export interface TrustedKey {
+interface TrustedKey {
   readonly algorithm: SigningAlgorithmEntry;
   readonly key: JosePublicKey;
   readonly coseAlgorithm: number;

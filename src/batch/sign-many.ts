@@ -42,7 +42,7 @@ export type SignManyOutcome =
   | { readonly status: 'failed'; readonly error: A2AKmsError };
 
 /** What signs one message, and what it shares with others. */
-export interface MessageSigner {
+interface MessageSigner {
   readonly clock: Clock;
   readonly pace: Pace;
   readonly line: QuotaLine;

@@ -24,7 +24,7 @@ interface Entry extends WaitingMessage {
 }
 
 /** A batch that is being signed. */
-export interface BatchWork {
+interface BatchWork {
   /** Fires when no call of the batch waits any more. */
   readonly signal: AbortSignal;
   /** Until the last of their deadlines: no call fails before its own because the operation had a shorter one. */

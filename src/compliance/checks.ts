@@ -1,5 +1,6 @@
 /** What each check is about: the controls that it bears on, and the command that looks at the same thing without this library. */
 
+import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import type { ComplianceCheck, ComplianceFinding } from './report.js';
 
 const CONTROLS = {
@@ -54,6 +55,8 @@ function namesIn(subject: string): Names | undefined {
 }
 
 function commandFor(check: ComplianceCheck, subject: string): string {
+  if (check === 'endpoint') return ENDPOINT;
+  if (isSoftwareVersionName(subject)) return SOFTWARE_KEY;
   const names = namesIn(subject);
   if (names === undefined) return check === 'audit-trail' ? AUDIT_TRAIL : SOFTWARE_STORE;
   const { project, location, keyRing, key, version } = names;
@@ -74,7 +77,6 @@ function commandFor(check: ComplianceCheck, subject: string): string {
     case 'software-store':
       return SOFTWARE_STORE;
     case 'key-ring':
-    case 'endpoint':
       return `gcloud kms keys list ${ring}`;
     default:
       if (version !== undefined) return `gcloud kms keys versions describe ${version} --key=${key} ${ring}`;
@@ -84,5 +86,8 @@ function commandFor(check: ComplianceCheck, subject: string): string {
   }
 }
 
+const ENDPOINT = 'look at apiEndpoint, emulatorHost and KMS_EMULATOR_HOST of the process';
+const SOFTWARE_KEY =
+  'getKey and listKeyVersions of a SoftwareKeyProvider over the same store, by the name without @software';
 const SOFTWARE_STORE = 'look at ENABLE_HSM_KEYS, USE_SOFTWARE_KEYS and softwareKeyStore of the process';
 const AUDIT_TRAIL = 'verifyAuditTrail over a copy of the trail that the process cannot write to';

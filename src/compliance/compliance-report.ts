@@ -4,20 +4,24 @@
  */
 
 import { z } from 'zod';
+import type { RootFingerprints } from '../attestation/roots.js';
 import { mapBounded } from '../bounded.js';
 import { A2AKmsError, ClientClosedError, InvalidArgumentError, OperationAbortedError } from '../errors.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import { toSoftwareVersionName } from '../keys/software-version-name.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
-import { type AccessEvidence, accessFindings, accessNotChecked } from './access-findings.js';
+import { accessFindings, accessNotChecked } from './access-findings.js';
 import { type Observed, toFinding } from './checks.js';
+import { type AttestedEvidence, type EvidenceEndpoint, judgedByRoots } from './endpoint-findings.js';
 import { type AttestationEvidence, describeKey, type KeyEvidence, keyFindings } from './key-findings.js';
+import type { AccessEvidence } from './known-access.js';
 import { type AuditTrailState, keyRingFindings, processFindings } from './process-findings.js';
 import { assembleReport, type ComplianceReport, type ReportedKey } from './report.js';
 
 /** Options of `complianceReport`. */
 export interface ComplianceReportOptions extends CallOptions {
-  /** Keys that are read at once, 1 to 32. Default 4. Each takes two calls, one for its policy and one for each ENABLED HSM version. */
+  /** Keys that are read at once, 1 to 32. Default 4. Each takes up to four calls, and two for each ENABLED HSM version. */
   readonly concurrency?: number | undefined;
 }
 
@@ -26,17 +30,14 @@ type Reader = Pick<KeyProvider, 'listKeys' | 'getKey' | 'listKeyVersions'>;
 /** A key ring in Cloud KMS. */
 export interface KmsEvidenceSource extends Reader {
   readonly keyRing: string;
-  readonly usesEmulator: boolean;
-  attestKey(
-    keyVersion: string,
-    options?: CallOptions,
-  ): Promise<Exclude<AttestationEvidence, { verdict: 'not-checked' }>>;
+  readonly endpoint: EvidenceEndpoint;
+  attestKey(keyVersion: string, options?: CallOptions): Promise<AttestedEvidence>;
   /** The own IAM policy of a key, or of the key ring when none is named. */
   listAccess(keyId: string | undefined, options?: CallOptions): Promise<readonly AccessEvidence[]>;
 }
 
 /** Keys in a software store. */
-export interface SoftwareEvidenceSource extends Reader {
+interface SoftwareEvidenceSource extends Reader {
   readonly keyRing: string;
 }
 
@@ -61,7 +62,7 @@ const optionsSchema = z.strictObject({
 /** @throws InvalidArgumentError; OperationAbortedError; ClientClosedError. Whatever else fails is a finding. */
 export async function createComplianceReport(
   sources: ComplianceSources,
-  options: ComplianceReportOptions = {},
+  options?: ComplianceReportOptions,
 ): Promise<ComplianceReport> {
   const context = { operation: 'complianceReport', resource: 'options' };
   const { concurrency, ...call } = parseOptions(context, optionsSchema, options);
@@ -72,7 +73,7 @@ export async function createComplianceReport(
   for (const source of sources.software) sections.push(await collector.store(source));
   return assembleReport({
     createdAt: now,
-    emulator: sources.kms.some(({ usesEmulator }) => usesEmulator),
+    emulator: sources.kms.some(({ endpoint }) => endpoint.kind === 'emulator'),
     keyRings: [...new Set([...sources.kms, ...sources.software].map(({ keyRing }) => keyRing))],
     keys: sections.flatMap(({ keys }) => keys),
     findings: sections.flatMap(({ findings }) => findings).map(toFinding),
@@ -106,7 +107,7 @@ class Collector {
       const own = await outcomeOf(source.listAccess(name, this.#call));
       const key = await this.#key(source, name, {
         provider: 'kms',
-        isEmulated: source.usesEmulator,
+        isEmulated: source.endpoint.kind === 'emulator',
         attest: (version) => source.attestKey(version, this.#call),
       });
       const keyAccess =
@@ -133,7 +134,7 @@ class Collector {
       const key = await this.#key(source, name, { provider: 'software', isEmulated: false });
       const kept: Observed = {
         check: 'software-store',
-        subject: name,
+        subject: toSoftwareVersionName(name),
         result: 'failed',
         detail: 'the key is in a software store: whoever reads the memory of the process has it.',
         evidence: { provider: 'software' },
@@ -159,35 +160,56 @@ class Collector {
       readonly attest?: (version: string) => ReturnType<KmsEvidenceSource['attestKey']>;
     },
   ): Promise<Section> {
-    const { attest, ...whence } = from;
+    const { attest, provider, isEmulated } = from;
     const read = await outcomeOf(
       Promise.all([source.getKey(name, this.#call), source.listKeyVersions(name, this.#call)]),
     );
     if ('errorCode' in read) {
       const { errorCode } = read;
       const detail = `not checked: the key or its versions could not be read (${errorCode}).`;
+      const subject = provider === 'software' ? toSoftwareVersionName(name) : name;
       return {
         keys: [],
-        findings: [{ check: 'key', subject: name, result: 'not-checked', detail, evidence: { errorCode } }],
+        findings: [{ check: 'key', subject, result: 'not-checked', detail, evidence: { errorCode } }],
       };
     }
-    const [key, versions] = read.value;
-    const agentId = ownerOf(key, 'signing') ?? ownerOf(key, 'encryption');
-    const evidence: KeyEvidence = { key, versions, agentId, ...whence };
+    const [asRead] = read.value;
+    const agentId = ownerOf(asRead, 'signing') ?? ownerOf(asRead, 'encryption');
+    const [key, versions] = provider === 'software' ? namedApart(...read.value) : read.value;
+    const evidence: KeyEvidence = { key, versions, agentId, provider, isEmulated };
     const attestations = new Map<string, AttestationEvidence>();
+    const roots = new Map<string, RootFingerprints>();
     for (const { name: version, state, protectionLevel } of versions) {
       if (attest === undefined || state !== 'ENABLED' || !protectionLevel.startsWith('HSM')) continue;
       const attested = await outcomeOf(attest(version));
+      if ('value' in attested) roots.set(version, attested.value.roots);
       attestations.set(
         version,
         'value' in attested ? attested.value : { verdict: 'not-checked', errorCode: attested.errorCode },
       );
     }
-    return {
+    const found = {
       keys: [describeKey(evidence, attestations, this.#now)],
       findings: keyFindings(evidence, attestations, this.#now),
     };
+    return judgedByRoots(found, roots);
   }
+}
+
+/** A software key has the name of the key in Cloud KMS that takes its place, and versions of the same numbers. */
+function namedApart(
+  key: KeyMetadata,
+  versions: readonly KeyVersionMetadata[],
+): [KeyMetadata, readonly KeyVersionMetadata[]] {
+  const { name, primary } = key;
+  return [
+    {
+      ...key,
+      name: toSoftwareVersionName(name),
+      primary: primary === undefined ? undefined : toSoftwareVersionName(primary),
+    },
+    versions.map((version) => ({ ...version, name: toSoftwareVersionName(version.name) })),
+  ];
 }
 
 /** Errors that say that the whole report makes no sense any more are thrown on. */

@@ -1,6 +1,7 @@
 /** What the configuration of this process shows, and what a report cannot see at all. */
 
 import type { Observed } from './checks.js';
+import { type EvidenceEndpoint, endpointFinding } from './endpoint-findings.js';
 
 /** What the audit trail says of itself. */
 export interface AuditTrailState {
@@ -56,19 +57,11 @@ function auditTrail(subject: string, state: AuditTrailState | undefined): Observ
 /** What holds for a key ring as a whole. */
 export function keyRingFindings(source: {
   readonly keyRing: string;
-  readonly usesEmulator: boolean;
+  readonly endpoint: EvidenceEndpoint;
 }): readonly Observed[] {
   const subject = source.keyRing;
   return [
-    {
-      check: 'endpoint',
-      subject,
-      result: source.usesEmulator ? 'failed' : 'passed',
-      detail: source.usesEmulator
-        ? 'AN EMULATOR PROTECTS NOTHING: the keys are in the memory of an ordinary process, and what it says of protection levels, attestation and access proves nothing.'
-        : 'calls go to Cloud KMS over TLS.',
-      evidence: { emulator: source.usesEmulator },
-    },
+    endpointFinding(subject, source.endpoint),
     {
       check: 'inherited-access',
       subject,

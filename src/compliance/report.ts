@@ -28,7 +28,10 @@ export type ComplianceCheck =
 /** One thing that was looked at. */
 export interface ComplianceFinding {
   readonly check: ComplianceCheck;
-  /** Full name of what was looked at: a key ring, a key, a version; `configuration` for this process. */
+  /**
+   * Full name of what was looked at: a key ring, a key, a version; `configuration` for this process. Names of software keys
+   * and of their versions end in `@software`, because the keys in Cloud KMS that take their place have the same names.
+   */
   readonly subject: string;
   readonly result: FindingResult;
   readonly detail: string;
@@ -42,7 +45,7 @@ export interface ComplianceFinding {
 
 /** A key version in the report. */
 export interface ReportedVersion {
-  /** Full CryptoKeyVersion name. */
+  /** Full CryptoKeyVersion name; of a software key with `@software` at its end. */
   readonly name: string;
   readonly state: KeyVersionState;
   readonly protectionLevel: string;
@@ -51,13 +54,22 @@ export interface ReportedVersion {
   readonly createTime: string;
   /** When the material will be destroyed; only while that is scheduled. */
   readonly destroyTime?: string;
-  /** Of an ENABLED HSM version: what `attestKey` said of it. */
-  readonly attestation?: 'valid' | 'valid-unbound' | 'imported' | 'invalid' | 'not-checked';
+  /**
+   * Of an ENABLED HSM version: what `attestKey` said of it. `valid-by-other-roots`: by roots that `attestationRoots` put in
+   * place of the pinned ones.
+   */
+  readonly attestation?:
+    | 'valid'
+    | 'valid-by-other-roots'
+    | 'valid-unbound'
+    | 'imported'
+    | 'invalid'
+    | 'not-checked';
 }
 
 /** A key in the report. */
 export interface ReportedKey {
-  /** Full CryptoKey name. */
+  /** Full CryptoKey name; of a software key with `@software` at its end. */
   readonly name: string;
   /** Where it is kept: Cloud KMS, or the software store of this process. */
   readonly provider: 'kms' | 'software';

@@ -21,11 +21,14 @@ export function complianceSources(
 
 const toSource = (client: KMSClient): KmsEvidenceSource => ({
   keyRing: client.keyRing,
-  usesEmulator: client.stats().endpoint.kind === 'emulator',
+  endpoint: client.stats().endpoint,
   listKeys: (options) => client.listKeys(options),
   getKey: (keyId, options) => client.getKey(keyId, options),
   listKeyVersions: (keyId, options) => client.listKeyVersions(keyId, options),
-  attestKey: (keyVersion, options) => client.attestKey(keyVersion, options),
+  attestKey: async (keyVersion, options) => {
+    const { verdict, checks, hsm, evidence } = await client.attestKey(keyVersion, options);
+    return { verdict, checks, ...(hsm && { hsm }), roots: evidence.roots };
+  },
   listAccess: (keyId, options) =>
     keyId === undefined ? client.listKeyRingAccess(options) : client.listAccess(keyId, options),
 });

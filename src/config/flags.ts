@@ -6,7 +6,7 @@
 import type { ConfigProblem } from '../errors.js';
 
 /** The environment variables of the flags. */
-export const FLAG_VARIABLES = {
+const FLAG_VARIABLES = {
   enableHsmKeys: 'ENABLE_HSM_KEYS',
   useSoftwareKeys: 'USE_SOFTWARE_KEYS',
 } as const;
@@ -21,7 +21,7 @@ export type MigrationPhase = 1 | 2 | 3 | 4;
 export const RETENTION_DEFAULT_DAYS = 90;
 
 /** What of the configuration takes part. */
-export interface FlagFields<Store> {
+interface FlagFields<Store> {
   readonly enableHsmKeys?: boolean | undefined;
   readonly useSoftwareKeys?: boolean | undefined;
   readonly softwareKeys: 'allowed' | 'forbidden';

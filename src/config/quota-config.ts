@@ -64,5 +64,3 @@ export const quotaSchema = z
     'has limits and hsmTokens only with mode adaptive',
   )
   .prefault({});
-
-export type ResolvedQuotaConfig = z.output<typeof quotaSchema>;

@@ -7,8 +7,8 @@ import { z } from 'zod';
 import type { ConfigProblem } from '../errors.js';
 
 /** The environment variables that are read when the configuration of a file store has neither `passphrase` nor `key`. */
-export const STORE_KEY_VARIABLE = 'A2A_SOFTWARE_KEY_STORE_KEY';
-export const STORE_PASSPHRASE_VARIABLE = 'A2A_SOFTWARE_KEY_STORE_PASSPHRASE';
+const STORE_KEY_VARIABLE = 'A2A_SOFTWARE_KEY_STORE_KEY';
+const STORE_PASSPHRASE_VARIABLE = 'A2A_SOFTWARE_KEY_STORE_PASSPHRASE';
 
 /** AES-256. */
 export const STORE_KEY_BYTES = 32;

@@ -18,7 +18,7 @@ A local Cloud KMS for tests and development. No place for real keys.
 Prints KMS_EMULATOR_HOST=HOST:PORT as soon as it serves.
 `;
 
-export type Command =
+type Command =
   | { readonly kind: 'serve'; readonly options: KmsEmulatorOptions }
   | { readonly kind: 'help' }
   | { readonly kind: 'refuse'; readonly problem: string };

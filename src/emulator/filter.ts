@@ -11,7 +11,7 @@ const MAX_DEPTH = 50;
 
 type Comparator = '=' | '!=' | '<' | '>' | '<=' | '>=' | ':';
 
-export type Filter =
+type Filter =
   | { readonly kind: 'and' | 'or'; readonly terms: readonly Filter[] }
   | { readonly kind: 'not'; readonly term: Filter }
   | {

@@ -13,7 +13,7 @@ import { keyRingHandlers } from './rpcs/key-rings.js';
 import { symmetricHandlers } from './rpcs/symmetric.js';
 import { versionHandlers } from './rpcs/versions.js';
 
-export interface KmsServiceOptions extends KeyStoreOptions {
+interface KmsServiceOptions extends KeyStoreOptions {
   readonly clock: Clock;
   readonly operations: OperationStore;
 }

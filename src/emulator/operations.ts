@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { RpcError, type RpcMessage, type ServiceHandlers } from './rpc.js';
 import { toAny, type WireDefinitions } from './wire.js';
 
-export interface FinishedOperation {
+interface FinishedOperation {
   /** Full name of the location, e.g. `projects/p/locations/global`. */
   readonly location: string;
   readonly metadataType: string;

@@ -8,7 +8,7 @@ import { RpcError, type RpcMessage } from './rpc.js';
 const DEFAULT_PAGE_SIZE = 100;
 const MAX_PAGE_SIZE = 1_000;
 
-export interface Page {
+interface Page {
   readonly items: readonly RpcMessage[];
   readonly nextPageToken: string;
   /** Size of the whole listing; 0 when it was filtered, as the proto says. */

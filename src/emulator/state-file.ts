@@ -24,7 +24,7 @@ interface Part {
   restore(state: RpcMessage): void | Promise<void>;
 }
 
-export interface StateParts {
+interface StateParts {
   readonly kms: Part;
   readonly iam: Part;
 }

@@ -3,7 +3,7 @@
 import type { Clock } from '../clock.js';
 import type { ErrorContext } from '../errors.js';
 
-export interface CallerOptions {
+interface CallerOptions {
   readonly context: ErrorContext;
   /** Deadline in milliseconds from now. */
   readonly timeoutMs: number;

@@ -25,7 +25,7 @@ export const STREAM_HEADER_BYTES = 1 + SALT_BYTES + NONCE_PREFIX_BYTES;
 export const SEGMENTS_MAX = 0xffff_ffff;
 
 /** An envelope, taken apart. The parts are views of the input. */
-export interface Envelope {
+interface Envelope {
   readonly wrappedKey: Buffer;
   /** What follows the header: `iv ‖ ciphertext ‖ tag`, or a stream from its own header on. */
   readonly payload: Buffer;

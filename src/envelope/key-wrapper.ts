@@ -40,7 +40,7 @@ export class WrappedDataKey implements Held {
   }
 }
 
-export interface KeyWrapperOptions {
+interface KeyWrapperOptions {
   readonly provider: KeyWrappingProvider;
   readonly keyId: string;
   readonly clock: Clock;

@@ -11,7 +11,7 @@ import type { KeyWrapper, WrappedDataKey } from './key-wrapper.js';
 import type { DataKeyLimits } from './options.js';
 import { endedEarly, SharedCall } from './shared-call.js';
 
-export interface MessageKeysOptions {
+interface MessageKeysOptions {
   readonly wrapper: KeyWrapper;
   readonly limits: DataKeyLimits;
   readonly clock: Clock;

@@ -12,7 +12,7 @@ import { IV_BYTES, TAG_BYTES } from './format.js';
  */
 const PIECE_BYTES = 65_536;
 
-export interface MessageKey {
+interface MessageKey {
   /** Data key, 32 bytes. */
   readonly key: Buffer;
   readonly associatedData: Uint8Array;

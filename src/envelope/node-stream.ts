@@ -3,7 +3,7 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import type { Batch, Batches, StreamWork } from './stream-work.js';
 
-export interface NodeStreamOptions {
+interface NodeStreamOptions {
   readonly work: StreamWork;
   /** Refuses a chunk that is not bytes, by throwing. */
   readonly requireChunk: (chunk: unknown) => Uint8Array;

@@ -15,7 +15,7 @@ import type { UnwrappedKeys } from './unwrapped-keys.js';
 const MAX_AGE_MS = 10_000;
 const MAX_KEYS = 1_000;
 
-export interface RewrappedKeysOptions {
+interface RewrappedKeysOptions {
   readonly wrapper: KeyWrapper;
   readonly unwrapped: UnwrappedKeys;
   readonly clock: Clock;

@@ -20,7 +20,7 @@ export interface WorkLimits {
   readonly deadlineAt: number;
 }
 
-export interface SharedCallOptions<T extends Held> {
+interface SharedCallOptions<T extends Held> {
   /** Its deadline is that of the call. */
   readonly starter: Caller;
   readonly aborts: AbortListeners;

@@ -7,7 +7,7 @@ import { SegmentBuffer, SegmentCipher, type SegmentParts, type SegmentPosition }
 import { type StreamHeader, StreamHeaderReader } from './stream-header.js';
 import type { Batches, StreamWork } from './stream-work.js';
 
-export interface StreamDecryptionOptions {
+interface StreamDecryptionOptions {
   readonly context: ErrorContext;
   /** Not changed by anyone while the stream lives. */
   readonly associatedData: Uint8Array;

@@ -6,7 +6,7 @@ import type { WrappedDataKey } from './key-wrapper.js';
 import { newStreamHeader, SegmentBuffer, SegmentCipher, type SegmentPosition } from './segments.js';
 import type { Batches, StreamWork } from './stream-work.js';
 
-export interface StreamEncryptionOptions {
+interface StreamEncryptionOptions {
   readonly context: ErrorContext;
   /** Not changed by anyone while the stream lives. */
   readonly associatedData: Uint8Array;

@@ -5,7 +5,7 @@ import { encodeHeader } from './format.js';
 import { type StreamHeader, StreamHeaderReader } from './stream-header.js';
 import type { Batches, StreamWork } from './stream-work.js';
 
-export interface StreamReencryptionOptions {
+interface StreamReencryptionOptions {
   readonly context: ErrorContext;
   /** The same data key, wrapped anew. */
   readonly rewrapKey: (wrappedKey: Buffer) => Promise<Buffer>;

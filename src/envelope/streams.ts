@@ -18,7 +18,7 @@ import type { StreamWork } from './stream-work.js';
 import type { UnwrappedKeys } from './unwrapped-keys.js';
 import { EnvelopeWebStream } from './web-stream.js';
 
-export interface EnvelopeStreamsOptions {
+interface EnvelopeStreamsOptions {
   readonly wrapper: KeyWrapper;
   readonly unwrapped: UnwrappedKeys;
   readonly rewrapped: RewrappedKeys;
@@ -30,7 +30,7 @@ export interface EnvelopeStreamsOptions {
   readonly resource: string;
 }
 
-export interface StreamRequest {
+interface StreamRequest {
   /** The public method. */
   readonly operation: string;
   readonly kind: 'encrypt' | 'decrypt' | 'reencrypt';

@@ -13,7 +13,7 @@ import type { KeyWrapper } from './key-wrapper.js';
 import type { UnwrappedKeyLimits } from './options.js';
 import { endedEarly, SharedCall } from './shared-call.js';
 
-export interface UnwrappedKeysOptions {
+interface UnwrappedKeysOptions {
   readonly wrapper: KeyWrapper;
   readonly limits: UnwrappedKeyLimits;
   readonly clock: Clock;

@@ -3,7 +3,7 @@
 import { ReadableStream, type ReadableWritablePair, WritableStream } from 'node:stream/web';
 import type { Batches, StreamWork } from './stream-work.js';
 
-export interface WebStreamOptions {
+interface WebStreamOptions {
   readonly work: StreamWork;
   /** Refuses a chunk that is not bytes, by throwing. */
   readonly requireChunk: (chunk: unknown) => Uint8Array;

@@ -20,7 +20,7 @@ import { callShape, parseOptions } from '../provider/call-input.js';
 export type AgentKeyPurpose = AgentKeyRole | 'both';
 
 /** Short names of the algorithms that agents are encrypted to: RSA-OAEP with SHA-256. */
-export const ENCRYPTION_ALGORITHM_ALIASES = {
+const ENCRYPTION_ALGORITHM_ALIASES = {
   'rsa-oaep-3072': 'RSA_DECRYPT_OAEP_3072_SHA256',
   'rsa-oaep-4096': 'RSA_DECRYPT_OAEP_4096_SHA256',
 } as const satisfies Record<string, DecryptionAlgorithm>;
@@ -50,7 +50,7 @@ export interface AgentKeyOptions extends CallOptions {
 }
 
 /** What the configuration gives a new agent. */
-export interface AgentKeyDefaults {
+interface AgentKeyDefaults {
   readonly defaultAlgorithm: SigningAlgorithmEntry;
   readonly protectionLevel: ProtectionLevel;
 }

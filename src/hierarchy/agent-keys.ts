@@ -25,7 +25,7 @@ import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
 import type { CacheStats } from '../provider/stats.js';
 import type { RoleKeySpec } from './agent-key-spec.js';
 
-export interface AgentKeysOptions {
+interface AgentKeysOptions {
   readonly clock: Clock;
   readonly maxCachedAgents: number;
   /** Full names of versions that the configuration names: the keys they are of are used without being looked at. */
@@ -33,7 +33,7 @@ export interface AgentKeysOptions {
 }
 
 /** What is remembered of an agent's key. */
-export interface KnownKey {
+interface KnownKey {
   /** Full CryptoKey name. */
   readonly name: string;
   /** The day on which it was used last, as yyyymmdd, as of when it was read. */
@@ -177,6 +177,16 @@ export function requireAgentId(context: ErrorContext, agentId: unknown): AgentId
   const parsed = parseAgentId(agentId);
   if (!parsed.ok) throw new InvalidArgumentError(context, parsed.problem);
   return parsed.value;
+}
+
+/**
+ * Which of an agent's keys is meant; the signing key where nothing is said.
+ * @throws InvalidArgumentError for what is no role. A key id is made of it.
+ */
+export function requireRole(context: ErrorContext, role: unknown, name = 'role'): AgentKeyRole {
+  if (role === undefined || role === 'signing') return 'signing';
+  if (role === 'encryption') return 'encryption';
+  throw new InvalidArgumentError(context, `${name} must be signing or encryption.`);
 }
 
 /** Whose key of that role it is, if its labels and its name agree. */

@@ -8,7 +8,7 @@ import { decodeBase64url } from './base64url.js';
 /** A decoded protected header of a JWS or JWE (RFC 7515 section 4): any JSON object, none of it trusted. */
 export type JoseHeader = Readonly<Record<string, unknown>>;
 
-export type HeaderResult =
+type HeaderResult =
   | { readonly ok: true; readonly header: JoseHeader }
   | { readonly ok: false; readonly check: 'format' | 'size' | 'critical-header'; readonly problem: string };
 

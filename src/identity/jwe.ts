@@ -24,9 +24,9 @@ import { type JoseHeader, memberOf, parseJoseHeader } from './jose-header.js';
 import { type PublicKeyInput, parsePublicKey } from './jwk.js';
 
 /** RFC 7518 section 4.3: OAEP with SHA-256 and MGF1 with SHA-256. */
-export const JWE_KEY_ALGORITHM = 'RSA-OAEP-256';
+const JWE_KEY_ALGORITHM = 'RSA-OAEP-256';
 /** RFC 7518 section 5.3. */
-export const JWE_CONTENT_ALGORITHM = 'A256GCM';
+const JWE_CONTENT_ALGORITHM = 'A256GCM';
 /** A JWE is in memory as a whole; what is larger is a case for envelope encryption and its streams. 16 MiB. */
 export const JWE_PLAINTEXT_MAX_BYTES = 16_777_216;
 

@@ -19,7 +19,7 @@ export interface KeyMaterial {
 }
 
 /** The members that make up the key, as RFC 7638 wants them. */
-export type KeyMembers =
+type KeyMembers =
   | { readonly kty: 'EC'; readonly crv: string; readonly x: string; readonly y: string }
   | { readonly kty: 'OKP'; readonly crv: string; readonly x: string }
   | { readonly kty: 'RSA'; readonly n: string; readonly e: string }

@@ -62,7 +62,7 @@ export interface JwkLike {
 export type PublicKeyInput = JosePublicKey | KeyObject | string | Uint8Array | JwkLike;
 
 /** What the caller knows of a key; where it can be told from the key, it is checked against it. */
-export interface ExpectedKey {
+interface ExpectedKey {
   /** JOSE name; needed for an RSA key that does not name its algorithm. */
   readonly algorithm?: string | undefined;
   readonly use?: 'sig' | 'enc' | undefined;

@@ -64,6 +64,13 @@ export interface AccessManager {
 export const isPublicMember = (member: string): boolean =>
   member === 'allUsers' || member === 'allAuthenticatedUsers';
 
+/**
+ * The same text for members that are the same. Google compares emails and domains without regard to case, and keeps the
+ * spelling of its own account; what is behind `principal://` and `principalSet://` is compared as it is.
+ */
+export const normalizedMember = (member: string): string =>
+  /^(?:deleted:)?principal/.test(member) ? member : member.toLowerCase();
+
 const EMAIL = '[^\\s:@/?]{1,128}@[a-zA-Z0-9.-]{1,253}';
 /** google.iam.v1.Binding.members (policy.proto), and Workload Identity for GKE. */
 const MEMBER = new RegExp(

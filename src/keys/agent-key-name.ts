@@ -14,7 +14,7 @@ export type AgentId = string & { readonly [brand]: 'AgentId' };
 /** What a key of an agent is for. */
 export type AgentKeyRole = 'signing' | 'encryption';
 
-export const AGENT_ID_MAX_BYTES = 256;
+const AGENT_ID_MAX_BYTES = 256;
 /** Longest label value (Cloud KMS documentation, "Labeling keys"). */
 const LABEL_VALUE_MAX_LENGTH = 63;
 /** Longest key id (service.proto, CreateCryptoKeyRequest.crypto_key_id). */
@@ -68,6 +68,15 @@ export function agentKeyId(agentId: AgentId, role: AgentKeyRole): string {
   const hash = createHash('sha256').update(agentId, 'utf8').digest();
   return `agent_${base32(hash).slice(0, HASH_LENGTH)}${suffix}`;
 }
+
+/** What an error says of a call for an agent: the method, and the agent as it was named, which may be anything. */
+export const agentContext = (
+  operation: string,
+  agentId: unknown,
+): { readonly operation: string; readonly resource: string } => ({
+  operation,
+  resource: `agent ${typeof agentId === 'string' ? JSON.stringify(agentId) : `(${typeof agentId})`}`,
+});
 
 /** Whose key it is by a readable key id; undefined for a hashed one, and for keys of nobody. The labels have the last word. */
 export function agentOfKeyId(keyId: string): AgentId | undefined {

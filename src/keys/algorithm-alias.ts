@@ -2,7 +2,7 @@
 
 import type { SigningAlgorithm } from './algorithms.js';
 
-export const AGENT_ALGORITHM_ALIASES = {
+const AGENT_ALGORITHM_ALIASES = {
   'ecdsa-p256': 'EC_SIGN_P256_SHA256',
   'ecdsa-p384': 'EC_SIGN_P384_SHA384',
   ed25519: 'EC_SIGN_ED25519',

@@ -24,7 +24,7 @@ export type HashName = DigestName | 'sha1' | 'sha224';
 export type SignatureEncoding = 'der' | 'raw';
 
 /** What Cloud KMS takes: a digest that the caller computed (`data` is accepted too), or the message itself. */
-export type SigningInput =
+type SigningInput =
   | { readonly kind: 'digest'; readonly digest: DigestName; readonly sizeBytes: number }
   | { readonly kind: 'data'; readonly maxBytes: number };
 
@@ -88,8 +88,7 @@ export interface DecryptionAlgorithmEntry extends AlgorithmBase<DecryptionAlgori
   readonly joseName?: string;
 }
 
-export interface SymmetricAlgorithmEntry
-  extends AlgorithmBase<'GOOGLE_SYMMETRIC_ENCRYPTION', 'ENCRYPT_DECRYPT'> {}
+interface SymmetricAlgorithmEntry extends AlgorithmBase<'GOOGLE_SYMMETRIC_ENCRYPTION', 'ENCRYPT_DECRYPT'> {}
 
 export interface RawSymmetricAlgorithmEntry
   extends AlgorithmBase<RawSymmetricAlgorithm, 'RAW_ENCRYPT_DECRYPT'> {
@@ -148,7 +147,7 @@ export type DecryptionAlgorithm =
   | 'RSA_DECRYPT_OAEP_4096_SHA256'
   | 'RSA_DECRYPT_OAEP_4096_SHA512';
 
-export type RawSymmetricAlgorithm =
+type RawSymmetricAlgorithm =
   | 'AES_128_GCM'
   | 'AES_256_GCM'
   | 'AES_128_CBC'
@@ -156,9 +155,9 @@ export type RawSymmetricAlgorithm =
   | 'AES_128_CTR'
   | 'AES_256_CTR';
 
-export type MacAlgorithm = 'HMAC_SHA1' | 'HMAC_SHA224' | 'HMAC_SHA256' | 'HMAC_SHA384' | 'HMAC_SHA512';
+type MacAlgorithm = 'HMAC_SHA1' | 'HMAC_SHA224' | 'HMAC_SHA256' | 'HMAC_SHA384' | 'HMAC_SHA512';
 
-export type KemAlgorithm = 'ML_KEM_768' | 'ML_KEM_1024' | 'KEM_XWING';
+type KemAlgorithm = 'ML_KEM_768' | 'ML_KEM_1024' | 'KEM_XWING';
 
 /** Name of any algorithm of Cloud KMS that this library knows. */
 export type KeyAlgorithm = AlgorithmEntry['name'];

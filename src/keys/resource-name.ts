@@ -13,7 +13,7 @@ export type CryptoKeyName = string & { readonly [brand]: 'CryptoKeyName' };
 /** Full name of a CryptoKeyVersion. */
 export type CryptoKeyVersionName = string & { readonly [brand]: 'CryptoKeyVersionName' };
 
-export interface KeyRingLocation {
+interface KeyRingLocation {
   readonly projectId: string;
   readonly locationId: string;
   readonly keyRingId: string;

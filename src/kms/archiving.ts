@@ -9,7 +9,7 @@ import type { KeyRecord, VersionRecord } from './resources.js';
 import type { UsableVersion } from './version-resolver.js';
 
 /** Whether what the version signed can be verified after it is gone; if not, why. */
-export type ArchivingOutcome = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+type ArchivingOutcome = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
 /**
  * Archives the public key of a version that is about to be disabled or destroyed. Versions that do not sign need none.

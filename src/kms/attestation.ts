@@ -4,8 +4,12 @@
  * statement that nothing binds to the key is enough for a symmetric key, `unboundAttestation` says.
  */
 
-import { createHash } from 'node:crypto';
-import { type AttestationRoots, CLOUD_HSM_ROOTS } from '../attestation/roots.js';
+import {
+  type AttestationRoots,
+  CLOUD_HSM_ROOTS,
+  fingerprintsOf,
+  type RootFingerprints,
+} from '../attestation/roots.js';
 import {
   type AttestationCertificateChains,
   type AttestationVerdict,
@@ -43,11 +47,11 @@ export interface KeyAttestation extends AttestationVerdict {
     /** PEM of the public key that was compared; absent for symmetric and post-quantum keys, of which none can be. */
     readonly publicKey?: string;
     /** SHA-256 of the trusted roots, DER, in hexadecimal. */
-    readonly roots: { readonly manufacturer: readonly string[]; readonly google: readonly string[] };
+    readonly roots: RootFingerprints;
   };
 }
 
-export interface AttestationServices {
+interface AttestationServices {
   readonly caller: RpcCaller;
   readonly reader: KeyReader;
   readonly publicKeys: PublicKeys;
@@ -110,10 +114,7 @@ export class Attestations {
         content: Buffer.from(input.content).toString('base64'),
         certChains: input.certChains,
         ...(pem !== undefined && { publicKey: pem }),
-        roots: {
-          manufacturer: this.#roots.manufacturer.map(fingerprint),
-          google: this.#roots.google.map(fingerprint),
-        },
+        roots: fingerprintsOf(this.#roots),
       },
     };
   }
@@ -201,9 +202,4 @@ export function attestationFailed(context: ErrorContext, attested: KeyAttestatio
       .filter(({ name, outcome }) => outcome === 'failed' && !REPORTING_CHECKS.includes(name))
       .map(({ name }) => name),
   });
-}
-
-function fingerprint(pem: string): string {
-  const der = Buffer.from(pem.replace(/-----[A-Z ]+-----|\s/g, ''), 'base64');
-  return createHash('sha256').update(der).digest('hex');
 }

@@ -17,7 +17,7 @@ export interface CallToken {
   readonly drop: (() => void) | undefined;
 }
 
-export interface CallCredentialsOptions {
+interface CallCredentialsOptions {
   readonly tokens: ImpersonatedTokens;
   readonly emulatorAccessToken: string | undefined;
   readonly impersonate: ResolvedImpersonation | undefined;

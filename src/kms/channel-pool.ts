@@ -21,7 +21,7 @@ export interface ChannelPoolOptions {
 export type Lease = { readonly ready: Channel } | { readonly waiting: Promise<Channel>; leave(): void };
 
 /** How a call failed, for what it says of its channel. */
-export interface CallFailure {
+interface CallFailure {
   /** When it was sent. Milliseconds since the epoch. */
   readonly sentAt: number;
   /** `connection`: what a broken connection looks like. `no-answer`: its time was over, or its caller left. */

@@ -16,15 +16,15 @@ export function emulatorOptions(endpoint: Extract<KmsEndpoint, { kind: 'emulator
   };
 }
 
-export function cloudOptions(endpoint: Extract<KmsEndpoint, { kind: 'cloud' }>): Record<string, unknown> {
-  const options: Record<string, unknown> = {};
-  if (endpoint.credentialsPath !== undefined) options['keyFilename'] = endpoint.credentialsPath;
-  if (endpoint.apiEndpoint !== undefined) {
-    const [host, port] = splitPort(endpoint.apiEndpoint);
-    options['apiEndpoint'] = host;
-    if (port !== undefined) options['port'] = port;
-  }
-  return options;
+export function cloudOptions({ apiEndpoint, credentialsPath }: Extract<KmsEndpoint, { kind: 'cloud' }>) {
+  const [host, port] = apiEndpoint === undefined ? [] : splitPort(apiEndpoint);
+  return {
+    // Named, because the clients would take it, and so the host that calls go to, from GOOGLE_CLOUD_UNIVERSE_DOMAIN.
+    universeDomain: 'googleapis.com',
+    ...(credentialsPath !== undefined && { keyFilename: credentialsPath }),
+    ...(host !== undefined && { apiEndpoint: host }),
+    ...(port !== undefined && { port }),
+  };
 }
 
 function splitPort(address: string): readonly [host: string, port: number | undefined] {

@@ -29,7 +29,7 @@ export interface ConnectionOptions {
 }
 
 /** How one attempt is sent. */
-export interface SendOptions {
+interface SendOptions {
   readonly routing: string;
   readonly timeoutMs: number;
   readonly operation: Operation;
@@ -38,7 +38,7 @@ export interface SendOptions {
 }
 
 /** Pings on a connection with calls under way: it is dead when no answer comes in time. Milliseconds. */
-export interface Keepalive {
+interface Keepalive {
   readonly intervalMs: number;
   readonly timeoutMs: number;
 }

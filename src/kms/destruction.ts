@@ -13,7 +13,7 @@ import type { KeyRecord, VersionRecord } from './resources.js';
 import { namedNumber, type RotationState, readRotationState } from './rotation-state.js';
 import { scheduleDestruction, takeBackInUse } from './version-state.js';
 
-export interface DestructionWish {
+interface DestructionWish {
   readonly destroyAfterSeconds: number | undefined;
   /** `force`: also the version in use by its name, and versions whose public key cannot be archived. */
   readonly mode: 'careful' | 'force';

@@ -9,7 +9,7 @@ import type { KmsEndpoint } from '../config/endpoint.js';
 import type { ResolvedImpersonation } from '../keys/impersonation.js';
 import { cloudOptions, emulatorOptions } from './client-options.js';
 
-export interface IamCredentialsOptions {
+interface IamCredentialsOptions {
   readonly endpoint: KmsEndpoint;
   /** Host of the service, in place of iamcredentials.googleapis.com. */
   readonly iamCredentialsEndpoint?: string | undefined;

@@ -26,7 +26,7 @@ interface Token {
   readonly endMs: number;
 }
 
-export interface ImpersonatedTokensOptions extends Pick<ResolvedKMSConfig, 'deadlines' | 'retry'> {
+interface ImpersonatedTokensOptions extends Pick<ResolvedKMSConfig, 'deadlines' | 'retry'> {
   readonly source: Pick<IamCredentials, 'generateAccessToken'>;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -19,7 +19,7 @@ const POLL_GROWTH = 1.6;
 /** Jobs of one day that may be found expired, which takes a clock that is days off. */
 const MAX_JOBS_PER_DAY = 4;
 
-export interface ActiveImportJob {
+interface ActiveImportJob {
   /** Full name. */
   readonly name: string;
   readonly wrappingKey: KeyObject;

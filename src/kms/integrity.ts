@@ -10,7 +10,7 @@ import { IntegrityError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
 
 /** A google.protobuf.Int64Value: a message, so that 0 is told apart from "not sent". */
-export interface ChecksumValue {
+interface ChecksumValue {
   readonly value: number;
 }
 

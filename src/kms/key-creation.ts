@@ -182,7 +182,7 @@ export async function createVersion(
  * Waits until the version leaves PENDING_GENERATION, asking less and less often, as long as the operation may take.
  * @throws KeyGenerationFailedError with the reason that Cloud KMS gives.
  */
-export async function awaitGeneration(
+async function awaitGeneration(
   core: KmsCore,
   operation: Operation,
   key: CryptoKeyName,

@@ -6,7 +6,7 @@
 import type { CancelTimer, Clock } from '../clock.js';
 import type { Logger } from '../logger.js';
 
-export interface LateChecksContext {
+interface LateChecksContext {
   readonly clock: Clock;
   readonly logger: Logger;
   /** How long a write of another process can be on its way. Milliseconds. */

@@ -14,7 +14,7 @@ import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
 
-export type RetrySettings = Pick<ResolvedKMSConfig, 'deadlines' | 'retry'>;
+type RetrySettings = Pick<ResolvedKMSConfig, 'deadlines' | 'retry'>;
 
 /** An RPC with its request. */
 export interface RpcCall<Name extends RpcName> extends Pick<QuotaUse, 'uses'> {
@@ -28,9 +28,7 @@ export interface RpcCall<Name extends RpcName> extends Pick<QuotaUse, 'uses'> {
 }
 
 /** The outcome of an RPC that must not be repeated blindly. */
-export type CarefulOutcome<T> =
-  | { readonly kind: 'done'; readonly response: T }
-  | { readonly kind: 'unknown' };
+type CarefulOutcome<T> = { readonly kind: 'done'; readonly response: T } | { readonly kind: 'unknown' };
 
 /** An attempt that was answered, one way or the other. */
 type Attempt<T> = { readonly response: T } | { readonly failure: RpcFailure };
@@ -52,7 +50,7 @@ export interface OwnTokens {
   readonly connection: KmsConnection;
 }
 
-export interface RpcCallerParts {
+interface RpcCallerParts {
   readonly connection: KmsConnection;
   readonly settings: RetrySettings;
   readonly quota: QuotaGuard;

@@ -36,7 +36,7 @@ interface Rpc<Request, Response> {
 }
 
 /** Request and response of each RPC, as the official client's types give them. */
-export interface RpcTypes {
+interface RpcTypes {
   readonly createKeyRing: Rpc<
     protos.google.cloud.kms.v1.ICreateKeyRingRequest,
     protos.google.cloud.kms.v1.IKeyRing
@@ -130,7 +130,7 @@ export type RpcName = keyof RpcTypes;
 export type RpcRequest<Name extends RpcName> = RpcTypes[Name]['request'];
 export type RpcResponse<Name extends RpcName> = RpcTypes[Name]['response'];
 
-export interface RpcTraits {
+interface RpcTraits {
   /**
    * `safe`: doing it twice has the effect of doing it once (or is answered ALREADY_EXISTS), so it may be repeated after
    * any transient failure. `look-first`: after a failure that leaves open whether it happened, look before acting again.

@@ -39,7 +39,7 @@ const STATUS_NAMES = [
   'DATA_LOSS',
   'UNAUTHENTICATED',
 ] as const;
-export type StatusName = (typeof STATUS_NAMES)[number];
+type StatusName = (typeof STATUS_NAMES)[number];
 
 /** A failed attempt of one RPC, before it is decided whether to try again. */
 export interface RpcFailure {

@@ -37,7 +37,7 @@ export interface UsableVersion extends KeyVersion {
 }
 
 /** A version as it is told to those who watch the operation. */
-export const toObserved = (version: UsableVersion): ObservedVersion => ({
+const toObserved = (version: UsableVersion): ObservedVersion => ({
   keyVersion: version.name,
   algorithm: version.algorithm.name,
   protectionLevel: version.protectionLevel,

@@ -16,7 +16,7 @@ const RETRY_MS = 3_600_000;
 /** A rotation takes seconds; as long as one may be under way, no labels are written that were read before it. */
 const ROTATION_MS = 600_000;
 
-export interface HeartbeatContext {
+interface HeartbeatContext {
   /** The provider of each key ring; a key is named as it is in the first one. */
   readonly rings: readonly KeyProvider[];
   readonly clock: Clock;

@@ -24,7 +24,7 @@ export interface LocatedPublicKey {
   readonly pem: string;
 }
 
-export type PublishedLifecycle = 'prepared' | 'active' | 'retiring';
+type PublishedLifecycle = 'prepared' | 'active' | 'retiring';
 
 const isPublished = (lifecycle: string): lifecycle is PublishedLifecycle =>
   lifecycle === 'prepared' || lifecycle === 'active' || lifecycle === 'retiring';

@@ -86,7 +86,7 @@ export interface RotationReport {
 }
 
 /** What the run works with. */
-export interface RotationContext {
+interface RotationContext {
   /** The provider of each key ring. A key is due in each by itself: one that was missed while a location was down stays due. */
   readonly rings: readonly KeyRingProvider[];
   readonly clock: Clock;

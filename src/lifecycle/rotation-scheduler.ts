@@ -23,7 +23,7 @@ export interface RotationSchedulerOptions {
   readonly onReport?: ((report: RotationReport) => void) | undefined;
 }
 
-export interface SchedulerContext {
+interface SchedulerContext {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly run: (options: RotateDueKeysOptions) => Promise<RotationReport>;

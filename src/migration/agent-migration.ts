@@ -14,7 +14,13 @@ import {
 } from '../errors.js';
 import { ownerOf, requireAgentId } from '../hierarchy/agent-keys.js';
 import type { AgentKeySet } from '../hierarchy/key-hierarchy.js';
-import { type AgentId, type AgentKeyRole, agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
+import {
+  type AgentId,
+  type AgentKeyRole,
+  agentContext,
+  agentKeyId,
+  agentOfLabels,
+} from '../keys/agent-key-name.js';
 import type { ProtectionLevel } from '../keys/algorithms.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import {
@@ -42,7 +48,7 @@ import { type MigrationStrategy, standingOf } from './standing.js';
 
 const ROLES = ['signing', 'encryption'] as const satisfies readonly AgentKeyRole[];
 
-export interface AgentMigrationOptions {
+interface AgentMigrationOptions {
   /** The key with that id, if HSM keys are switched off and the archive has public keys of it. */
   readonly archivedKeyName?: ((keyId: string) => Promise<string | undefined>) | undefined;
   /** Only where HSM keys and the software store are both open. */
@@ -68,7 +74,7 @@ export class AgentMigration {
 
   /** Migrates the keys of one agent; what was migrated before is left as it is. */
   async migrateAgent(agentId: string, options: MigrateAgentOptions): Promise<AgentMigrationResult> {
-    const context = contextOf('migrateAgent', agentId);
+    const context = agentContext('migrateAgent', agentId);
     const { strategy, dryRun, ...callOptions } = parseMigrateAgent(context, options);
     const agent = requireAgentId(context, agentId);
     const services = this.#open(context, dryRun ? undefined : strategy);
@@ -141,7 +147,7 @@ export class AgentMigration {
     if (this.#source.kind !== 'migration' || askedFor !== 'HSM') return;
     const other = [keys.signing, keys.encryption].find((key) => key && key.protectionLevel !== askedFor);
     if (other === undefined) return;
-    throw new KeySpecMismatchError(contextOf('generateAgentKey', agentId), [
+    throw new KeySpecMismatchError(agentContext('generateAgentKey', agentId), [
       { field: 'protectionLevel', expected: askedFor, actual: other.protectionLevel },
     ]);
   }
@@ -173,7 +179,7 @@ export class AgentMigration {
     options: CallOptions,
   ): Promise<AgentMigrationResult> {
     const { agentId, strategy, mode } = wish;
-    const context = contextOf('migrateAgent', agentId);
+    const context = agentContext('migrateAgent', agentId);
     // All keys before the first is touched: an agent is not to be left with one of two keys migrated.
     for (const { role, key } of wish.keys) {
       if (standingOf(key).kind === 'unmigrated') requireImportable(services, context, { role, strategy });
@@ -267,8 +273,3 @@ function byAgent(
       keys: found.toSorted((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role)),
     }));
 }
-
-const contextOf = (operation: string, agentId: string): ErrorContext => ({
-  operation,
-  resource: `agent ${JSON.stringify(agentId)}`,
-});

@@ -21,7 +21,7 @@ export type KeyKind = 'hsm' | 'software';
 const TTL_MS = 60_000;
 const WHOLE = 'archive';
 
-export interface ArchivedKeysOptions {
+interface ArchivedKeysOptions {
   readonly archive: PublicKeyArchive;
   readonly clock: Clock;
   /** Versions that are remembered to be archived. */

@@ -41,7 +41,7 @@ import type { PhaseCheck } from './phase-check.js';
 import { STANDBY_LABEL, standingOf } from './standing.js';
 import { EitherKindVerification } from './verification.js';
 
-export interface MigratingKeyProviderOptions {
+interface MigratingKeyProviderOptions {
   readonly router: KeyRouter;
   readonly keyRing: KeyRingName;
   /** Absent only where software keys are used alone and no archive is configured. */

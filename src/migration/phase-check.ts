@@ -17,9 +17,9 @@ import { standingOf } from './standing.js';
 export type PhaseCheck = (options?: CallOptions) => Promise<void>;
 
 /** What observers, and so the audit trail, are told at each start where software keys sign. */
-export const SOFTWARE_SIGNING_EVENT = 'softwareKeysSign';
+const SOFTWARE_SIGNING_EVENT = 'softwareKeysSign';
 
-export interface PhaseCheckOptions {
+interface PhaseCheckOptions {
   readonly providers: Providers;
   readonly keyRing: KeyRingName;
   /** The keys in a store that is not opened; undefined where there is none to look into. */

@@ -28,7 +28,7 @@ import {
 } from '../keys/software-version-name.js';
 
 /** What a migration needs of the software provider besides what every provider can do. */
-export interface SoftwareProvider extends KeyProvider {
+interface SoftwareProvider extends KeyProvider {
   /** Lends the private key, PKCS#8 DER, for as long as `use` runs; it is wiped afterwards. */
   withPrivateKey<T>(
     keyVersion: string,

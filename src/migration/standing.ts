@@ -15,7 +15,7 @@ export const STANDBY_LABEL = 'a2a-standby';
 
 const MIGRATED = /^([0-9]{1,12})-(regenerate|import)$/;
 
-export type Standing =
+type Standing =
   /** It signs, as far as the phase lets it, until it is migrated. */
   | { readonly kind: 'unmigrated' }
   | { readonly kind: 'migrated'; readonly migratedTime: Date; readonly strategy: MigrationStrategy }

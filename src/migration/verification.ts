@@ -14,7 +14,7 @@ import {
 import type { ArchivedKeys, KeyKind } from './archived-keys.js';
 import type { KeyRouter } from './key-router.js';
 
-export interface SignedData {
+interface SignedData {
   readonly data: Uint8Array;
   readonly signature: Uint8Array;
 }
@@ -22,7 +22,7 @@ export interface SignedData {
 /** Undefined where nothing is known of the key. */
 type Verdict = boolean | undefined;
 
-export interface EitherKindVerificationOptions {
+interface EitherKindVerificationOptions {
   readonly router: KeyRouter;
   readonly keyRing: KeyRingName;
   readonly archived: ArchivedKeys | undefined;

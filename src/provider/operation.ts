@@ -12,7 +12,7 @@ import {
 } from '../errors.js';
 import type { Observation } from './observer.js';
 
-export interface OperationOptions {
+interface OperationOptions {
   /** The public method, e.g. `sign`. */
   readonly name: string;
   /** What it is called for. */

@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { CacheStats } from './stats.js';
 
-export interface RefreshingCacheOptions {
+interface RefreshingCacheOptions {
   readonly maxEntries: number;
   /** How long a value is believed, in milliseconds; left out, a value is kept until it is evicted. */
   readonly ttlMs?: number;

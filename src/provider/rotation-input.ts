@@ -23,7 +23,7 @@ export interface RotationWish {
 }
 
 /** What has to be known of a key to rotate it. */
-export interface RotatedKey {
+interface RotatedKey {
   readonly name: CryptoKeyName;
   readonly purpose: string;
   /** Algorithm of the versions that will be made. */

@@ -10,7 +10,7 @@ import { type FailoverOptions, withFailover } from './failover.js';
 import { isLocationFailure, type Location } from './location.js';
 
 /** What a key id stands for: a key in all rings, or one resource in one of them. */
-export type Target =
+type Target =
   | { readonly kind: 'replicated'; readonly keyId: string }
   | { readonly kind: 'single'; readonly keyId: string; readonly location: Location };
 

@@ -24,7 +24,7 @@ export interface LocationStatus {
   readonly lastFailure?: ErrorCode;
 }
 
-export interface LocationOptions {
+interface LocationOptions {
   readonly keyRing: string;
   readonly provider: KeyProvider;
   /** Failures one after the other that open the breaker. */

@@ -48,7 +48,7 @@ export function ringsOf(
   return keys instanceof ReplicatedKeyProvider ? keys.rings : [{ keyRing, provider: keys }];
 }
 
-export interface ReplicatedKeyProviderOptions extends FailoverOptions {
+interface ReplicatedKeyProviderOptions extends FailoverOptions {
   /** The first is used as long as it can be reached. */
   readonly locations: readonly [Location, ...Location[]];
   readonly clock: Clock;

@@ -22,7 +22,7 @@ import type { SoftwareCore } from './software-calls.js';
 import type { StoredVersion } from './store/stored-key.js';
 import { changeKey, findVersion, readKey, removeMaterial } from './stored-keys.js';
 
-export interface DestructionWish {
+interface DestructionWish {
   readonly destroyAfterSeconds: number | undefined;
   /** `force`: also the version in use by its name. */
   readonly mode: 'careful' | 'force';

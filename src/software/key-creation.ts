@@ -18,7 +18,7 @@ import type { StoreTransaction } from './store/key-store.js';
 import { changeKey, findIn } from './stored-keys.js';
 
 /** @throws UnsupportedAlgorithmError for a level that software keys do not have; it is never lowered silently. */
-export function requireSoftwareLevel(operation: Operation, spec: CheckedKeySpec): void {
+function requireSoftwareLevel(operation: Operation, spec: CheckedKeySpec): void {
   if (spec.protectionLevel === PROTECTION_LEVEL) return;
   throw new UnsupportedAlgorithmError(
     operation.context(),

@@ -45,7 +45,7 @@ const isSupported = (entry: AlgorithmEntry): boolean =>
   entry.purpose === 'ENCRYPT_DECRYPT' || ('key' in entry && entry.key.kind !== 'pqc');
 
 /** @throws UnsupportedAlgorithmError when node:crypto has no such algorithm. */
-export function requireSupported(operation: Operation, entry: AlgorithmEntry): void {
+function requireSupported(operation: Operation, entry: AlgorithmEntry): void {
   if (isSupported(entry)) return;
   throw new UnsupportedAlgorithmError(
     operation.context(),

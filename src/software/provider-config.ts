@@ -41,7 +41,7 @@ export interface SoftwareKeyProviderConfig {
   readonly softwareKeys?: SoftwareKeysPolicy | undefined;
 }
 
-export interface ResolvedProviderConfig {
+interface ResolvedProviderConfig {
   readonly projectId: string;
   readonly locationId: string;
   readonly keyRingId: string;

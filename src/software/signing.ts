@@ -13,7 +13,7 @@ import { type SigningInputBytes, type SigningPayload, toSigningInput } from '../
 import { signEcdsaDigest } from './ecdsa-digest.js';
 
 /** What signs once the payload was found to be what the algorithm takes. */
-export type PreparedSignature = (privateKey: KeyObject) => Promise<Buffer>;
+type PreparedSignature = (privateKey: KeyObject) => Promise<Buffer>;
 
 const signOffTheEventLoop = promisify<string, Uint8Array, SignKeyObjectInput, Buffer>(sign);
 

@@ -75,7 +75,7 @@ export function findVersion(operation: Operation, key: NamedKey, { number }: Key
   return version;
 }
 
-export const isDue = (core: SoftwareCore, key: NamedKey): boolean => {
+const isDue = (core: SoftwareCore, key: NamedKey): boolean => {
   const nowMs = core.clock.now();
   return dueForDestruction(key, nowMs).length > 0 || isRotationDue(key, nowMs);
 };

@@ -17,7 +17,7 @@ import type { OpenTelemetryApi } from './load.js';
 import { ATTRIBUTE, METRIC, OPERATION_SPAN_PREFIX, RPC_SERVICE, SCOPE } from './names.js';
 
 /** Where RPCs go. */
-export interface RpcServer {
+interface RpcServer {
   readonly address: string;
   readonly port: number;
 }

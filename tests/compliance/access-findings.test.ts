@@ -62,7 +62,82 @@ describe('the policy of a key', () => {
       'access-roles not-checked',
       'access-roles not-checked',
       'separation-of-duties failed',
+      'separation-of-duties not-checked',
     ]);
+  });
+
+  const duties = (...parameters: Parameters<typeof accessFindings>) =>
+    accessFindings(...parameters).filter(({ check }) => check === 'separation-of-duties');
+  const adminOf = (member: string) => ({ member, role: 'roles/cloudkms.admin' });
+  const importerOf = (member: string) => ({ member, role: 'roles/cloudkms.importer' });
+
+  it.each([
+    'group:admins@example.com',
+    'domain:example.com',
+    'projectOwner:p',
+    'principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/x/*',
+  ])('does not say that duties are apart when %s administers, whoever that is', (member) => {
+    for (const findings of [
+      duties(KEY, [signer], [importerOf(member)]),
+      duties(KEY, [importerOf(signer.member), { ...signer, member }]),
+    ])
+      expect(findings).toMatchObject([
+        { result: 'not-checked', detail: expect.stringContaining(member), evidence: { sets: [member] } },
+      ]);
+    expect(duties(KEY, [{ ...signer, member }], [adminOf(member)])).toMatchObject([
+      { result: 'failed', evidence: { member } },
+    ]);
+  });
+
+  it('says that duties are apart when a group has one and nobody the other', () => {
+    expect(duties(KEY, [{ ...signer, member: 'group:bots@example.com' }])).toMatchObject([
+      { result: 'passed' },
+    ]);
+    expect(duties(KEY, [importerOf('group:a@example.com'), importerOf('group:b@example.com')])).toMatchObject(
+      [{ result: 'passed' }],
+    );
+  });
+
+  it.each(['allUsers', 'allAuthenticatedUsers'])(
+    'finds that everybody (%s) has the duty that others have not',
+    (member) => {
+      expect(duties(KEY, [{ ...signer, member }], [importerOf('user:a@example.com')])).toMatchObject([
+        { result: 'failed', detail: `everybody (${member}) can use it, those who administer it too.` },
+      ]);
+      expect(duties(KEY, [importerOf(member)], [signer])).toMatchObject([
+        { result: 'failed', detail: `everybody (${member}) can administer it, those who use it too.` },
+      ]);
+      expect(duties(KEY, [{ ...signer, member }])).toMatchObject([{ result: 'passed' }]);
+    },
+  );
+
+  it('takes members for the same whatever the case of their email', () => {
+    const own = [{ ...signer, member: 'user:Alice@Example.com' }, importerOf('user:alice@example.com')];
+    expect(duties(KEY, own)).toMatchObject([{ result: 'failed' }]);
+    const pool =
+      'principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/x/subject/';
+    expect(duties(KEY, [{ ...signer, member: `${pool}A` }, importerOf(`${pool}a`)])).toMatchObject([
+      { result: 'passed' },
+    ]);
+  });
+
+  it.each(['roles/cloudkms.admin', 'projects/p/roles/a2aAdministrator'])(
+    'leaves it to a person that whoever has %s can give itself a role that signs',
+    (role) => {
+      const [first] = duties(KEY, [signer, { member: 'user:a@example.com', role }]);
+      expect(first).toMatchObject({
+        result: 'warning',
+        detail: 'user:a@example.com can say who may use it, and so give itself a role that uses it.',
+        evidence: { grants: [role] },
+      });
+    },
+  );
+
+  it('says which policies it speaks of', () => {
+    expect(duties(KEY, [signer])[0]?.detail).toContain('in its policy and that of its key ring no identity');
+    expect(duties('projects/p/locations/l/keyRings/r', [signer])[0]?.detail).toContain(
+      'in its policy no identity',
+    );
   });
 
   it('finds that a basic role administers and uses', () => {

@@ -1,13 +1,17 @@
 /** The report of an exchange, over a socket. */
 
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { CLOUD_HSM_ROOTS, fingerprintsOf } from '../../src/attestation/roots.js';
+import { systemClock } from '../../src/clock.js';
 import { createComplianceReport, type KmsEvidenceSource } from '../../src/compliance/compliance-report.js';
 import type { ComplianceFinding, ComplianceReport } from '../../src/compliance/report.js';
+import { complianceSources } from '../../src/compliance/sources.js';
 import { EMULATOR_ATTESTATION_ROOTS } from '../../src/emulator/index.js';
 import {
   type A2AKeyExchange,
   type A2AKeyExchangeConfig,
   InvalidArgumentError,
+  KMSClient,
   OperationAbortedError,
   PermissionDeniedError,
 } from '../../src/index.js';
@@ -15,6 +19,7 @@ import { newExchange, startTestEmulator } from '../support/emulator.js';
 import { softwareProvider } from '../support/software-provider.js';
 
 const RING = 'projects/test-project/locations/global/keyRings/agents';
+const ROOTS = fingerprintsOf(CLOUD_HSM_ROOTS);
 const KEY = `${RING}/cryptoKeys/agent-alice-signing-key`;
 
 async function open(
@@ -86,7 +91,7 @@ describe('a report of an exchange', () => {
     await exchange.generateAgentKey('alice');
     const report = await exchange.complianceReport();
     const version = `${KEY}/cryptoKeyVersions/1`;
-    expect(report.keys[0]?.versions[0]?.attestation).toBe('valid');
+    expect(report.keys[0]?.versions[0]?.attestation).toBe('valid-by-other-roots');
     expect(found(report, 'attestation', version)).toMatchObject([
       { result: 'failed', detail: expect.stringContaining('emulator'), evidence: { verdict: 'valid' } },
     ]);
@@ -129,13 +134,61 @@ describe('a report of an exchange', () => {
     const sources = { kms: [], software: [keys], auditTrail: undefined, now: () => 0 };
     const report = await createComplianceReport(sources);
     expect(report.emulator).toBe(false);
-    expect(report.keys).toMatchObject([{ name: `${RING}/cryptoKeys/old`, provider: 'software' }]);
+    expect(report.keys).toMatchObject([{ name: `${RING}/cryptoKeys/old@software`, provider: 'software' }]);
     expect(found(report, 'software-store', RING)).toMatchObject([
       { result: 'warning', evidence: { keys: 1 } },
     ]);
-    expect(found(report, 'software-store', `${RING}/cryptoKeys/old`)).toMatchObject([{ result: 'failed' }]);
+    expect(found(report, 'software-store', `${RING}/cryptoKeys/old@software`)).toMatchObject([
+      { result: 'failed' },
+    ]);
     await keys.close();
     await expect(createComplianceReport(sources)).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+  });
+
+  it('tells a software key from the HSM key that takes its place and has the same names', async () => {
+    const keys = softwareProvider();
+    const { exchange } = await open();
+    const spec = { name: 'twin', purpose: 'ASYMMETRIC_SIGN', algorithm: 'EC_SIGN_P256_SHA256' } as const;
+    await keys.generateKey({ ...spec, protectionLevel: 'SOFTWARE' });
+    await exchange.keys.generateKey({ ...spec, protectionLevel: 'HSM' });
+    const client = exchange.keys;
+    if (!(client instanceof KMSClient)) throw new Error('the keys are not in Cloud KMS');
+    const report = await createComplianceReport(complianceSources([client, keys], undefined, systemClock));
+    const [hsm, software] = ['', '@software'].map(
+      (suffix) => `${RING}/cryptoKeys/twin/cryptoKeyVersions/1${suffix}`,
+    );
+    const levels = report.findings.filter(({ check }) => check === 'protection-level');
+    expect(levels.map(({ subject, evidence }) => [subject, evidence['protectionLevel']])).toEqual([
+      [hsm, 'HSM'],
+      [software, 'SOFTWARE'],
+    ]);
+    expect(levels[0]?.verifyWith).toMatch(/^gcloud kms keys versions describe 1 /);
+    const ofSoftware = report.findings.filter(({ subject }) => subject.includes('@software'));
+    expect(ofSoftware.map(({ check }) => check)).toEqual(
+      expect.arrayContaining(['destruction', 'protection-level', 'rotation', 'software-store']),
+    );
+    for (const { verifyWith } of ofSoftware) expect(verifyWith).toMatch(/SoftwareKeyProvider/);
+    expect(report.keys.map(({ provider, keyVersion }) => [provider, keyVersion])).toEqual([
+      ['kms', hsm],
+      ['software', software],
+    ]);
+    await keys.close();
+  });
+
+  it('shows to which host calls went, and by which roots statements were judged', async () => {
+    const { exchange, emulator } = await open({ attestationRoots: EMULATOR_ATTESTATION_ROOTS });
+    await exchange.generateAgentKey('alice');
+    const report = await exchange.complianceReport();
+    const [address, port] = emulator.endpoint.split(':');
+    expect(found(report, 'endpoint', RING)[0]?.evidence).toEqual({
+      emulator: true,
+      address,
+      port: Number(port),
+    });
+    expect(found(report, 'attestation', `${KEY}/cryptoKeyVersions/1`)).toMatchObject([
+      { result: 'failed', evidence: { roots: fingerprintsOf(EMULATOR_ATTESTATION_ROOTS) } },
+    ]);
+    expect(report.keys[0]?.versions[0]?.attestation).toBe('valid-by-other-roots');
   });
 
   it('is the same twice, but for the time', async () => {
@@ -152,6 +205,10 @@ describe('a report of an exchange', () => {
   it('is not made for options that are wrong, or when it is aborted', async () => {
     const { exchange } = await open();
     await expect(exchange.complianceReport({ concurrency: 0 })).rejects.toBeInstanceOf(InvalidArgumentError);
+    await expect(exchange.complianceReport(JSON.parse('{"cocurrency":2}'))).rejects.toThrow(
+      'cocurrency is not an option',
+    );
+    await expect(exchange.complianceReport(JSON.parse('7'))).rejects.toBeInstanceOf(InvalidArgumentError);
     await expect(exchange.complianceReport({ signal: AbortSignal.abort() })).rejects.toBeInstanceOf(
       OperationAbortedError,
     );
@@ -179,11 +236,11 @@ describe('evidence of one key', () => {
   } as const;
   const source = (rest: Partial<KmsEvidenceSource> = {}): KmsEvidenceSource => ({
     keyRing: RING,
-    usesEmulator: false,
+    endpoint: { kind: 'cloud', address: 'cloudkms.googleapis.com', port: 443 },
     listKeys: async () => [key],
     getKey: async () => key,
     listKeyVersions: async () => [version],
-    attestKey: async () => ({ verdict: 'valid', checks: [] }),
+    attestKey: async () => ({ verdict: 'valid', checks: [], roots: fingerprintsOf(CLOUD_HSM_ROOTS) }),
     listAccess: async () => [],
     ...rest,
   });
@@ -217,7 +274,9 @@ describe('evidence of one key', () => {
 
   it('claims an HSM and FIPS 140 Level 3 only by the statement of the HSM, and names card and partition', async () => {
     const hsm = { card: 'HSM:1, for FIPS mode', partition: 'HSM:1:PARTN:1, for FIPS mode' };
-    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid', checks: [], hsm }) });
+    const report = await reportOf({
+      attestKey: async () => ({ verdict: 'valid', checks: [], hsm, roots: ROOTS }),
+    });
     expect(found(report, 'protection-level', version.name)).toMatchObject([
       {
         result: 'passed',
@@ -242,7 +301,7 @@ describe('evidence of one key', () => {
     ['fips-mode', 'FIPS mode'],
   ])('has a valid statement with a failed %s for a person to judge, and says why', async (name, why) => {
     const checks = [{ name, outcome: 'failed', detail: '' }];
-    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid', checks }) });
+    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid', checks, roots: ROOTS }) });
     expect(found(report, 'attestation', version.name)).toMatchObject([
       { result: 'warning', detail: expect.stringContaining(why), evidence: { checks: [`${name}: failed`] } },
     ]);
@@ -250,7 +309,9 @@ describe('evidence of one key', () => {
   });
 
   it('says of a symmetric key that nobody compared it with the statement', async () => {
-    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid-unbound', checks: [] }) });
+    const report = await reportOf({
+      attestKey: async () => ({ verdict: 'valid-unbound', checks: [], roots: ROOTS }),
+    });
     expect(found(report, 'attestation', version.name)[0]?.detail).toContain('was not compared');
   });
 
@@ -261,9 +322,51 @@ describe('evidence of one key', () => {
     ['invalid', 'failed'],
   ] as const)('has the attestation verdict %s as %s', async (verdict, result) => {
     const checks = [{ name: 'local', outcome: 'failed', detail: '' }];
-    const report = await reportOf({ attestKey: async () => ({ verdict, checks }) });
-    expect(found(report, 'attestation', version.name)).toMatchObject([{ result }]);
+    const roots = fingerprintsOf(CLOUD_HSM_ROOTS);
+    const report = await reportOf({ attestKey: async () => ({ verdict, checks, roots }) });
+    expect(found(report, 'attestation', version.name)).toMatchObject([{ result, evidence: { roots } }]);
     expect(report.keys[0]?.versions[0]?.attestation).toBe(verdict);
+  });
+
+  it.each([
+    ['valid', 'warning', 'valid-by-other-roots'],
+    ['imported', 'warning', 'imported'],
+    ['invalid', 'failed', 'invalid'],
+  ] as const)(
+    'does not pass a statement that is %s by roots of the configuration',
+    async (verdict, result, shown) => {
+      const pinned = fingerprintsOf(CLOUD_HSM_ROOTS);
+      for (const roots of [
+        fingerprintsOf(EMULATOR_ATTESTATION_ROOTS),
+        { ...pinned, google: [...pinned.google, ...fingerprintsOf(EMULATOR_ATTESTATION_ROOTS).google] },
+      ]) {
+        const report = await reportOf({ attestKey: async () => ({ verdict, checks: [], roots }) });
+        expect(found(report, 'attestation', version.name)).toMatchObject([
+          { result, evidence: { roots }, detail: expect.stringContaining('attestationRoots') },
+        ]);
+        expect(report.keys[0]?.versions[0]?.attestation).toBe(shown);
+      }
+    },
+  );
+
+  it.each([
+    ['cloudkms.googleapis.com', 'passed'],
+    ['cloudkms.europe-west3.rep.googleapis.com', 'passed'],
+    ['cloudkms-agents.p.googleapis.com', 'passed'],
+    ['kms-proxy.example', 'failed'],
+    ['googleapis.com.example', 'failed'],
+    ['evilgoogleapis.com', 'failed'],
+    ['10.0.0.1', 'failed'],
+  ] as const)('has calls to %s as %s, and names where they go', async (address, result) => {
+    const report = await reportOf({ endpoint: { kind: 'cloud', address, port: 8443 } });
+    expect(found(report, 'endpoint', RING)).toMatchObject([
+      {
+        result,
+        detail: expect.stringContaining(`calls go to ${address}`),
+        evidence: { emulator: false, address, port: 8443 },
+        verifyWith: expect.stringContaining('apiEndpoint'),
+      },
+    ]);
   });
 
   it('asks for no statement of versions that are not ENABLED, and lists what is to be destroyed when', async () => {

@@ -47,6 +47,7 @@ describe('attestation of a key', () => {
     ['P-256', SIGN],
     ['P-384', { purpose: 'ASYMMETRIC_SIGN', algorithm: 'EC_SIGN_P384_SHA384' }],
     ['secp256k1', { purpose: 'ASYMMETRIC_SIGN', algorithm: 'EC_SIGN_SECP256K1_SHA256' }],
+    ['RSA-3072', { purpose: 'ASYMMETRIC_DECRYPT', algorithm: 'RSA_DECRYPT_OAEP_3072_SHA256' }],
     ['RSA', { purpose: 'ASYMMETRIC_DECRYPT', algorithm: 'RSA_DECRYPT_OAEP_2048_SHA256' }],
   ])('of type %s made in the HSM is valid, every check passed but that of the mode', async (_, spec) => {
     const attested = await kms.attestKey(await newKey(spec));

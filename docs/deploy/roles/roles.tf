@@ -56,7 +56,7 @@ resource "google_project_iam_custom_role" "a2a_administrator" {
   project     = var.project
   role_id     = "a2aAdministrator"
   title       = "a2a-kms administrator"
-  description = "Creates, imports, rotates, destroys and restores keys and says who may use them, and cannot use them itself. Grant it on the key ring."
+  description = "Creates, imports, rotates, destroys and restores keys and says who may use them. It does not hold the use of keys, and can grant it, also to itself. Grant it on the key ring."
   permissions = [
     "cloudkms.cryptoKeyVersions.create",
     "cloudkms.cryptoKeyVersions.destroy",

@@ -11,7 +11,7 @@ import type { RpcMessage } from '../rpc.js';
 import { CERTIFICATE_CHAINS, partitionKey } from './authority.js';
 
 /** The part of a version that a statement is about. */
-export interface AttestedVersion {
+interface AttestedVersion {
   readonly name: string;
   readonly number: number;
   readonly material: KeyMaterial | undefined;

@@ -19,13 +19,13 @@ import { loadScheme, type ParameterSet, rawKeySizes } from './post-quantum.js';
 export type KeyMaterial = SymmetricMaterial | KeyPairMaterial | PostQuantumMaterial;
 
 /** AES and HMAC keys. */
-export interface SymmetricMaterial {
+interface SymmetricMaterial {
   readonly kind: 'symmetric';
   readonly bytes: Buffer;
 }
 
 /** RSA, elliptic curve and Ed25519 keys. */
-export interface KeyPairMaterial {
+interface KeyPairMaterial {
   readonly kind: 'keypair';
   readonly privateKey: KeyObject;
   readonly publicKey: KeyObject;

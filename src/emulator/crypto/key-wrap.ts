@@ -24,7 +24,7 @@ const IMPORT_METHODS = {
   RSA_OAEP_4096_SHA256: { modulusBits: 4096, hash: 'sha256', oaepCarries: 'imported-key' },
 } as const satisfies Record<string, ImportMethodEntry>;
 
-export type ImportMethod = keyof typeof IMPORT_METHODS;
+type ImportMethod = keyof typeof IMPORT_METHODS;
 
 const EPHEMERAL_KEY_BYTES = 32;
 /** Alternative initial value of RFC 5649 section 3. */

@@ -8,12 +8,12 @@ import type { AsymmetricKeyType } from '../../keys/algorithms.js';
 export type ParameterSet = Extract<AsymmetricKeyType, { kind: 'pqc' }>['parameterSet'];
 
 /** Raw keys, as the scheme's standard encodes them. */
-export interface RawKeyPair {
+interface RawKeyPair {
   readonly secretKey: Uint8Array;
   readonly publicKey: Uint8Array;
 }
 
-export type PostQuantumScheme =
+type PostQuantumScheme =
   | {
       readonly kind: 'signature';
       keygen(): RawKeyPair;

@@ -5,7 +5,7 @@ import { postQuantumSpki, toPem } from '../../keys/spki.js';
 import { KeyMaterialError } from './crypto-errors.js';
 import type { KeyMaterial, PostQuantumMaterial } from './key-material.js';
 
-export type PublicKeyFormat = 'PEM' | 'DER' | 'NIST_PQC' | 'XWING_RAW_BYTES';
+type PublicKeyFormat = 'PEM' | 'DER' | 'NIST_PQC' | 'XWING_RAW_BYTES';
 
 /**
  * The formats of each post-quantum parameter set. ML-DSA has PEM beside its raw form; the others only the raw one. That

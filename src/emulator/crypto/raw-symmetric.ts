@@ -19,7 +19,7 @@ const CIPHERS = {
   32: { gcm: 'aes-256-gcm', cbc: 'aes-256-cbc', ctr: 'aes-256-ctr' },
 } as const satisfies Record<number, { gcm: CipherGCMTypes; cbc: string; ctr: string }>;
 
-export interface RawCiphertext {
+interface RawCiphertext {
   /** With the tag at its end for GCM. */
   readonly ciphertext: Buffer;
   readonly iv: Buffer;

@@ -13,7 +13,7 @@ import { CiphertextError, CryptoInputError } from './crypto-errors.js';
 import { type KeyMaterial, symmetricKey } from './key-material.js';
 
 /** Which key a ciphertext belongs to. */
-export interface CiphertextKey {
+interface CiphertextKey {
   /** The random id of the CryptoKey, made with the key and stable; not its name, so that a ciphertext tells no names. */
   readonly keyId: string;
   /** Number of the CryptoKeyVersion, from 1. */

@@ -16,7 +16,7 @@ const EXPECTED =
   'Expected OAuth 2 access token, login cookie or other valid authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project.';
 const SCOPES = [CLOUD_PLATFORM_SCOPE, 'https://www.googleapis.com/auth/cloudkms'];
 
-export interface AccessControlOptions {
+interface AccessControlOptions {
   readonly clock: Clock;
   readonly roles: Roles;
   readonly tokens: AccessTokens;
@@ -131,7 +131,7 @@ function includes(entry: string, member: string): boolean {
   return entry === member;
 }
 
-export function denied(permission: string, resource: string): RpcError {
+function denied(permission: string, resource: string): RpcError {
   return new RpcError(
     'PERMISSION_DENIED',
     `Permission '${permission}' denied on resource '${resource}' (or it may not exist).`,

@@ -4,7 +4,7 @@
  * does not hold: what is not understood grants nothing.
  */
 
-export interface ConditionContext {
+interface ConditionContext {
   readonly timeMs: number;
   /** Full resource name. */
   readonly resource: string;

@@ -16,7 +16,7 @@ import {
 import type { RpcMessage } from '../rpc.js';
 
 /** A permission on a resource. */
-export interface Requirement {
+interface Requirement {
   readonly permission: string;
   readonly resource: string;
 }

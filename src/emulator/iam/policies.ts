@@ -13,7 +13,7 @@ export interface PolicyBinding {
 }
 
 /** Who decides, where IAM is enforced. */
-export interface PolicyDecisions {
+interface PolicyDecisions {
   /** Whether a member has a permission on a resource. */
   mayDo(member: string, permission: string, resource: string): boolean;
   isRole(role: string): boolean;

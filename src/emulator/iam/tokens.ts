@@ -7,7 +7,7 @@ import type { Clock } from '../../clock.js';
 export const DEFAULT_LIFETIME_SECONDS = 3_600;
 export const CLOUD_PLATFORM_SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 
-export interface AccessToken {
+interface AccessToken {
   /** A member as in a policy, e.g. `serviceAccount:bot@project.iam.gserviceaccount.com`. */
   readonly member: string;
   readonly scopes: readonly string[];

@@ -6,7 +6,7 @@ import type { KeyMaterial } from '../crypto/key-material.js';
 import { toTime } from '../request-fields.js';
 import type { RpcMessage } from '../rpc.js';
 
-export type VersionState =
+type VersionState =
   | 'PENDING_GENERATION'
   | 'ENABLED'
   | 'DISABLED'
@@ -34,7 +34,7 @@ export interface Version {
   failureReason: string;
 }
 
-export interface Imported {
+interface Imported {
   /** Name of the import job. */
   readonly job: string;
   /** When the material arrived; undefined until it does. */
@@ -91,7 +91,7 @@ export const keyRingMessage = (name: string, createMs: number): RpcMessage => ({
 });
 
 /** `CryptoKeyVersionView`: lists leave out the attestation unless asked for FULL. */
-export type VersionView = 'basic' | 'full';
+type VersionView = 'basic' | 'full';
 
 export function versionMessage(version: Version, view: VersionView = 'full'): RpcMessage {
   const { imported } = version;

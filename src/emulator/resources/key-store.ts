@@ -230,7 +230,7 @@ export function usableMaterial(version: Version): KeyMaterial {
   throw notEnabled(version);
 }
 
-export function notEnabled(version: Version): RpcError {
+function notEnabled(version: Version): RpcError {
   return new RpcError(
     'FAILED_PRECONDITION',
     `${version.name} is not enabled, current state is: ${version.state}.`,

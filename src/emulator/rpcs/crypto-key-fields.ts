@@ -134,7 +134,7 @@ export function readLabels(key: RpcMessage): Record<string, string> {
   return labels;
 }
 
-export interface RotationSchedule {
+interface RotationSchedule {
   readonly periodMs: number | undefined;
   readonly nextMs: number | undefined;
 }

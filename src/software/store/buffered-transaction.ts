@@ -12,7 +12,7 @@ interface MaterialChange {
 }
 
 /** What is to be written. */
-export interface StoreChanges {
+interface StoreChanges {
   readonly keys: readonly StoredKey[];
   readonly materials: readonly MaterialChange[];
 }

@@ -40,7 +40,7 @@ type Header = z.output<typeof headerSchema>;
 type Kdf = Header['kdf'];
 
 /** What came of opening a header. */
-export type OpenedHeader =
+type OpenedHeader =
   | { readonly kind: 'open'; readonly storeKey: Buffer }
   | { readonly kind: 'wrong-secret'; readonly problem: string }
   | { readonly kind: 'not-a-header' };
