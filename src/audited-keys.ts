@@ -9,7 +9,7 @@ import { endpointOf, shownEndpoint } from './config/endpoint.js';
 import type { KeySource } from './config/flags.js';
 import type { KMSConfig } from './config/kms-config.js';
 import type { SoftwareKeyStoreConfig } from './config/software-config.js';
-import type { ProtectionLevel } from './keys/algorithms.js';
+import type { ProtectionLevel } from './keys/algorithm-types.js';
 
 interface AuditedKeys {
   /** With the trail among its observers. */

@@ -6,7 +6,7 @@ import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
 import type { ReplicaConfig } from './config/replication-config.js';
 import type { SoftwareKeyStoreConfig } from './config/software-config.js';
 import { InvalidConfigError } from './errors.js';
-import type { SigningAlgorithm } from './keys/algorithms.js';
+import type { SigningAlgorithm } from './keys/algorithm-types.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from './keys/key-provider.js';
 import { cryptoKeyName, keyRingName } from './keys/resource-name.js';
 import { attestationFailed } from './kms/attestation.js';

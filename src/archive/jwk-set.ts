@@ -8,12 +8,8 @@ import { ArchiveError, type ErrorContext } from '../errors.js';
 import { decodeBase64url } from '../identity/base64url.js';
 import { type JwkLike, jwkThumbprint } from '../identity/jwk.js';
 import { fromJwkMembers, fromPem } from '../identity/jwk-material.js';
-import {
-  findAlgorithm,
-  isKeyAlgorithm,
-  type KeyAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../keys/algorithms.js';
+import type { KeyAlgorithm, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
+import { findAlgorithm, isKeyAlgorithm } from '../keys/algorithms.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
 

@@ -3,10 +3,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { ResolvedAuditConfig } from '../config/audit-config.js';
-import type { ProtectionLevel } from '../keys/algorithms.js';
+import type { ProtectionLevel } from '../keys/algorithm-types.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { auditKeySpec } from '../keys/master-key-name.js';
 import type { Logger } from '../logger.js';
+import { ensureKey } from '../provider/ensure-key.js';
 import type { ProviderObserver } from '../provider/observer.js';
 import { AuditTrail } from './audit-trail.js';
 import { FileSink } from './file-sink.js';
@@ -24,12 +25,13 @@ interface AuditContext {
 export function createAuditTrail(config: ResolvedAuditConfig, context: AuditContext): AuditTrail {
   const { sink, writerId, ...limits } = config;
   const { clock, logger, configuration, agentOf = () => undefined } = context;
+  // Two chains of one name, as of a file that was rotated and the one behind it, could not be told apart.
   const newWriter = (): string => (writerId === undefined ? randomUUID() : `${writerId}/${randomUUID()}`);
   const target: TrailSink =
     'write' in sink
       ? new LineSink(sink)
       : sink.type === 'file'
-        ? new FileSink({ ...sink, newWriter: () => writerId ?? randomUUID() })
+        ? new FileSink({ ...sink, newWriter })
         : new LineSink(loggerSink(sink.logger));
   return new AuditTrail({ ...limits, sink: target, newWriter, clock, logger, configuration, agentOf });
 }
@@ -48,16 +50,17 @@ export const withTrail = (
 export async function initializeAudited<T>(
   trail: AuditTrail | undefined,
   keys: {
-    readonly provider: Pick<KeyProvider, 'generateKey'>;
+    readonly provider: Pick<KeyProvider, 'generateKey' | 'getKey'>;
     readonly protectionLevel: ProtectionLevel;
     readonly options: CallOptions | undefined;
+    readonly logger: Logger;
   },
   initialize: () => Promise<T>,
 ): Promise<T> {
   await trail?.open();
   const result = await initialize();
   if (trail !== undefined) {
-    await keys.provider.generateKey(auditKeySpec(keys.protectionLevel), keys.options);
+    await ensureKey(keys.provider, auditKeySpec(keys.protectionLevel), keys);
     await trail.begun();
   }
   return result;

@@ -10,7 +10,8 @@ import {
   UnsupportedAlgorithmError,
 } from '../errors.js';
 import { derToP1363 } from '../identity/der.js';
-import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { buildMerkleTree } from '../merkle.js';
 import { type BlindedMessage, blind, nextBlinding } from './blinded-message.js';

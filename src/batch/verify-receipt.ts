@@ -4,7 +4,7 @@
  */
 
 import { InvalidArgumentError } from '../errors.js';
-import type { SigningAlgorithm } from '../keys/algorithms.js';
+import type { SigningAlgorithm } from '../keys/algorithm-types.js';
 import { hashLeaf, rootOfInclusion } from '../merkle.js';
 import { type Cbor, loadCbor } from './cbor.js';
 import { type ReceiptJson, readReceipt } from './receipt-json.js';

@@ -8,13 +8,8 @@ import {
   ENDORSEMENT_VALIDITY_MAX_SECONDS,
 } from '../identity/endorsement-validity.js';
 import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorithm-alias.js';
-import {
-  algorithmsOf,
-  findAlgorithm,
-  type ProtectionLevel,
-  type SigningAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../keys/algorithms.js';
+import type { ProtectionLevel, SigningAlgorithm, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from '../keys/key-provider.js';
 import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from '../logger.js';

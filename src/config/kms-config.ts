@@ -4,7 +4,8 @@ import { z } from 'zod';
 import type { AttestationRoots } from '../attestation/roots.js';
 import { type Clock, systemClock } from '../clock.js';
 import { type ConfigProblem, InvalidConfigError } from '../errors.js';
-import { isKeyAlgorithm, type KeyAlgorithm, type ProtectionLevel } from '../keys/algorithms.js';
+import type { KeyAlgorithm, ProtectionLevel } from '../keys/algorithm-types.js';
+import { isKeyAlgorithm } from '../keys/algorithms.js';
 import type { Impersonation } from '../keys/impersonation.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import { createDefaultLogger, type Logger } from '../logger.js';
@@ -192,7 +193,7 @@ export interface KMSConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
-  /** Who is told of every call, besides telemetry. Default: nobody, at no cost. */
+  /** Observers notified of every call (docs/observers.md). Default: none, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
   /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. */
   readonly audit?: AuditConfig | undefined;

@@ -4,14 +4,13 @@ import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorithm-alias.js';
-import {
-  algorithmsOf,
-  type DecryptionAlgorithm,
-  findAlgorithm,
-  type ProtectionLevel,
-  type SigningAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../keys/algorithms.js';
+import type {
+  DecryptionAlgorithm,
+  ProtectionLevel,
+  SigningAlgorithm,
+  SigningAlgorithmEntry,
+} from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeySpec } from '../keys/key-provider.js';
 import { checkPolicy, formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import { callShape, parseOptions } from '../provider/call-input.js';

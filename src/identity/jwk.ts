@@ -6,7 +6,7 @@
 
 import { createHash, KeyObject } from 'node:crypto';
 import { type ErrorContext, InvalidJwkError } from '../errors.js';
-import type { KeyAlgorithm } from '../keys/algorithms.js';
+import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import type { ParseResult } from '../keys/parse-result.js';
 import {
   algorithmsForKey,

@@ -10,7 +10,8 @@ import {
   JwsVerificationError,
   UnsupportedAlgorithmError,
 } from '../errors.js';
-import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { requireBytes } from '../provider/call-input.js';
 import { verifySignature } from '../provider/signature-check.js';

@@ -3,7 +3,12 @@
  * suite. A key id is a short id, a full CryptoKey name, or a full CryptoKeyVersion name, which pins the version.
  */
 
-import type { KeyAlgorithm, ProtectionLevel, SignatureEncoding, SigningAlgorithm } from './algorithms.js';
+import type {
+  KeyAlgorithm,
+  ProtectionLevel,
+  SignatureEncoding,
+  SigningAlgorithm,
+} from './algorithm-types.js';
 
 /** The longest and the shortest time between two rotations, in seconds (`CryptoKey.rotation_period` in resources.proto). */
 export const ROTATION_PERIOD_MIN_SECONDS = 86_400;
@@ -126,8 +131,8 @@ export interface ListKeysOptions extends CallOptions {
 /** Options of `restoreKey`. */
 export interface RestoreOptions extends CallOptions {
   /**
-   * State after the restore. Default `ENABLED`, but for versions of a restored key that were retired before their
-   * destruction: they come back as they were, DISABLED. Cloud KMS itself leaves every restored version DISABLED.
+   * State after the restore. Default `ENABLED`, but for versions of a restored key that were DISABLED when their destruction
+   * was scheduled: they come back as they were. Cloud KMS itself leaves every restored version DISABLED.
    */
   readonly state?: 'ENABLED' | 'DISABLED' | undefined;
 }

@@ -3,7 +3,7 @@
  * put here before its version is disabled or destroyed, and what it signed can be verified ever after.
  */
 
-import type { KeyAlgorithm } from './algorithms.js';
+import type { KeyAlgorithm } from './algorithm-types.js';
 
 /** A public key and the version it is of. */
 export interface ArchivedPublicKey {

@@ -1,7 +1,7 @@
 /** The methods of `KMSClient` that use keys, behind the class that documents them. */
 
 import { OperationAbortedError } from '../errors.js';
-import type { KeyPurpose } from '../keys/algorithms.js';
+import type { KeyPurpose } from '../keys/algorithm-types.js';
 import type {
   CallOptions,
   EncryptionOptions,
@@ -26,7 +26,8 @@ const ANY_PURPOSE = [
   'KEY_ENCAPSULATION',
 ] as const satisfies readonly KeyPurpose[];
 
-export async function sign(
+/** @throws at once what is wrong with the input; `ClientCalls.observed` makes a rejection of it. */
+export function sign(
   calls: ClientCalls,
   name: string,
   payload: SigningPayload & { readonly keyId: string },

@@ -4,7 +4,7 @@
  */
 
 import { FailedPreconditionError, NotFoundError } from '../errors.js';
-import type { KeyPurpose } from '../keys/algorithms.js';
+import type { KeyPurpose } from '../keys/algorithm-types.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
@@ -17,7 +17,9 @@ export async function withUsableVersion<T>(
   use: (version: UsableVersion) => Promise<T>,
 ): Promise<T> {
   const { reference, purposes } = target;
-  const version = await core.resolver.resolve(operation, reference, purposes);
+  // Most often it is known, and a wait for nothing would cost every call.
+  const found = core.resolver.resolve(operation, reference, purposes);
+  const version = found instanceof Promise ? await found : found;
   try {
     return await use(version);
   } catch (error) {

@@ -21,7 +21,7 @@ import {
   agentKeyId,
   agentOfLabels,
 } from '../keys/agent-key-name.js';
-import type { ProtectionLevel } from '../keys/algorithms.js';
+import type { ProtectionLevel } from '../keys/algorithm-types.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import {
   describeMigrated,

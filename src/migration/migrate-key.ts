@@ -14,7 +14,8 @@ import {
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import { parsePublicKey } from '../identity/jwk.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
-import { algorithmsOf, findAlgorithm, type KeyAlgorithm, type SigningAlgorithm } from '../keys/algorithms.js';
+import type { KeyAlgorithm, SigningAlgorithm } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type {
   CallOptions,
   KeyMetadata,

@@ -3,7 +3,8 @@
  * transactions around it read and write.
  */
 
-import { type AlgorithmEntry, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import type { AlgorithmEntry, KeyAlgorithm } from '../keys/algorithm-types.js';
+import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyMetadata, KeyVersionMetadata, ScheduledDestruction } from '../keys/key-provider.js';
 import {
   type CryptoKeyName,
@@ -12,7 +13,7 @@ import {
   type KeyRingName,
   keyVersion,
 } from '../keys/resource-name.js';
-import { primaryNumber, rotationCandidates } from '../keys/version-history.js';
+import { primaryNumber, rotationCandidates, type VersionStanding } from '../keys/version-history.js';
 import type { MaterialAddress } from './store/key-store.js';
 import type { StoredKey, StoredVersion } from './store/stored-key.js';
 
@@ -55,7 +56,9 @@ export function candidatesOf(key: NamedKey): readonly StoredVersion[] {
   return numbers.flatMap(({ version }) => key.versions.filter(({ number }) => number === version));
 }
 
-const standings = (key: NamedKey) => key.versions.map(({ number, state }) => ({ version: number, state }));
+/** The versions as the vocabulary has them. */
+export const standings = (key: Pick<NamedKey, 'versions'>): readonly VersionStanding[] =>
+  key.versions.map(({ number, state }) => ({ version: number, state }));
 
 export function withVersion(key: NamedKey, changed: StoredVersion): NamedKey {
   return {

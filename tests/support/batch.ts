@@ -5,7 +5,8 @@ import type { BlindedMessage } from '../../src/batch/blinded-message.js';
 import { type BatchKey, blindAll, signBlinded } from '../../src/batch/sign-batch.js';
 import { parsePublicKey } from '../../src/identity/jwk.js';
 import { type PublicJwk, toPublicJwk } from '../../src/index.js';
-import { findAlgorithm, type SigningAlgorithm } from '../../src/keys/algorithms.js';
+import type { SigningAlgorithm } from '../../src/keys/algorithm-types.js';
+import { findAlgorithm } from '../../src/keys/algorithms.js';
 
 const context = { operation: 'test', resource: 'batch' };
 
@@ -66,6 +67,12 @@ export class LocalBatchKey implements BatchKey {
     if (receipt === undefined) throw new Error('no receipt');
     return receipt;
   }
+}
+
+/** Gives the memory of the bytes away, as to another thread: nothing is left of them here. */
+export function handOver({ buffer }: Uint8Array): void {
+  if (!(buffer instanceof ArrayBuffer)) throw new Error('it is shared');
+  structuredClone(buffer, { transfer: [buffer] });
 }
 
 function generate(algorithm: SigningAlgorithm): KeyObject {
