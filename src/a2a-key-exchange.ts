@@ -103,7 +103,10 @@ export interface EnvelopeOptions extends EnvelopeCipherOptions {
  * ```
  */
 export class A2AKeyExchange {
-  /** The keys behind the agents, for everything that is not about an agent: other keys, encryption, versions. */
+  /**
+   * The keys behind the agents, for everything that is not about an agent: other keys, encryption, versions
+   * (docs/providers.md).
+   */
   readonly keys: KeyProvider;
   /** Master keys, endorsements of agents' keys, and encryption to agents. */
   readonly hierarchy: KeyHierarchy;
@@ -154,6 +157,9 @@ export class A2AKeyExchange {
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       logger,
+      // Undefined is HSM to the provider, and lets an agent that was not migrated keep its key; HSM by name does not.
+      protectionLevel:
+        source.kind === 'migration' && rest.protectionLevel === 'HSM' ? undefined : rest.protectionLevel,
       defaultAlgorithm: defaultAlgorithm.name,
       pinnedVersions: pinnedNames(kms),
       ...(hierarchy && {
@@ -202,8 +208,8 @@ export class A2AKeyExchange {
   }
 
   /**
-   * Makes sure that the key ring exists, with `hierarchy` in the configuration the master keys, and with `audit` the key of
-   * the audit trail. With `replicas` it starts without a key ring that cannot be reached, as long as another one has the
+   * Makes sure that the key ring exists, and, where configured, the master keys (`hierarchy`) and the key of the audit
+   * trail (`audit`). With `replicas` it starts without a key ring that cannot be reached, as long as another one has the
    * keys, and logs that; a key ring that refuses keeps it from starting.
    * @throws PermissionDeniedError; KeySpecMismatchError when a key of that name is another one; AuditWriteError.
    * @throws ReplicationIncompleteError when a key ring could be reached and does not have the keys.
@@ -227,7 +233,6 @@ export class A2AKeyExchange {
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
     const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
     const keys = await this.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
-    this.#migration.requireLevel(agentId, keys, options?.protectionLevel);
     return keys.name;
   }
 
@@ -267,8 +272,9 @@ export class A2AKeyExchange {
   }
 
   /**
-   * Signs many messages with one ordinary signature each, in their order, so many at a time. A message that fails does not
-   * end the others; a quota that is used up slows all of them down. The messages must stay unchanged until it is done.
+   * Signs many messages with one ordinary signature each, in their order, a limited number at a time. A message that
+   * fails does not end the others; a quota that is used up slows all of them down. The messages must stay unchanged
+   * until it is done.
    */
   async signMany(
     agentId: string,
@@ -325,10 +331,10 @@ export class A2AKeyExchange {
   }
 
   /**
-   * The agent's public keys to be published together, `lifecycle` says of what: of the version in use, of one that was
-   * prepared and will be used next, and of those that were replaced and are still ENABLED. With `replicas` of all key
-   * rings, in their order, since any of them may sign; in each in ascending order of the versions. They are read from Cloud
-   * KMS, not from a cache, and versions named in `pinnedVersions` make no difference.
+   * The agent's public keys that are to be published together, each with its `lifecycle`: of the version in use, of one
+   * that was prepared and will be used next, and of those that were replaced and are still ENABLED. With `replicas` of
+   * all key rings, in their order, since any of them may sign; in each in ascending order of the versions. They are
+   * read from Cloud KMS, not from a cache, and versions named in `pinnedVersions` make no difference.
    * @throws ReplicationIncompleteError when a key ring could not give its own.
    * @throws NoUsableVersionError when no version is ENABLED.
    */
@@ -408,7 +414,7 @@ export class A2AKeyExchange {
     return this.#lifecycle.rotate('activateAgentRotation', agentId, options);
   }
 
-  /** Uses an ENABLED version, by number or full name, from now on: back from a rotation that went wrong. */
+  /** Uses an ENABLED version, given by number or full name, from now on: the way back from a rotation that went wrong. */
   setAgentPrimaryVersion(
     agentId: string,
     version: number | string,
@@ -417,7 +423,7 @@ export class A2AKeyExchange {
     return this.#lifecycle.setPrimaryVersion(agentId, version, options);
   }
 
-  /** Has `rotateDueKeys` rotate the agent's key from now on, by the policy that is kept in the key; null ends that. */
+  /** Sets the policy by which `rotateDueKeys` rotates the agent's key; it is kept in the key. null removes it. */
   setRotationPolicy(agentId: string, policy: RotationPolicy | null, options?: RoleOptions): Promise<void> {
     return this.#lifecycle.setRotationPolicy(agentId, policy, options);
   }
@@ -440,7 +446,10 @@ export class A2AKeyExchange {
     return this.#lifecycle.destroyAgent(agentId, options);
   }
 
-  /** Takes back `destroyAgent` as long as the versions are only scheduled; gives the keys that were restored. */
+  /**
+   * Takes back `destroyAgent` as long as the versions are only scheduled for destruction.
+   * @returns the keys that were restored.
+   */
   restoreAgent(agentId: string, options?: RestoreOptions): Promise<readonly KeyMetadata[]> {
     return this.#lifecycle.restoreAgent(agentId, options);
   }
@@ -478,7 +487,7 @@ export class A2AKeyExchange {
     return this.#migration.migrateAgent(agentId, options);
   }
 
-  /** As `migrateAgent` for all agents with software keys, so many at once, with a report for each. */
+  /** As `migrateAgent` for all agents with software keys, a limited number at once, with a report for each. */
   migrateAllAgents(options: MigrateAllAgentsOptions): Promise<MigrationReport> {
     return this.#migration.migrateAllAgents(options);
   }
@@ -503,7 +512,7 @@ export class A2AKeyExchange {
     return this.#access.grant(agentId, member, role, options);
   }
 
-  /** Takes a role on the agent's key from a member, also one it has under a condition. What it inherits stays. */
+  /** Takes a role on the agent's key from a member, also where it is bound under a condition. Inherited roles stay. */
   revokeAgentAccess(
     agentId: string,
     member: string,
@@ -519,15 +528,16 @@ export class A2AKeyExchange {
   }
 
   /**
-   * What the identity of this process lacks for what the configuration means it to do: each permission with the key ring or
-   * key it is missing on, what it is for and which roles hold it. Changes nothing, and is not refused for what is missing.
+   * Which permissions the identity of this process lacks for what its configuration means it to do: each permission
+   * with the key ring or key it is missing on, what it is for and which roles hold it. Changes nothing, and does not
+   * fail because a permission is missing.
    * @throws AccessControlUnsupportedError for software keys.
    */
   preflight(options?: PreflightOptions): Promise<PreflightReport> {
     return preflight(this.#preflight, options);
   }
 
-  /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */
+  /** Settles when nothing runs in the background: no scheduled rotation, and no write of when an agent was last used. */
   idle(): Promise<void> {
     return this.#lifecycle.idle();
   }

@@ -25,7 +25,9 @@ import type { AuditEvent, LineBody } from './line.js';
 import type { TrailSink } from './sink.js';
 import { startDetails } from './start.js';
 
-/** Where a chain stood. Kept outside of the reach of who could change the trail, it shows what was cut off later. */
+/**
+ * Where a chain stood. Kept out of reach of those who could change the trail, it reveals lines that were cut off later.
+ */
 export interface AuditAnchor {
   readonly writer: string;
   readonly sequence: number;
@@ -97,7 +99,7 @@ export class AuditTrail implements ProviderObserver {
     });
   }
 
-  /** Has checkpoints signed from now on. */
+  /** Sets what signs checkpoints from now on. */
   signWith(signer: JwsSigner): void {
     this.#signer = signer;
   }
@@ -107,7 +109,7 @@ export class AuditTrail implements ProviderObserver {
     await this.#guard('initialize', this.#writer.ensureOpen(), NOTHING_DONE);
   }
 
-  /** Has the beginning signed. @throws AuditWriteError with `failClosed`, when that is not possible. */
+  /** Signs the beginning of the trail. @throws AuditWriteError with `failClosed`, when that is not possible. */
   async begun(): Promise<void> {
     if ((await this.checkpoint()) || !this.#options.failClosed) return;
     throw new AuditWriteError(
@@ -134,8 +136,8 @@ export class AuditTrail implements ProviderObserver {
   }
 
   /**
-   * Has everything up to now signed.
-   * @returns whether all of it is; what went wrong is logged.
+   * Signs everything up to now.
+   * @returns whether all of it is signed; what went wrong is logged.
    */
   async checkpoint(): Promise<boolean> {
     try {
@@ -168,7 +170,7 @@ export class AuditTrail implements ProviderObserver {
     };
   }
 
-  /** Writes what waits, has it signed and closes the sink. Events after it are not written. */
+  /** Writes what is waiting, signs it and closes the sink. Events after it are not written. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;

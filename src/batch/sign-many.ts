@@ -25,7 +25,7 @@ export interface SignManyOptions extends Pick<CallOptions, 'reason' | 'correlati
    * reported as failed with `ResourceExhaustedError`. Default 120,000: quotas per minute return within one.
    */
   readonly maxQuotaWaitMs?: number | undefined;
-  /** Called after each message. What it throws ends it all. */
+  /** Called after each message. If it throws, nothing further is signed. */
   readonly onProgress?: ((progress: SignManyProgress) => void) | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface SignManyProgress {
   readonly total: number;
 }
 
-/** What came of one message. */
+/** The result for one message. */
 export type SignManyOutcome =
   | ({ readonly status: 'signed' } & SignatureDetails)
   | { readonly status: 'failed'; readonly error: A2AKmsError };

@@ -12,7 +12,10 @@ export interface AccessRolesConfig {
   readonly administrator?: string | undefined;
 }
 
-/** The service account that uses an agent's keys, for each agent that has one; the others' are used by the process's own. */
+/**
+ * The service account that uses an agent's keys, for each agent that has one. The keys of the others are used by the
+ * process's own identity.
+ */
 export type AgentImpersonations =
   | Readonly<Record<string, Impersonation>>
   | ((agentId: string) => Impersonation | undefined);

@@ -160,7 +160,10 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
         readonly retentionDays?: number | undefined;
       }
     | undefined;
-  /** Has `initialize` make sure of the master keys: the root that endorses agents' keys, and the key-encryption key. */
+  /**
+   * Makes `initialize` ensure that the master keys exist: the root that endorses agents' keys, and the key-encryption
+   * key.
+   */
   readonly hierarchy?:
     | {
         /** Default `ecdsa-p384`. */

@@ -42,9 +42,12 @@ export interface AuditConfig {
   readonly writerId?: string | undefined;
   /** Lines after which a checkpoint is signed. Default 1,000. */
   readonly checkpointEvery?: number | undefined;
-  /** Seconds after which lines that are not signed yet are. Default 60. */
+  /** Seconds after which lines that are still unsigned are signed. Default 60. */
   readonly checkpointSeconds?: number | undefined;
-  /** Whether a call whose event cannot be written fails, with `AuditWriteError`. Default false: the loss is logged and shows. */
+  /**
+   * Whether a call whose event cannot be written fails, with `AuditWriteError`. Default false: the loss is logged and
+   * shows in the trail.
+   */
   readonly failClosed?: boolean | undefined;
   /** How long a write may take. Milliseconds, default 5,000. */
   readonly writeTimeoutMs?: number | undefined;

@@ -51,7 +51,8 @@ export interface AgentKeyOptions extends CallOptions {
 /** What the configuration gives a new agent. */
 interface AgentKeyDefaults {
   readonly defaultAlgorithm: SigningAlgorithmEntry;
-  readonly protectionLevel: ProtectionLevel;
+  /** Undefined leaves it to the provider, whose keys are HSM keys unless it says otherwise. */
+  readonly protectionLevel: ProtectionLevel | undefined;
 }
 
 /** A key to make for an agent; its name and own labels are added by who knows the agent. */
@@ -112,7 +113,7 @@ export function agentKeySpecs(
   }
   const signing = (): RoleKeySpec => {
     const entry = algorithm === undefined ? defaults.defaultAlgorithm : signingAlgorithm(context, algorithm);
-    requireLevel(context, entry, common.protectionLevel);
+    requireLevel(context, entry, common.protectionLevel ?? 'HSM');
     const policy = rotationPolicy && { [POLICY_LABEL]: formatPolicy(rotationPolicy) };
     const labels = { ...common.labels, ...policy };
     return { role: 'signing', purpose: 'ASYMMETRIC_SIGN', algorithm: entry.name, ...common, labels };

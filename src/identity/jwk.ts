@@ -133,8 +133,8 @@ export function parsePublicKey(
 }
 
 /**
- * RFC 7638 SHA-256 thumbprint of the key's required members, base64url. The members are taken as they are; a key of a
- * stranger goes through `parsePublicKey` first.
+ * RFC 7638 SHA-256 thumbprint of the key's required members, base64url. The members are hashed as they are: nothing
+ * checks that they make a key.
  */
 export function jwkThumbprint(jwk: JwkLike): string {
   const members = new Map<string, unknown>(Object.entries(jwk));

@@ -45,7 +45,7 @@ export interface SignJwsOptions extends CallOptions {
 export interface VerifyJwsOptions {
   /** JOSE name of the one algorithm that is accepted. `EdDSA` and `Ed25519` are the same. */
   readonly algorithm: string;
-  /** Refuses another `typ`, or none. */
+  /** The `typ` that the header must have. Default: any, or none. */
   readonly typ?: string | undefined;
   /** Extensions that the caller implements; any other one that the header calls critical is refused. */
   readonly understoodCritical?: readonly string[] | undefined;

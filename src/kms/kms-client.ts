@@ -160,10 +160,11 @@ export class KMSClient implements KeyProvider, AccessManager {
   }
 
   /**
-   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. The key that was
-   * made outside is as good as its past: the version is marked as imported for ever. Repeating it after a failure adopts
-   * what is there, if it is the same key.
-   * @param pkcs8 the private key, PKCS#8 DER. It is read before this returns its promise's result, and stays the caller's to wipe.
+   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. A key that was
+   * made outside is only as trustworthy as its past: the version is marked as imported forever. Repeating it after a
+   * failure adopts what is there, if it is the same key.
+   * @param pkcs8 the private key, PKCS#8 DER. It must stay unchanged until the promise settles; wiping it is up to the
+   *   caller.
    * @throws KeySpecMismatchError when the existing key is another one, in its attributes or in its material.
    * @throws KeyImportFailedError with the reason that Cloud KMS gives.
    */
@@ -174,8 +175,8 @@ export class KMSClient implements KeyProvider, AccessManager {
   }
 
   /**
-   * As `importKey`, into a version beside those that the key has, which may be of other sizes; a version that holds the same
-   * key already is found. Which version is in use is for `setPrimaryVersion` to say.
+   * As `importKey`, into one more version of a key, whose other versions may have other sizes. A version that holds the
+   * same key already is adopted. The new version is not put to use; `setPrimaryVersion` does that.
    */
   importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
     return this.#calls.observed({ method: 'importKeyVersion', keyId: spec.name, options }, (calls) =>
@@ -315,7 +316,10 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** Has Cloud KMS rotate a symmetric key by itself; null ends that. The bounds are checked before the call. */
+  /**
+   * Sets the schedule by which Cloud KMS itself rotates a symmetric key; null removes it. The bounds are checked before
+   * the call.
+   */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
@@ -419,7 +423,7 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** Takes a role on one key from a member, also where it has it under a condition. What it inherits stays. */
+  /** Takes a role on one key from a member, also where it is bound under a condition. Inherited roles stay. */
   revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange> {
     return this.#calls.observed({ method: 'revokeAccess', keyId, options }, (calls) =>
       access.revokeAccess(calls, keyId, { member, role }, options),

@@ -264,7 +264,9 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Has a symmetric key rotated when its time has come and it is used next; null ends that. */
+  /**
+   * Sets a rotation schedule: a symmetric key is rotated when it is next used after its time has come. null removes it.
+   */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
