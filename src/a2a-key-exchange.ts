@@ -18,7 +18,7 @@ import {
   preflight,
 } from './access/preflight.js';
 import { configuredTasks } from './access/preflight-needs.js';
-import type { AuditTrail } from './audit/audit-trail.js';
+import type { AuditRecorder, AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
@@ -112,6 +112,7 @@ export class A2AKeyExchange {
   readonly hierarchy: KeyHierarchy;
   /** The audit trail, where the configuration has one: its anchor, checkpoints and counts. */
   readonly audit: AuditTrail | undefined;
+  readonly #trail: AuditRecorder | undefined;
   readonly #auditKeyLevel: ProtectionLevel;
   readonly #ensureMasters: boolean;
   readonly #access: AgentAccess;
@@ -150,8 +151,9 @@ export class A2AKeyExchange {
       agents,
     });
     this.keys = keys;
-    this.audit = audited.trail;
-    this.audit?.signWith(keys);
+    this.#trail = audited.trail;
+    this.#trail?.signWith(keys);
+    this.audit = this.#trail;
     this.#auditKeyLevel = audited.auditKeyLevel;
     this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
@@ -217,7 +219,7 @@ export class A2AKeyExchange {
   async initialize(options?: CallOptions): Promise<void> {
     this.#telemetry?.start();
     const auditKey = { provider: this.keys, protectionLevel: this.#auditKeyLevel };
-    await initializeAudited(this.audit, { ...auditKey, options, logger: this.#logger }, async () => {
+    await initializeAudited(this.#trail, { ...auditKey, options, logger: this.#logger }, async () => {
       if (this.#ensureMasters) await this.hierarchy.initialize(options);
       else await this.keys.initialize(options);
     });
@@ -364,7 +366,7 @@ export class A2AKeyExchange {
 
   /** Evidence for an auditor: every key, its versions, the HSM's statements, who has access, what could not be looked at. */
   complianceReport(options?: ComplianceReportOptions): Promise<ComplianceReport> {
-    return createComplianceReport(complianceSources(this.#sources, this.audit, this.#clock), options);
+    return createComplianceReport(complianceSources(this.#sources, this.#trail, this.#clock), options);
   }
 
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */

@@ -1,7 +1,8 @@
 /** The audit trail of a configuration with agents: one trail for all providers that it opens. */
 
-import type { AuditTrail } from './audit/audit-trail.js';
+import type { AuditRecorder } from './audit/audit-trail.js';
 import { createAuditTrail, withTrail } from './audit/create-audit-trail.js';
+import { shownIdentity } from './config/access-config.js';
 import type { ResolvedAgentConfig } from './config/agent-config.js';
 import { attestationInForce } from './config/attestation-config.js';
 import type { ResolvedAuditConfig } from './config/audit-config.js';
@@ -14,7 +15,7 @@ import type { ProtectionLevel } from './keys/algorithm-types.js';
 interface AuditedKeys {
   /** With the trail among its observers. */
   readonly kms: KMSConfig;
-  readonly trail: AuditTrail | undefined;
+  readonly trail: AuditRecorder | undefined;
   /** Of the key that signs the trail: in software where nothing else is, and its checkpoints say so. */
   readonly auditKeyLevel: ProtectionLevel;
 }
@@ -39,6 +40,7 @@ export function withAudit(
     protectionLevel,
     ...attestationInForce(kms),
     ...(replicas.length > 0 && { replicas: replicas.length }),
+    ...shownIdentity({ ...kms, impersonateAgents: agents.impersonateAgents }),
     ...shownEndpoint(endpointOf(kms)),
   };
   const trail = createAuditTrail(audit, { clock, logger, configuration, agentOf });

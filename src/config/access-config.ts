@@ -62,3 +62,21 @@ export function identityProblems(config: {
     return [{ field: 'emulatorAccessToken', problem: 'is for an emulator only' }];
   return [];
 }
+
+/**
+ * Whom the process acts as, for the audit trail. Which account an agent's or a key's calls are made as can depend on its id:
+ * then only Cloud Audit Logs name it.
+ */
+export function shownIdentity(config: {
+  readonly impersonate?: Impersonation | undefined;
+  readonly impersonateKeys?: unknown;
+  readonly impersonateAgents?: unknown;
+}): Readonly<Record<string, string | boolean>> {
+  const { impersonate, impersonateKeys, impersonateAgents } = config;
+  return {
+    ...(impersonate !== undefined && {
+      impersonates: typeof impersonate === 'string' ? impersonate : impersonate.serviceAccount,
+    }),
+    ...((impersonateKeys !== undefined || impersonateAgents !== undefined) && { impersonatesByKey: true }),
+  };
+}

@@ -3,8 +3,9 @@
  * and the work is handed over to the modules beside it.
  */
 
-import type { AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
+import { shownIdentity } from '../config/access-config.js';
 import { attestationInForce } from '../config/attestation-config.js';
 import { serverOf, shownEndpoint } from '../config/endpoint.js';
 import { type KMSConfig, parseKMSConfig } from '../config/kms-config.js';
@@ -74,6 +75,7 @@ import { VersionResolver } from './version-resolver.js';
 export class KMSClient implements KeyProvider, AccessManager {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
+  readonly #trail: AuditRecorder | undefined;
   readonly #quota: QuotaGuard;
   readonly #connections: readonly KmsConnection[];
   readonly #iamCredentials: IamCredentials;
@@ -110,15 +112,16 @@ export class KMSClient implements KeyProvider, AccessManager {
       counts: new CallCounts(),
     };
     const flags = { hsmKeys: true, softwareKeys: false, ...attestationInForce(resolved) };
-    const configuration = { ...flags, ...shownEndpoint(endpoint) };
-    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
-    this.audit?.signWith(this);
+    const configuration = { ...flags, ...shownIdentity(resolved), ...shownEndpoint(endpoint) };
+    this.#trail = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.#trail?.signWith(this);
+    this.audit = this.#trail;
     this.#telemetry = providerTelemetry(resolved.telemetry, {
       ...{ provider: 'kms', keyRing, server: serverOf(endpoint) },
       stats: () => this.stats(),
     });
     const observers = [...this.#telemetry.observers, ...resolved.observers];
-    this.#calls = new ClientCalls(core, withTrail(observers, this.audit));
+    this.#calls = new ClientCalls(core, withTrail(observers, this.#trail));
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -138,7 +141,7 @@ export class KMSClient implements KeyProvider, AccessManager {
    */
   async initialize(options?: CallOptions): Promise<void> {
     const { logger } = this.#calls.core.config;
-    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options, logger }, () =>
+    await initializeAudited(this.#trail, { provider: this, protectionLevel: 'HSM', options, logger }, () =>
       this.#calls.observed({ method: 'initialize', options }, async (calls) => {
         const operation = calls.open('initialize', this.keyRing, options);
         await operation.run(() => ensureKeyRing(calls.core, operation));
