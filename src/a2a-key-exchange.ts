@@ -29,11 +29,11 @@ import { type ComplianceReportOptions, createComplianceReport } from './complian
 import type { ComplianceReport } from './compliance/report.js';
 import { complianceSources } from './compliance/sources.js';
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config/agent-config.js';
-import type { KMSConfig } from './config/kms-config.js';
+import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
-import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
+import { AgentKeyNotFoundError, InvalidArgumentError, OperationAbortedError } from './errors.js';
 import { type ExchangeStats, exchangeReadings, exchangeStats } from './exchange-stats.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
@@ -191,6 +191,7 @@ export class A2AKeyExchange {
     this.#batches = new BatchSigning(this.keys, {
       versionKeys: this.hierarchy.versionKeys,
       clock: rest.clock,
+      operationMs: kms.deadlines?.operationMs ?? OPERATION_DEFAULT_MS,
     });
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;
@@ -259,15 +260,17 @@ export class A2AKeyExchange {
   /**
    * Signs up to 65,536 messages with one operation of the HSM. Each gets a receipt (a COSE Receipt, CBOR) that
    * `verifyReceipt` checks alone and that tells nothing of the others. The messages may be changed after the call.
+   * @throws InvalidArgumentError for what is no batch; UnsupportedAlgorithmError when COSE has no number for the key's
+   *   algorithm; IntegrityError when the signature is not what was asked for; what signing throws.
    */
   async signBatch(
     agentId: string,
     messages: readonly (Uint8Array | BlindedMessage)[],
     options: CallOptions = {},
   ): Promise<readonly Buffer[]> {
-    const blinded = this.#batches.blind(agentId, messages);
-    return this.#withKey('signBatch', agentId, options, async (keyName) => {
-      const receipts = await this.#batches.signBatch(keyName, blinded, options);
+    const batch = this.#batches.prepareBatch(agentId, messages, options);
+    return this.#withKey('signBatch', agentId, batch.forLookUp, async (keyName) => {
+      const receipts = await this.#batches.signBatch(keyName, batch);
       this.#lifecycle.touch(agentId, 'signing');
       return receipts;
     });
@@ -277,6 +280,8 @@ export class A2AKeyExchange {
    * Signs many messages with one ordinary signature each, in their order, a limited number at a time. A message that
    * fails does not end the others; a quota that is used up slows all of them down. The messages must stay unchanged
    * until it is done.
+   * @throws InvalidArgumentError for options and messages that are wrong; what looking the key up throws, an abort excepted;
+   *   what `onProgress` throws.
    */
   async signMany(
     agentId: string,
@@ -286,10 +291,15 @@ export class A2AKeyExchange {
     const many = this.#batches.prepareMany(agentId, messages, options);
     const { signal, timeoutMs, reason, correlationId } = options;
     const forLookUp = { signal, timeoutMs, reason, correlationId };
-    return this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
+    const signing = this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
       const outcomes = await this.#batches.signMany(keyName, many);
       if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
       return outcomes;
+    });
+    return signing.catch((error: unknown) => {
+      // Whether the key was known already when the caller aborted makes no difference; nothing is signed any more.
+      if (!(error instanceof OperationAbortedError) || !signal?.aborted) throw error;
+      return this.#batches.signMany(agentId, many);
     });
   }
 
