@@ -1,4 +1,7 @@
-/** Which provider of keys a configuration asks for. The configuration alone decides: no failure leads from one to another. */
+/**
+ * Which provider of keys a configuration asks for. The configuration alone decides: no failure has a software key sign or
+ * encrypt in the place of the HSM.
+ */
 
 import type { Clock } from './clock.js';
 import type { KeySource } from './config/flags.js';

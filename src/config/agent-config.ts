@@ -153,7 +153,7 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
     | {
         /**
          * 1, the default: new agents get HSM keys, software agents go on. 2: software agents may be migrated. 3: software
-         * keys only verify. 4: the software store is not opened.
+         * keys only verify and decrypt. 4: the software store is not opened.
          */
         readonly phase?: MigrationPhase | undefined;
         /** How long the software key of a migrated agent is kept for a rollback. Days, default 90. */

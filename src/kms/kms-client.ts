@@ -56,7 +56,8 @@ import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
 
 /**
- * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process.
+ * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process, but for one that the caller has and
+ * imports. Keys of protection level `SOFTWARE`, which have to be asked for by name, are kept by Cloud KMS outside an HSM.
  *
  * @example
  * ```ts
@@ -359,7 +360,7 @@ export class KMSClient implements KeyProvider, AccessManager {
 
   /**
    * Takes back a scheduled destruction. Restored versions are ENABLED, but for those of a whole key that were DISABLED
-   * before; a replaced version has its grace anew. After a failure it may be called again.
+   * before; a replaced version starts its grace period again. After a failure it may be called again.
    * @throws FailedPreconditionError when nothing is scheduled, and no restore was under way.
    */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
