@@ -16,7 +16,7 @@ import {
   type SigningAlgorithmEntry,
 } from '../keys/algorithms.js';
 import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from '../keys/key-provider.js';
-import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
+import type { RotationPolicy } from '../keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from '../logger.js';
 import {
   type AccessRolesConfig,
@@ -35,6 +35,7 @@ import {
   replicasSchema,
   replicationSchema,
 } from './replication-config.js';
+import { rotationPolicySchema } from './rotation-policy-schema.js';
 import { count, type Environment, toProblems } from './shapes.js';
 import {
   type SoftwareKeyStoreConfig,
@@ -55,16 +56,7 @@ const agentShape = {
     .default('EC_SIGN_P384_SHA384'),
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
   maxCachedAgents: count(10_000, 10_000_000),
-  rotationPolicy: z
-    .unknown()
-    .transform((policy, check) => {
-      if (policy === undefined) return undefined;
-      const parsed = checkPolicy(policy);
-      if (parsed.ok) return parsed.value;
-      check.addIssue({ code: 'custom', message: parsed.problem });
-      return z.NEVER;
-    })
-    .optional(),
+  rotationPolicy: rotationPolicySchema,
   hierarchy: z
     .strictObject({
       rootAlgorithm: z
