@@ -39,7 +39,7 @@ export interface MissingPermission {
 
 /** Which permissions the identity of the process lacks for its tasks. Nothing was changed to find out. */
 export interface PreflightReport {
-  /** Whether nothing is missing, as far as it could be found out. */
+  /** True if nothing is missing, as far as could be found out. */
   readonly ok: boolean;
   readonly tasks: readonly PreflightTask[];
   readonly missing: readonly MissingPermission[];

@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache';
 import { type ErrorContext, InvalidConfigError, InvalidJwkError } from '../errors.js';
 import { p1363ToDer } from '../identity/der.js';
 import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
-import type { SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { verifySignature } from '../provider/signature-check.js';
 import type { Cbor } from './cbor.js';
 import { type ReceiptContent, sigStructure } from './receipt-format.js';

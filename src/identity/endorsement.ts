@@ -108,7 +108,7 @@ const verifyOptions = z.strictObject({
     .default(CLOCK_SKEW_DEFAULT_SECONDS),
 });
 
-/** Has the root key sign an endorsement. One signature in the HSM. */
+/** Signs an endorsement with the root key: one signature in the HSM. */
 export async function issueEndorsement(
   provider: JwsSigner,
   rootKeyId: string,
@@ -153,7 +153,7 @@ export function requireValidity(context: ErrorContext, validitySeconds: number):
 }
 
 /**
- * Checks offline that the root says now that the key is the agent's.
+ * Checks offline, against the root's public key, that an endorsement is valid now and says that the key is the agent's.
  * @throws EndorsementError saying which check failed.
  * @throws InvalidJwkError when a key that was passed in is not usable.
  */

@@ -29,7 +29,7 @@ const PUBLISHED_SHARE = 0.9;
 export interface RotateDueKeysOptions extends CallOptions {
   /** Keys that are worked on at once, 1 to 64. Default 4: a rotation writes, and writes have the smallest quota. */
   readonly concurrency?: number | undefined;
-  /** Told after each key. What it throws ends the run: no further key is begun. */
+  /** Called after each key. If it throws, no further key is begun. */
   readonly onProgress?: ((progress: RotationProgress) => void) | undefined;
 }
 

@@ -11,7 +11,7 @@ import {
   type VerifyKeyObjectInput,
   verify,
 } from 'node:crypto';
-import type { AlgorithmEntry, AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { AlgorithmEntry, AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { TurnBudget } from './turn-budget.js';
 
 /**

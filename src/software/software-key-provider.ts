@@ -3,7 +3,7 @@
  * on the way from software keys to an HSM and back. Thin, like `KMSClient`: the work is in the modules beside it.
  */
 
-import type { AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import type { StoreSecret } from '../config/software-config.js';
 import type {
@@ -68,6 +68,7 @@ import { createKeyStore } from './store/create-key-store.js';
 export class SoftwareKeyProvider implements KeyProvider {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
+  readonly #trail: AuditRecorder | undefined;
   readonly #calls: SoftwareCalls;
   readonly #telemetry: ProviderTelemetry;
 
@@ -80,13 +81,14 @@ export class SoftwareKeyProvider implements KeyProvider {
     const keyObjects = new KeyObjects(store);
     const { type } = resolved.store;
     const configuration = { hsmKeys: false, softwareKeys: true, store: type };
-    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
-    this.audit?.signWith(this);
+    this.#trail = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.#trail?.signWith(this);
+    this.audit = this.#trail;
     this.#telemetry = providerTelemetry(resolved.telemetry, {
       ...{ provider: 'software', keyRing, server: undefined },
       stats: () => this.stats(),
     });
-    const observers = withTrail([...this.#telemetry.observers, ...resolved.observers], this.audit);
+    const observers = withTrail([...this.#telemetry.observers, ...resolved.observers], this.#trail);
     this.#calls = new SoftwareCalls(
       { keyRing, store, keyObjects, publicKeyArchive, clock, logger, counts: new CallCounts() },
       observers,
@@ -121,7 +123,7 @@ export class SoftwareKeyProvider implements KeyProvider {
   initialize(options?: CallOptions): Promise<void> {
     const { logger } = this.#calls.core;
     return initializeAudited(
-      this.audit,
+      this.#trail,
       { provider: this, protectionLevel: 'SOFTWARE', options, logger },
       () =>
         this.#calls.observed({ method: 'initialize', options }, (calls) =>
@@ -265,7 +267,9 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Has a symmetric key rotated when its time has come and it is used next; null ends that. */
+  /**
+   * Sets a rotation schedule: a symmetric key is rotated when it is next used after its time has come. null removes it.
+   */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
