@@ -1,7 +1,6 @@
 /** What an agent's keys should be: the caller's options, checked against the algorithm table before any call. */
 
 import { z } from 'zod';
-import { rotationPolicySchema } from '../config/rotation-policy-schema.js';
 import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorithm-alias.js';
@@ -14,6 +13,7 @@ import type {
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeySpec } from '../keys/key-provider.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
+import { rotationPolicySchema } from '../keys/rotation-policy-schema.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 
 /** What an agent's keys are for. A Cloud KMS key has one purpose, so `both` makes two keys. */

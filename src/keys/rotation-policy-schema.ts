@@ -1,7 +1,7 @@
 /** A rotation policy in options and configuration, checked by the rules of its label. */
 
 import { z } from 'zod';
-import { checkPolicy } from '../keys/rotation-policy.js';
+import { checkPolicy } from './rotation-policy.js';
 
 export const rotationPolicySchema = z
   .unknown()
