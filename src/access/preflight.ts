@@ -105,7 +105,7 @@ export async function preflight(
     .map(({ resource }) => ({
       resource,
       reason:
-        'the key ring may not exist, or not be visible. Whether it could be made (cloudkms.keyRings.create, on the project) Cloud KMS does not tell.',
+        'the key ring may not exist, or may not be visible. Cloud KMS does not tell whether it could be created (cloudkms.keyRings.create, on the project).',
     }));
   if (impersonatesAgents && tasks.includes('sign'))
     unknown.push({

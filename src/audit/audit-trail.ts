@@ -318,7 +318,7 @@ export class AuditRecorder implements ProviderObserver, AuditTrail {
     if (origin.kind === 'own') return;
     this.#options.logger.warn(
       { event: 'audit-checkpoint-unchecked', ...origin },
-      'the key of the last checkpoint in the audit trail cannot be had; only its verification tells whether it is genuine',
+      'the key of the last checkpoint in the audit trail cannot be obtained; only its verification tells whether it is genuine',
     );
   }
 

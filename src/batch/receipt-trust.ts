@@ -141,7 +141,7 @@ function readKeys(context: ErrorContext, trusted: TrustedKeys): ReadonlyMap<stri
     : isList(trusted)
       ? trusted.map((key) => readKey(context, key))
       : [readKey(context, trusted)];
-  if (keys.length === 0) throw new InvalidJwkError(context, 'none is there that signs receipts.');
+  if (keys.length === 0) throw new InvalidJwkError(context, 'none of them is a key that signs receipts.');
   return new Map(
     keys.map((trustedKey) => [latin1(Buffer.from(trustedKey.key.thumbprint, 'base64url')), trustedKey]),
   );

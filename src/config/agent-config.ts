@@ -19,6 +19,7 @@ import {
   accessRolesSchema,
   agentImpersonationsSchema,
 } from './access-config.js';
+import { attestationOfSoftware, attestationProblems } from './attestation-config.js';
 import type { ResolvedAuditConfig } from './audit-config.js';
 import { endpointProblems } from './endpoint.js';
 import { type KeySource, type MigrationPhase, RETENTION_DEFAULT_DAYS, resolveKeySource } from './flags.js';
@@ -152,7 +153,7 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
     | {
         /**
          * 1, the default: new agents get HSM keys, software agents go on. 2: software agents may be migrated. 3: software
-         * keys only verify. 4: the software store is not opened.
+         * keys only verify and decrypt. 4: the software store is not opened.
          */
         readonly phase?: MigrationPhase | undefined;
         /** How long the software key of a migrated agent is kept for a rollback. Days, default 90. */
@@ -246,6 +247,7 @@ export function parseAgentConfig(
   if (replicas.length > 0 && source !== undefined && source.kind !== 'hsm') {
     problems.push({ field: 'replicas', problem: 'cannot be combined with software keys or a migration' });
   }
+  problems.push(...attestationProblems(kms), ...attestationOfSoftware(kms, source));
   if (source?.kind === 'software') problems.push(...identityWithoutUse({ ...kms, impersonateAgents }));
   const masters = hierarchy && source?.kind === 'software' ? { ...hierarchy, protectionLevel } : hierarchy;
   const resolvedHierarchy = resolveHierarchy(masters, problems);

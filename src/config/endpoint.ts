@@ -74,7 +74,7 @@ export function endpointProblems(config: unknown, environment: Environment): Con
     problems.push({
       field: emulator.field,
       problem:
-        'an emulator protects nothing and is refused with NODE_ENV=production; set allowEmulatorInProduction to use it all the same',
+        'an emulator protects nothing and is refused with NODE_ENV=production; set allowEmulatorInProduction to use it anyway',
     });
   }
   return problems;

@@ -63,6 +63,6 @@ export function replicaProblems(
       seen.add(ring);
       return [];
     }
-    return [{ field: `replicas.${index}`, problem: 'is a key ring that is named already' }];
+    return [{ field: `replicas.${index}`, problem: 'is a key ring that is already listed' }];
   });
 }

@@ -29,7 +29,7 @@ export interface EnvelopeCipherOptions {
         readonly maxAgeMs?: number | undefined;
       }
     | undefined;
-  /** How long a call may wait for a data key. Milliseconds, default 10,000; `timeoutMs` of a call goes before it. */
+  /** How long a call may wait for a data key. Milliseconds, default 10,000; `timeoutMs` of a call takes precedence. */
   readonly timeoutMs?: number | undefined;
   /**
    * Why the cipher calls its provider, as in `CallOptions`. It is the cipher's, not a call's: data keys, and the calls that

@@ -78,7 +78,7 @@ export interface IssueEndorsementOptions extends CallOptions {
 
 /** What an endorsement is checked against. */
 export interface VerifyEndorsementOptions {
-  /** The root's public key, or those of its versions; got from somewhere that is trusted, never from the agent. */
+  /** The root's public key, or those of its versions, from a trusted source, never from the agent. */
   readonly rootPublicKey: PublicKeyInput | readonly PublicKeyInput[];
   /** The agent that the key is expected to be of. */
   readonly agentId: string;
@@ -217,7 +217,8 @@ async function verifyByRoot(
     // `kid` only chooses among keys that are trusted already.
     const kid = memberOf(peekJwsHeader(endorsement, { limitCharacters: LIMIT_CHARACTERS }), 'kid');
     const root = roots.find(({ jwk, thumbprint }) => kid === thumbprint || kid === jwk.kid);
-    if (root === undefined) throw refuse(context, 'root-key', 'it is not by a root key that was given.');
+    if (root === undefined)
+      throw refuse(context, 'root-key', 'it is not signed by any of the given root keys.');
     const { payload } = await verifyCompactJws(endorsement, root, {
       algorithm: root.algorithm.joseName,
       typ: ENDORSEMENT_TYPE,

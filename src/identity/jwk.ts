@@ -43,7 +43,7 @@ export interface JosePublicKey {
   readonly material: KeyMaterial['material'];
 }
 
-/** A JWK of anybody; its members are checked, not believed. */
+/** Anybody's JWK; its members are checked, not believed. */
 export interface JwkLike {
   readonly kty?: unknown;
   readonly kid?: unknown;

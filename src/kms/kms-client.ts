@@ -6,6 +6,7 @@
 import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import { shownIdentity } from '../config/access-config.js';
+import { attestationInForce } from '../config/attestation-config.js';
 import { serverOf, shownEndpoint } from '../config/endpoint.js';
 import { type KMSConfig, parseKMSConfig } from '../config/kms-config.js';
 import type {
@@ -55,7 +56,8 @@ import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
 
 /**
- * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process.
+ * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process, but for one that the caller has and
+ * imports. Keys of protection level `SOFTWARE`, which have to be asked for by name, are kept by Cloud KMS outside an HSM.
  *
  * @example
  * ```ts
@@ -84,7 +86,7 @@ export class KMSClient implements KeyProvider, AccessManager {
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: KMSConfig) {
     const resolved = parseKMSConfig(config);
-    const { endpoint, channels, clock, deadlines, logger, audit, requireAttestation } = resolved;
+    const { endpoint, channels, clock, deadlines, logger, audit } = resolved;
     const transport = { endpoint, channels, clock, attemptMs: deadlines.attemptMs };
     const connection = new KmsConnection(transport);
     this.#iamCredentials = new IamCredentials(resolved);
@@ -110,7 +112,7 @@ export class KMSClient implements KeyProvider, AccessManager {
       lateChecks,
       counts: new CallCounts(),
     };
-    const flags = { hsmKeys: true, softwareKeys: false, requireAttestation };
+    const flags = { hsmKeys: true, softwareKeys: false, ...attestationInForce(resolved) };
     const configuration = { ...flags, ...shownIdentity(resolved), ...shownEndpoint(endpoint) };
     this.#trail = audit && createAuditTrail(audit, { clock, logger, configuration });
     this.#trail?.signWith(this);
@@ -258,7 +260,10 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** The public key of the version in use (or the pinned one), PEM. That of a version that is not ENABLED is archived. */
+  /**
+   * The public key of the version in use (or the pinned one), PEM. That of a version that is not ENABLED is archived.
+   * @throws AttestationFailedError with `requireAttestation`, for an ASYMMETRIC_DECRYPT key: who has it encrypts with it.
+   */
   getPublicKey(keyId: string, options?: CallOptions): Promise<Buffer> {
     return this.#calls.observed({ method: 'getPublicKey', keyId, options }, (calls) =>
       keyUse.getPublicKey(calls, keyId, options),
@@ -355,7 +360,7 @@ export class KMSClient implements KeyProvider, AccessManager {
 
   /**
    * Takes back a scheduled destruction. Restored versions are ENABLED, but for those of a whole key that were DISABLED
-   * before; a replaced version has its grace anew. After a failure it may be called again.
+   * before; a replaced version starts its grace period again. After a failure it may be called again.
    * @throws FailedPreconditionError when nothing is scheduled, and no restore was under way.
    */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {

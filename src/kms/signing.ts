@@ -32,7 +32,7 @@ export function signWith(
     if (algorithm.purpose !== 'ASYMMETRIC_SIGN') {
       throw new UnsupportedAlgorithmError(
         operation.context(),
-        `${algorithm.name} does not sign.`,
+        `${algorithm.name} is not a signing algorithm.`,
         algorithmsOf('ASYMMETRIC_SIGN'),
       );
     }

@@ -167,7 +167,7 @@ async function workOn(
       return undefined;
     if (!policy.ok) return { ...common, disposed: [], outcome: 'failed', reason: policy.problem };
     if (key.purpose === 'ENCRYPT_DECRYPT') {
-      const reason = `Cloud KMS rotates a symmetric key itself: use setRotationSchedule, and take the label ${POLICY_LABEL} away.`;
+      const reason = `Cloud KMS rotates a symmetric key itself: use setRotationSchedule, and remove the label ${POLICY_LABEL}.`;
       return { ...common, disposed: [], outcome: 'failed', code: 'INVALID_ARGUMENT', reason };
     }
     const number = primaryNumber(key.labels, versions);

@@ -98,7 +98,7 @@ async function listReadable(
   } catch (error) {
     if (!(error instanceof StoredKeyDamagedError)) throw error;
     const record = { event: 'stored-key-damaged', damaged: error.damaged };
-    logger.error(record, 'who was not migrated is not known: a record of the software store is damaged');
+    logger.error(record, 'it is not known who was not migrated: a record of the software store is damaged');
     return [];
   }
 }

@@ -12,7 +12,7 @@ export interface EncryptionInput {
 }
 
 const ENVELOPE_HINT =
-  'Use envelope encryption (EnvelopeCipher), which takes data of any size and has only its data key wrapped by this key.';
+  'Use envelope encryption (EnvelopeCipher), which takes data of any size and wraps only its data key with this key.';
 
 /**
  * For symmetric keys. The limits stand in the comments of EncryptRequest in service.proto.

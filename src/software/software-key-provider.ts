@@ -42,8 +42,8 @@ import { createKeyStore } from './store/create-key-store.js';
  * of another level is refused.
  *
  * A file store may be shared by processes, and by `SoftwareKeyProvider`s of several key rings. Its secret is given in the
- * configuration or in `A2A_SOFTWARE_KEY_STORE_PASSPHRASE` or `A2A_SOFTWARE_KEY_STORE_KEY` (32 bytes, base64). The package
- * `lmdb` has to be installed.
+ * configuration or in `A2A_SOFTWARE_KEY_STORE_PASSPHRASE` or `A2A_SOFTWARE_KEY_STORE_KEY` (32 bytes, base64). It
+ * needs the package `lmdb`, an optional dependency of this one.
  *
  * Each construction logs a warning with `event: 'software-keys-in-production'` when NODE_ENV is `production`.
  *
@@ -347,8 +347,9 @@ export class SoftwareKeyProvider implements KeyProvider {
   }
 
   /**
-   * Removes the secret material of a version now and for good, whatever its state and also when it is in use: there is no
-   * delay and no way back. The version stays in the history, DESTROYED, and its public key keeps verifying. A version
+   * Removes the secret material of a version now, whatever its state and also when it is in use: there is no delay, and
+   * nothing here brings it back. In the file of the store it is still there, encrypted, until its space is used again, and in
+   * copies of it: `rotateStoreKey` and forgetting the old secret puts it out of reach. The version stays in the history, DESTROYED, and its public key keeps verifying. A version
    * that is DESTROYED already is left as it is.
    * @param keyVersion full name of a version.
    */
