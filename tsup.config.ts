@@ -6,7 +6,8 @@ const shared: Options = {
   target: 'node20',
   platform: 'node',
   dts: { entry: library },
-  sourcemap: true,
+  // The output is not minified: its stack traces can be read, and maps would be more than half of the package.
+  sourcemap: false,
   removeNodeProtocol: false,
   // tsup leaves out dependencies and peers by itself, but not optional dependencies.
   external: ['lmdb'],

@@ -41,7 +41,7 @@ import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
 import type { AccessChange } from './keys/access.js';
-import { agentKeyRoleLabel } from './keys/agent-key-name.js';
+import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type { ProtectionLevel } from './keys/algorithms.js';
 import type { Impersonation } from './keys/impersonation.js';
 import type {
@@ -289,7 +289,7 @@ export class A2AKeyExchange {
     options: VerifyMessageOptions = {},
   ): Promise<boolean> {
     const { keyVersion, ...callOptions } = options;
-    const context = { operation: 'verifyMessage', resource: `agent ${JSON.stringify(agentId)}` };
+    const context = agentContext('verifyMessage', agentId);
     const verify = (keyName: string): Promise<boolean> => {
       const keyPath = keyName.slice(keyName.indexOf('/cryptoKeys/'));
       // In any of the key rings: a replica's signature is the agent's too.
@@ -545,7 +545,7 @@ export class A2AKeyExchange {
     use: (keyName: string) => Promise<T>,
   ): Promise<T> {
     this.#telemetry?.start();
-    const context = { operation, resource: `agent ${JSON.stringify(agentId)}` };
+    const context = agentContext(operation, agentId);
     const agent = requireAgentId(context, agentId);
     this.#identities?.note(agent);
     return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));

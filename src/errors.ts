@@ -83,7 +83,7 @@ export class DataTooLargeError extends A2AKmsError {
     super(
       sentence(
         context,
-        `${size.what} of ${size.sizeBytes} bytes, at most ${size.limitBytes} bytes are possible.`,
+        `${size.what} of ${size.sizeBytes} bytes exceeds the limit of ${size.limitBytes} bytes.`,
         next,
       ),
       context,
@@ -119,7 +119,9 @@ export class KeySpecMismatchError extends A2AKmsError {
     context: ErrorContext,
     differences: readonly { readonly field: string; readonly expected: string; readonly actual: string }[],
   ) {
-    const list = differences.map((d) => `${d.field} is ${d.actual}, asked for was ${d.expected}`).join('; ');
+    const list = differences
+      .map((d) => `${d.field} is ${d.actual}, but ${d.expected} was asked for`)
+      .join('; ');
     super(
       sentence(
         context,
@@ -229,7 +231,7 @@ export class PermissionDeniedError extends A2AKmsError {
       sentence(
         context,
         `permission ${grant.permission} is missing, or the resource does not exist.`,
-        `Grant a role that holds it, such as ${grant.role}, on the key or its key ring. Changes of IAM take seconds to minutes.`,
+        `Grant a role that holds it, such as ${grant.role}, on the key or its key ring. IAM changes take seconds to minutes.`,
       ),
       context,
     );
@@ -254,7 +256,10 @@ export class UnauthenticatedError extends A2AKmsError {
   }
 }
 
-/** A token of the service account to act as could not be had (IAM Credentials: GenerateAccessToken). Nothing was sent to Cloud KMS. */
+/**
+ * A token of the service account to act as could not be obtained (IAM Credentials: GenerateAccessToken). Nothing was sent to
+ * Cloud KMS.
+ */
 export class ImpersonationError extends A2AKmsError {
   readonly code = 'IMPERSONATION_FAILED';
   /** Email of the service account. */
@@ -268,7 +273,7 @@ export class ImpersonationError extends A2AKmsError {
     super(
       sentence(
         context,
-        `no token of ${serviceAccount} could be had: ${problem}`,
+        `no token of ${serviceAccount} could be obtained: ${problem}`,
         'Check that it exists and that the identity of this process, or each delegate on the next, has iam.serviceAccounts.getAccessToken on it (roles/iam.serviceAccountTokenCreator).',
       ),
       context,
@@ -311,7 +316,7 @@ export class VersionInUseError extends A2AKmsError {
       sentence(
         context,
         'this version is in use. Nothing was touched.',
-        'Use another version first (rotateKey, setPrimaryVersion), or say force: true.',
+        'Put another version to use first (rotateKey, setPrimaryVersion), or pass force: true.',
       ),
       context,
     );
@@ -340,8 +345,8 @@ export class PublicKeyNotArchivedError extends A2AKmsError {
     super(
       sentence(
         context,
-        `the public keys of ${keyVersions.join(', ')} are not in the archive, and Cloud KMS gives out those of ENABLED versions only. Nothing was touched.`,
-        'Enable the versions and call again, or say force: true to give up what they signed.',
+        `the public keys of ${keyVersions.join(', ')} are not in the archive, and Cloud KMS returns only those of ENABLED versions. Nothing was touched.`,
+        'Enable the versions and call again, or pass force: true: what they signed can then no longer be verified.',
       ),
       context,
     );
@@ -349,13 +354,13 @@ export class PublicKeyNotArchivedError extends A2AKmsError {
   }
 }
 
-/** The archive of public keys could not be read or written, or holds something else than it should. */
+/** The archive of public keys could not be read or written, or holds something other than it should. */
 export class ArchiveError extends A2AKmsError {
   readonly code = 'ARCHIVE';
 
   constructor(context: ErrorContext, problem: string) {
     super(
-      sentence(context, problem, 'Check the archive: its place, its permissions and what is in it.'),
+      sentence(context, problem, 'Check the archive: its path, its permissions and its contents.'),
       context,
     );
   }
@@ -389,7 +394,7 @@ export class AlreadyExistsError extends A2AKmsError {
 /** A quota is used up (Cloud KMS: RESOURCE_EXHAUSTED). */
 export class ResourceExhaustedError extends A2AKmsError {
   readonly code = 'RESOURCE_EXHAUSTED';
-  /** When Cloud KMS said to come back, in milliseconds from the answer; absent when it did not say. */
+  /** How long Cloud KMS said to wait, in milliseconds; absent when it did not say. */
   readonly retryAfterMs?: number;
 
   constructor(context: ErrorContext, problem: string, retryAfterMs?: number) {
@@ -430,7 +435,7 @@ export class AllLocationsFailedError extends A2AKmsError {
   }
 }
 
-/** Something that is done in all locations of a replicated key was done in some of them only. */
+/** What has to be done in all locations of a replicated key was done in only some of them. */
 export class ReplicationIncompleteError extends A2AKmsError {
   readonly code = 'REPLICATION_INCOMPLETE';
   /** Full names of the key rings where it is done. */
@@ -443,7 +448,7 @@ export class ReplicationIncompleteError extends A2AKmsError {
       sentence(
         context,
         `it is done in ${completed.join(', ')}, but not everywhere (${list}).`,
-        'Call again to complete it; until then the key is not protected by all locations.',
+        'Call again to complete it; until then not every location can stand in for the others.',
       ),
       { ...context, cause: failures[0]?.cause },
     );
@@ -462,7 +467,7 @@ export class DeadlineExceededError extends A2AKmsError {
       sentence(
         context,
         `${exceeded.limit} of ${exceeded.timeoutMs} ms passed after ${context.attempts ?? 0} attempt(s).`,
-        'Raise it, or call less at once.',
+        'Raise it, or make fewer calls at once.',
       ),
       context,
     );
@@ -487,7 +492,7 @@ export class AttestationFailedError extends A2AKmsError {
     super(
       sentence(
         context,
-        `attestation of ${keyVersion} is required and ${found.verdict} (${found.failedChecks.join(', ')}). It was not used.`,
+        `attestation is required, and that of ${keyVersion} is ${found.verdict} (${found.failedChecks.join(', ')}). The version was not used.`,
         'Look at it with attestKey; use a key that was made in the HSM.',
       ),
       context,
@@ -550,8 +555,8 @@ export class KeyStoreLockedError extends A2AKmsError {
     super(
       sentence(
         context,
-        `the store of software keys stays locked: ${problem}`,
-        'Give the passphrase or the key that it was last encrypted with; nothing was changed.',
+        `the store of software keys could not be unlocked: ${problem}`,
+        'Supply the passphrase or the key that it was last encrypted with; nothing was changed.',
       ),
       context,
     );
@@ -567,7 +572,7 @@ export class KeyStoreError extends A2AKmsError {
   }
 }
 
-/** A record of the store of software keys is not what was written there. Others are not concerned. */
+/** A record of the store of software keys is not what was written there. Other records are not affected. */
 export class StoredKeyDamagedError extends A2AKmsError {
   readonly code = 'STORED_KEY_DAMAGED';
   /** Full name of the key version whose material is damaged, or of the key whose record is. */
@@ -577,7 +582,7 @@ export class StoredKeyDamagedError extends A2AKmsError {
     super(
       sentence(
         context,
-        `what the store holds of ${damaged} is damaged or was tampered with, and was not used.`,
+        `what the store holds for ${damaged} is damaged or was tampered with, and was not used.`,
         'Restore the store from a copy, or rotate the key to a new version.',
       ),
       context,
@@ -704,7 +709,7 @@ export class HandoverError extends A2AKmsError {
       sentence(
         context,
         `the handover statement was refused (${check}): ${problem}`,
-        'Go on with the old key only; ask the agent for its statement again.',
+        'Keep using only the old key; ask the agent for its statement again.',
       ),
       context,
     );
@@ -778,7 +783,7 @@ export class InvalidReceiptError extends A2AKmsError {
   }
 }
 
-/** A message was not taken for a batch: as many as are allowed wait already. Nothing was signed. */
+/** A message was not accepted, because the queue of the batch signer is full. It was not signed. */
 export class QueueFullError extends A2AKmsError {
   readonly code = 'QUEUE_FULL';
   /** How many may wait. */
@@ -788,8 +793,8 @@ export class QueueFullError extends A2AKmsError {
     super(
       sentence(
         context,
-        `${limit} messages wait to be signed already.`,
-        'Send less at once, raise maxQueue, or have calls wait with whenFull: "wait".',
+        `${limit} messages are already waiting to be signed.`,
+        'Send fewer at once, raise maxQueue, or let calls wait with whenFull: "wait".',
       ),
       context,
     );
@@ -837,7 +842,7 @@ export class ServiceError extends A2AKmsError {
       sentence(
         context,
         `Cloud KMS answered ${status}: ${problem}.`,
-        'Call again; if it stays, look at the status of the service.',
+        'Call again; if it persists, check the status of the service.',
       ),
       context,
     );

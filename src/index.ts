@@ -27,6 +27,7 @@ export type { CheckpointKey } from './audit/section-check.js';
 export {
   type AuditKeys,
   type AuditProblem,
+  type AuditVerdict,
   type AuditVerification,
   type VerifiedChain,
   type VerifyAuditTrailOptions,

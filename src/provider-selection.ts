@@ -2,7 +2,7 @@
 
 import type { Clock } from './clock.js';
 import type { KeySource } from './config/flags.js';
-import type { KMSConfig } from './config/kms-config.js';
+import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
 import type { ReplicaConfig } from './config/replication-config.js';
 import type { SoftwareKeyStoreConfig } from './config/software-config.js';
 import { InvalidConfigError } from './errors.js';
@@ -54,7 +54,7 @@ function replicated(
       ),
     ],
     clock,
-    operationMs: config.deadlines?.operationMs ?? DEFAULT_OPERATION_MS,
+    operationMs: config.deadlines?.operationMs ?? OPERATION_DEFAULT_MS,
   });
   return { keys, sources };
 }
@@ -75,9 +75,6 @@ function requirePinnedInRings(config: KMSConfig, replicas: readonly ReplicaConfi
   );
   if (strays.length > 0) throw new InvalidConfigError(strays);
 }
-
-/** As `deadlines.operationMs` of a `KMSClient`. */
-const DEFAULT_OPERATION_MS = 10_000;
 
 interface KeySelection {
   readonly kms: KMSConfig;

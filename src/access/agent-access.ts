@@ -1,9 +1,9 @@
 /** Who may use an agent's keys, by agent id. What is granted here is granted on that agent's key and nowhere else. */
 
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
-import { type AgentKeys, requireAgentId } from '../hierarchy/agent-keys.js';
+import { type AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
 import type { AccessBinding, AccessChange, GrantOptions } from '../keys/access.js';
-import type { AgentKeyRole } from '../keys/agent-key-name.js';
+import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { requireAccessManager } from '../provider/access-manager.js';
 import { AGENT_ROLE_NAMES, type AgentRoleName, isAgentRoleName } from './agent-roles.js';
@@ -42,7 +42,7 @@ export class AgentAccess {
     options: GrantAgentAccessOptions = {},
   ): Promise<AccessChange> {
     const { key = 'signing', publicMembers, ...rest } = options;
-    const context = contextOf('grantAgentAccess', agentId);
+    const context = agentContext('grantAgentAccess', agentId);
     const fullRole = this.#roleOf(context, role, key);
     const manager = requireAccessManager(context, this.#provider);
     const keyName = await this.#keyName(context, agentId, key, rest);
@@ -56,7 +56,7 @@ export class AgentAccess {
     options: AgentAccessOptions = {},
   ): Promise<AccessChange> {
     const { key = 'signing', ...rest } = options;
-    const context = contextOf('revokeAgentAccess', agentId);
+    const context = agentContext('revokeAgentAccess', agentId);
     const fullRole = this.#roleOf(context, role, key);
     const manager = requireAccessManager(context, this.#provider);
     return manager.revokeAccess(await this.#keyName(context, agentId, key, rest), member, fullRole, rest);
@@ -64,7 +64,8 @@ export class AgentAccess {
 
   async list(agentId: string, options: AgentAccessOptions = {}): Promise<readonly AgentAccessBinding[]> {
     const { key = 'signing', ...rest } = options;
-    const context = contextOf('listAgentAccess', agentId);
+    const context = agentContext('listAgentAccess', agentId);
+    requireRole(context, key, 'key');
     const manager = requireAccessManager(context, this.#provider);
     const bindings = await manager.listAccess(await this.#keyName(context, agentId, key, rest), rest);
     return bindings.map((binding) => {
@@ -74,8 +75,7 @@ export class AgentAccess {
   }
 
   #roleOf(context: ErrorContext, role: string, key: AgentKeyRole): string {
-    if (key !== 'signing' && key !== 'encryption')
-      throw new InvalidArgumentError(context, 'key must be signing or encryption.');
+    requireRole(context, key, 'key');
     if (!isAgentRoleName(role)) return role;
     if (role === 'signer' && key === 'encryption') {
       throw new InvalidArgumentError(
@@ -90,8 +90,3 @@ export class AgentAccess {
     return this.#agentKeys.nameOf(context, requireAgentId(context, agentId), key, options);
   }
 }
-
-const contextOf = (operation: string, agentId: string): ErrorContext => ({
-  operation,
-  resource: `agent ${JSON.stringify(agentId)}`,
-});

@@ -20,8 +20,10 @@ import { loadCanonicalize } from './canonical-json.js';
 import { ChainWriter } from './chain-writer.js';
 import { signSection } from './checkpoint.js';
 import { digestOf, toEvent } from './event.js';
+import { originOf } from './found-checkpoint.js';
 import type { AuditEvent, LineBody } from './line.js';
 import type { TrailSink } from './sink.js';
+import { startDetails } from './start.js';
 
 /** Where a chain stood. Kept outside of the reach of who could change the trail, it shows what was cut off later. */
 export interface AuditAnchor {
@@ -87,7 +89,10 @@ export class AuditTrail implements ProviderObserver {
     this.#configuration = { ...configuration, failClosed };
     this.#writer = new ChainWriter({
       ...{ sink, clock, logger, writeTimeoutMs, newWriter },
-      start: () => ({ type: 'notice', notice: 'start', time: this.#now(), details: this.#configuration }),
+      start: (found) => {
+        const details = { ...this.#configuration, ...startDetails(found) };
+        return { type: 'notice', notice: 'start', time: this.#now(), details };
+      },
       onWritten: () => this.#afterWrite(),
     });
   }
@@ -133,7 +138,12 @@ export class AuditTrail implements ProviderObserver {
    * @returns whether all of it is; what went wrong is logged.
    */
   async checkpoint(): Promise<boolean> {
-    await this.#writer.flush();
+    try {
+      await this.#writer.flush();
+    } catch (error) {
+      this.#failed(error);
+      return false;
+    }
     // The first may only be the end of one that was under way.
     for (let round = 0; round < 3 && this.#writer.unsigned > 0; round++) {
       if (!(await this.#sign())) return false;
@@ -213,7 +223,7 @@ export class AuditTrail implements ProviderObserver {
 
   #afterWrite(): void {
     const { checkpointEvery, checkpointSeconds, clock } = this.#options;
-    if (this.#isClosed || this.#writer.unsigned === 0) return;
+    if (this.#isClosed || (this.#writer.unsigned === 0 && !this.#writer.hasUntold)) return;
     const isDue = this.#writer.unsigned >= checkpointEvery;
     // After a failure the timer runs, and it alone says when to try again.
     if (isDue && this.#signing === undefined && !this.#isBackingOff) void this.#sign();
@@ -222,7 +232,7 @@ export class AuditTrail implements ProviderObserver {
       () => {
         this.#cancelTimer = undefined;
         this.#isBackingOff = false;
-        void this.#sign();
+        void this.checkpoint();
       },
       { kind: 'background' },
     );
@@ -240,6 +250,7 @@ export class AuditTrail implements ProviderObserver {
   async #signNext(): Promise<boolean> {
     const signer = this.#signer;
     try {
+      if (signer !== undefined) await this.#own.run(true, () => this.#checkFound(signer));
       const section = await this.#writer.closeSection();
       const { writer } = this.#writer.anchor;
       if (section === undefined || writer === undefined) return true;
@@ -250,15 +261,35 @@ export class AuditTrail implements ProviderObserver {
       this.#checkpoints += 1;
       return true;
     } catch (error) {
-      this.#failedCheckpoints += 1;
-      this.#isBackingOff = true;
-      const problem = error instanceof Error ? error.message : 'unknown reason';
-      this.#options.logger.error(
-        { event: 'audit-checkpoint-failed', unsigned: this.#writer.unsigned, problem },
-        'a checkpoint of the audit trail could not be signed; it is tried again',
-      );
+      this.#failed(error);
       return false;
     }
+  }
+
+  #failed(error: unknown): void {
+    this.#failedCheckpoints += 1;
+    this.#isBackingOff = true;
+    const problem = error instanceof Error ? error.message : 'unknown reason';
+    this.#options.logger.error(
+      { event: 'audit-checkpoint-failed', unsigned: this.#writer.unsigned, problem },
+      'a checkpoint of the audit trail could not be signed; it is tried again',
+    );
+  }
+
+  /** What was found in the file is signed by nobody who cannot tell it from a forgery. @throws Error for a forgery. */
+  async #checkFound(signer: JwsSigner): Promise<void> {
+    const { foundCheckpoint } = this.#writer;
+    if (foundCheckpoint === undefined) return;
+    const origin = await originOf(foundCheckpoint, signer, await loadCanonicalize());
+    if (origin.kind === 'forged') {
+      throw new Error('the last checkpoint that was there is not signed by the audit key: verify the trail');
+    }
+    this.#writer.foundCheckpoint = undefined;
+    if (origin.kind === 'own') return;
+    this.#options.logger.warn(
+      { event: 'audit-checkpoint-unchecked', ...origin },
+      'the key of the last checkpoint in the audit trail cannot be had; only its verification tells whether it is genuine',
+    );
   }
 
   #now(): string {

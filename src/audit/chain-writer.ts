@@ -6,9 +6,17 @@
 import type { CancelTimer, Clock } from '../clock.js';
 import type { Logger } from '../logger.js';
 import { loadCanonicalize } from './canonical-json.js';
-import { Chain, type ChainHead, type DraftLine, type Section } from './chain.js';
-import { type AuditNotice, CHAIN_START, type LineBody } from './line.js';
+import {
+  Chain,
+  type ChainHead,
+  type DraftLine,
+  type FoundLines,
+  foundUnsigned,
+  type Section,
+} from './chain.js';
+import { type AuditCheckpoint, type AuditNotice, CHAIN_START, type LineBody } from './line.js';
 import type { Past, TrailSink } from './sink.js';
+import { overdue, withinLimit } from './time-limit.js';
 
 interface ChainWriterOptions {
   readonly sink: TrailSink;
@@ -17,8 +25,8 @@ interface ChainWriterOptions {
   readonly writeTimeoutMs: number;
   /** Writer of a chain on a sink that cannot tell what it holds. */
   readonly newWriter: () => string;
-  /** What the first line of each process says. */
-  readonly start: () => LineBody;
+  /** What the first line of each process says, also of lines that it found unsigned. */
+  readonly start: (found: FoundLines | undefined) => LineBody;
   /** Lines were written. */
   readonly onWritten: () => void;
 }
@@ -31,7 +39,8 @@ const MAX_QUEUED = 65_536;
 const REOPEN_AFTER_MS = 1_000;
 
 interface Waiting {
-  readonly body: LineBody;
+  /** Undefined: nothing but what the chain has to be told of. */
+  readonly body: LineBody | undefined;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -39,16 +48,22 @@ interface Waiting {
 /** Done between two writes, when all that was appended before is written or lost. */
 interface Pause {
   readonly work: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 type Queued = Waiting | Pause;
 const isWaiting = (queued: Queued): queued is Waiting => 'body' in queued;
 
+interface WaitingLine extends Waiting {
+  readonly body: LineBody;
+}
+const isLine = (waiting: Waiting): waiting is WaitingLine => waiting.body !== undefined;
+
 export class ChainWriter {
   readonly #options: ChainWriterOptions;
   #chain: Chain | undefined;
   #state: 'new' | 'open' | 'broken' | 'closed' = 'new';
-  #opening: Promise<void> | undefined;
+  #opening: Promise<Chain> | undefined;
   #failure: unknown;
   #failedAt = 0;
   #queue: Queued[] = [];
@@ -63,6 +78,8 @@ export class ChainWriter {
   #unsure: readonly DraftLine[] = [];
   /** Events that were not written, ever. */
   lostEvents = 0;
+  /** The last checkpoint in what the chain goes on from, for whoever can check its signature. */
+  foundCheckpoint: AuditCheckpoint | undefined;
 
   constructor(options: ChainWriterOptions) {
     this.#options = options;
@@ -78,30 +95,45 @@ export class ChainWriter {
     return this.#chain?.unsigned ?? 0;
   }
 
+  /** Whether the chain does not yet tell of events that were lost, or of a start or a torn line. */
+  get hasUntold(): boolean {
+    return this.#lost > 0 || this.#notices.length > 0;
+  }
+
   get isOpen(): boolean {
     return this.#state === 'open' && !this.#isOverdue;
   }
 
-  /** @throws what is wrong with the sink, when it cannot be written to. */
+  /** @throws what is wrong with the sink, when it cannot be written to, or does not say so in time. */
   async ensureOpen(): Promise<void> {
-    if (this.#isOverdue) throw overdue(this.#options.writeTimeoutMs);
+    const { clock, writeTimeoutMs: timeoutMs } = this.#options;
+    if (this.#isOverdue) throw this.#overdue();
     if (this.#state === 'open') return;
-    if (this.#state === 'closed') throw new Error('the audit trail is closed');
-    const { clock } = this.#options;
-    if (this.#state === 'broken' && clock.now() < this.#failedAt + REOPEN_AFTER_MS) throw this.#failure;
+    await withinLimit(this.#openLater(), { clock, timeoutMs, what: 'opening the audit trail' });
+  }
+
+  /** Not at once after a failure. */
+  #openLater(): Promise<Chain> {
+    const isEarly = this.#options.clock.monotonic() < this.#failedAt + REOPEN_AFTER_MS;
+    if (this.#state === 'broken' && isEarly) return Promise.reject(this.#failure);
+    return this.#openNow();
+  }
+
+  async #openNow(): Promise<Chain> {
+    if (this.#state === 'open' && this.#chain !== undefined) return this.#chain;
+    if (this.#state === 'closed') throw closedError();
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined;
     });
-    await this.#opening;
+    return this.#opening;
   }
 
   /** Settles when the line is written; rejects when it is not, or not in time. */
   append(body: LineBody): Promise<void> {
-    const { writeTimeoutMs } = this.#options;
     const refusal = this.#isOverdue
-      ? overdue(writeTimeoutMs)
+      ? this.#overdue()
       : this.#state === 'closed'
-        ? new Error('the audit trail is closed')
+        ? closedError()
         : this.#queue.length >= MAX_QUEUED
           ? new Error(`${MAX_QUEUED} events wait to be written`)
           : undefined;
@@ -120,20 +152,39 @@ export class ChainWriter {
     return this.#pause(() => this.#chain?.close());
   }
 
-  /** Settles when everything that was appended before is written, or lost. */
+  /**
+   * Settles when everything that was appended before is written or lost, and the chain tells of all that is lost.
+   * @throws what is wrong with the sink, when it cannot be told, or not in time.
+   */
   flush(): Promise<void> {
-    return this.#pause(() => {});
+    if (this.#isOverdue) return Promise.reject(this.#overdue());
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ body: undefined, resolve, reject });
+      this.#run();
+    });
   }
 
+  /** Writes what it can and closes the sink. Never rejects, and never takes long: what goes wrong is logged. */
   async close(): Promise<void> {
-    await this.flush();
+    const { sink, clock, logger, writeTimeoutMs: timeoutMs } = this.#options;
+    const problems: unknown[] = [];
+    const note = (error: unknown): void => void problems.push(error);
+    await this.flush().catch(note);
     this.#state = 'closed';
-    await this.#options.sink.close();
+    const closing = Promise.resolve().then(() => sink.close());
+    await withinLimit(closing, { clock, timeoutMs, what: 'closing the audit trail' }).catch(note);
+    if (problems.length === 0) return;
+    const fields = { event: 'audit-close-failed', untold: this.#lost, problems: problems.map(messageOf) };
+    logger.error(
+      fields,
+      'the audit trail could not be closed as it should; untold events show nowhere in it',
+    );
   }
 
   #pause<T>(work: () => T): Promise<T> {
-    return new Promise((resolve) => {
-      this.#queue.push({ work: () => resolve(work()) });
+    if (this.#isOverdue) return Promise.reject(this.#overdue());
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ work: () => resolve(work()), reject });
       this.#run();
     });
   }
@@ -163,10 +214,21 @@ export class ChainWriter {
   }
 
   async #writeBatch(batch: readonly Waiting[]): Promise<void> {
+    const lines = batch.filter(isLine);
+    const isFlush = lines.length < batch.length;
+    if (lines.length === 0 && !this.hasUntold) {
+      for (const { resolve } of batch) resolve();
+      return;
+    }
     const cancel = this.#watch(batch);
     try {
-      await this.ensureOpen();
-      if (this.#chain !== undefined) await this.#write(this.#chain, batch);
+      const chain = await (isFlush ? this.#openNow() : this.#openLater());
+      const unwritten = await this.#write(chain, lines);
+      if (unwritten === undefined) for (const { resolve } of batch) resolve();
+      else {
+        const flushes = batch.filter((waiting) => !isLine(waiting));
+        this.#refuse([...unwritten.lines, ...flushes], unwritten.error);
+      }
     } catch (error) {
       this.#refuse(batch, error);
     } finally {
@@ -176,7 +238,8 @@ export class ChainWriter {
     this.#options.onWritten();
   }
 
-  async #write(chain: Chain, waiting: readonly Waiting[]): Promise<void> {
+  /** Settles who waits for what was written. @returns the lines that were not. */
+  async #write(chain: Chain, waiting: readonly WaitingLine[]): Promise<Unwritten | undefined> {
     const batch = waiting.filter(({ body, reject }) => {
       const isStale = body.type === 'checkpoint' && !chain.awaits(body.statement);
       if (isStale) reject(new Error('the sink was opened again while the checkpoint was signed'));
@@ -193,10 +256,10 @@ export class ChainWriter {
     if (written >= told.length) this.#lost -= lost;
     const done = Math.max(0, written - told.length);
     for (const { resolve } of batch.slice(0, done)) resolve();
-    if (written === draft.length) return;
+    if (written === draft.length) return undefined;
     this.#unsure = draft.slice(written);
     this.#break(error);
-    this.#refuse(batch.slice(done), error);
+    return { lines: batch.slice(done), error };
   }
 
   /** Has those who wait told when the write takes too long. Whether it is ever made is seen when it ends. */
@@ -204,30 +267,28 @@ export class ChainWriter {
     const { clock, writeTimeoutMs } = this.#options;
     return clock.setTimer(writeTimeoutMs, () => {
       this.#isOverdue = true;
-      const error = overdue(writeTimeoutMs);
+      const error = this.#overdue();
       for (const { reject } of batch) reject(error);
-      const behind = this.#queue.filter(isWaiting);
-      this.#queue = this.#queue.filter((queued) => !isWaiting(queued));
-      this.#refuse(behind, error);
+      const behind = this.#queue;
+      this.#queue = [];
+      for (const { reject } of behind) reject(error);
+      this.#lose(bodiesOf(behind.filter(isWaiting)), error);
     });
   }
 
   #refuse(batch: readonly Waiting[], error: unknown): void {
-    if (batch.length === 0) return;
-    this.#lose(
-      batch.map(({ body }) => body),
-      error,
-    );
+    this.#lose(bodiesOf(batch), error);
     for (const { reject } of batch) reject(error);
   }
 
   #lose(bodies: readonly LineBody[], error: unknown): void {
+    if (bodies.length === 0) return;
     const lost = bodies.filter(({ type }) => type === 'event').length;
     this.#lost += lost;
     this.lostEvents += lost;
     // Notices come again; a checkpoint is made anew.
     this.#notices.push(...bodies.filter(({ type }) => type === 'notice'));
-    const problem = error instanceof Error ? error.message : 'unknown reason';
+    const problem = messageOf(error);
     const requestIds = bodies.flatMap((body) => (body.type === 'event' ? [body.requestId] : []));
     this.#options.logger.error(
       { event: 'audit-write-failed', lost, requestIds: requestIds.slice(0, 100), problem },
@@ -236,48 +297,94 @@ export class ChainWriter {
   }
 
   #break(error: unknown): void {
-    this.#state = 'broken';
+    if (this.#state !== 'closed') this.#state = 'broken';
     this.#failure = error;
-    this.#failedAt = this.#options.clock.now();
+    this.#failedAt = this.#options.clock.monotonic();
   }
 
   #notice(notice: AuditNotice['notice'], details: AuditNotice['details']): LineBody {
     return { type: 'notice', notice, time: new Date(this.#options.clock.now()).toISOString(), details };
   }
 
-  async #open(): Promise<void> {
+  async #open(): Promise<Chain> {
     const { sink, newWriter, start } = this.#options;
     try {
       const canonicalize = await loadCanonicalize();
       const past = await sink.open();
+      if (this.#state === 'closed') {
+        await sink.close();
+        throw closedError();
+      }
       const before = this.#chain;
-      const none = { head: { sequence: 0, sha256: CHAIN_START }, signed: 0, unsigned: [] };
-      this.#chain =
-        past === undefined && before !== undefined
-          ? before
-          : new Chain(past?.writer ?? newWriter(), canonicalize, past ?? none);
-      if (past !== undefined && before !== undefined) this.#settleUnsure(past, before);
-      const torn = (past?.torn ?? []).map(({ bytes, sha256 }) =>
-        this.#notice('recovery', { tornBytes: bytes, tornSha256: sha256 }),
+      if (before !== undefined && past !== undefined) this.#settleUnsure(past, before);
+      const found = past ?? NOTHING;
+      const chain = before ?? new Chain(past?.writer ?? newWriter(), canonicalize, found);
+      const torn = (past?.torn ?? []).filter(({ sha256 }) => !this.#notices.some(tellsOf(sha256)));
+      this.#notices.unshift(
+        ...(before === undefined ? [start(foundUnsigned(found))] : []),
+        ...torn.map(({ bytes, sha256 }) =>
+          this.#notice('recovery', { tornBytes: bytes, tornSha256: sha256 }),
+        ),
       );
-      this.#notices.unshift(...torn, ...(before === undefined ? [start()] : []));
+      if (before === undefined) this.foundCheckpoint = found.checkpoint;
+      this.#chain = chain;
       this.#state = 'open';
+      return chain;
     } catch (error) {
       this.#break(error);
       throw error;
     }
   }
 
-  /** Lines of the failed write that are there all the same are not lost. */
-  #settleUnsure(past: Past, before: Chain): void {
-    const there = this.#unsure.filter(({ sequence }) => sequence <= past.head.sequence);
-    const events =
-      before.writer === past.writer ? there.filter(({ body }) => body.type === 'event').length : 0;
-    this.#lost -= events;
+  /**
+   * Lines of the failed write that are there all the same are not lost.
+   * @throws Error when the sink holds anything else than what this process wrote: it would be signed as if it had.
+   */
+  #settleUnsure({ head, lines }: Past, before: Chain): void {
+    const there = lines.filter(({ line }) => line.sequence > before.head.sequence);
+    const ours = this.#unsure.slice(0, there.length);
+    const isOurs = there.length === ours.length && there.every(({ text }, at) => text === ours[at]?.text);
+    const end = ours.at(-1) ?? before.head;
+    if (!isOurs || head.sequence !== end.sequence || head.sha256 !== end.sha256) {
+      throw new Error(
+        'what was written last is not there as it was: somebody else changed, shortened or replaced it. ' +
+          'Verify it, and restart with another path',
+      );
+    }
+    before.commit(ours);
+    const bodies = ours.map(({ body }) => body);
+    const events = bodies.filter(({ type }) => type === 'event').length;
+    this.#notices = this.#notices.filter((notice) => !bodies.includes(notice));
+    this.#lost -= events + bodies.reduce((sum, body) => sum + toldLoss(body), 0);
     this.lostEvents -= events;
     this.#unsure = [];
   }
+
+  #overdue(): Error {
+    return overdue('a write to the audit trail', this.#options.writeTimeoutMs);
+  }
 }
 
-const overdue = (writeTimeoutMs: number): Error =>
-  new Error(`a write to the audit trail takes longer than ${writeTimeoutMs} ms`);
+interface Unwritten {
+  readonly lines: readonly WaitingLine[];
+  readonly error: unknown;
+}
+
+const NOTHING = { head: { sequence: 0, sha256: CHAIN_START }, checkpoint: undefined, lines: [] };
+
+const bodiesOf = (batch: readonly Waiting[]): readonly LineBody[] => batch.flatMap(({ body }) => body ?? []);
+
+const closedError = (): Error => new Error('the audit trail is closed');
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown reason');
+
+const tellsOf =
+  (tornSha256: string) =>
+  (body: LineBody): boolean =>
+    body.type === 'notice' && body.details['tornSha256'] === tornSha256;
+
+/** The events that a `gap` tells of. */
+function toldLoss(body: LineBody): number {
+  const lost = body.type === 'notice' && body.notice === 'gap' ? body.details['lost'] : 0;
+  return Number(lost);
+}

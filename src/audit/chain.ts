@@ -5,7 +5,15 @@
 
 import { GrowingMerkleTree, hashLeaf } from '../merkle.js';
 import type { Canonicalize } from './canonical-json.js';
-import { CHAIN_START, type CheckpointStatement, type LineBody, type ReadLine, sha256Hex } from './line.js';
+import {
+  type AuditEvent,
+  type AuditNotice,
+  CHAIN_START,
+  type CheckpointStatement,
+  type LineBody,
+  sha256Hex,
+} from './line.js';
+import type { Past } from './sink.js';
 
 /** The end of a chain. */
 export interface ChainHead {
@@ -72,6 +80,38 @@ export class OpenSection {
   }
 }
 
+/** What a chain goes on from. */
+export type ChainPast = Pick<Past, 'head' | 'checkpoint' | 'lines'>;
+
+const signedBefore = ({ checkpoint }: ChainPast): number => checkpoint?.statement.number ?? 0;
+
+function unsignedLines(
+  past: ChainPast,
+): readonly { readonly text: string; readonly line: AuditEvent | AuditNotice }[] {
+  const signed = signedBefore(past);
+  return past.lines.flatMap(({ text, line }) =>
+    line.type !== 'checkpoint' && line.checkpoint > signed ? [{ text, line }] : [],
+  );
+}
+
+/** Lines that were there, unsigned, when a process started. */
+export interface FoundLines {
+  /** Sequence numbers of the first and the last of them. */
+  readonly first: number;
+  readonly last: number;
+  /** SHA-256 of the last one, hex: with the chain, of all of them. */
+  readonly sha256: string;
+}
+
+/** What no checkpoint covers of what a chain goes on from. */
+export function foundUnsigned(past: ChainPast): FoundLines | undefined {
+  const unsigned = unsignedLines(past);
+  const [first] = unsigned;
+  const last = unsigned.at(-1);
+  if (first === undefined || last === undefined) return undefined;
+  return { first: first.line.sequence, last: last.line.sequence, sha256: sha256Hex(last.text) };
+}
+
 export class Chain {
   readonly writer: string;
   readonly #canonicalize: Canonicalize;
@@ -80,18 +120,12 @@ export class Chain {
   /** Closed, and not signed yet. There is never a second one. */
   #closed: Section | undefined;
 
-  /** @param unsigned the lines after those that a checkpoint covers. */
-  constructor(
-    writer: string,
-    canonicalize: Canonicalize,
-    past: { readonly head: ChainHead; readonly signed: number; readonly unsigned: readonly ReadLine[] },
-  ) {
+  constructor(writer: string, canonicalize: Canonicalize, past: ChainPast) {
     this.writer = writer;
     this.#canonicalize = canonicalize;
     this.#head = past.head;
-    this.#open = new OpenSection(past.signed + 1);
-    for (const { text, line } of past.unsigned) {
-      if (line.type === 'checkpoint') continue;
+    this.#open = new OpenSection(signedBefore(past) + 1);
+    for (const { text, line } of unsignedLines(past)) {
       if (line.checkpoint > this.#open.number) this.close();
       this.#open.add({ sequence: line.sequence, sha256: sha256Hex(text), leaf: leafOf(text) });
     }

@@ -24,12 +24,13 @@ interface AuditContext {
 export function createAuditTrail(config: ResolvedAuditConfig, context: AuditContext): AuditTrail {
   const { sink, writerId, ...limits } = config;
   const { clock, logger, configuration, agentOf = () => undefined } = context;
+  // Two chains of one name, as of a file that was rotated and the one behind it, could not be told apart.
   const newWriter = (): string => (writerId === undefined ? randomUUID() : `${writerId}/${randomUUID()}`);
   const target: TrailSink =
     'write' in sink
       ? new LineSink(sink)
       : sink.type === 'file'
-        ? new FileSink({ ...sink, newWriter: () => writerId ?? randomUUID() })
+        ? new FileSink({ ...sink, newWriter })
         : new LineSink(loggerSink(sink.logger));
   return new AuditTrail({ ...limits, sink: target, newWriter, clock, logger, configuration, agentOf });
 }

@@ -1,5 +1,5 @@
 /**
- * One process for each audit file: two that continue the same chain would fork it. The lock is a file beside it that names
+ * One trail for each audit file: two that continue the same chain would fork it. The lock is a file beside it that names
  * its holder; that of a process that ended without giving it back is taken over.
  */
 
@@ -17,8 +17,8 @@ const holderSchema = z.object({
 });
 type Holder = z.output<typeof holderSchema>;
 
-/** Locks of this process. */
-const held = new Set<string>();
+/** Locks that were given back here, in case one could not be removed. A worker, or a copy of this module, has its own. */
+const released = new Set<string>();
 
 export interface FileLock {
   release(): Promise<void>;
@@ -42,13 +42,20 @@ export async function lockFile(path: string): Promise<FileLock> {
   } finally {
     await rm(temporary, { force: true });
   }
-  held.add(own.id);
   return {
     release: async () => {
-      held.delete(own.id);
+      released.add(own.id);
+      // Somebody who removed it by hand may have let another process in.
+      if ((await holderOf(path))?.id !== own.id) return;
       await rm(path, { force: true });
     },
   };
+}
+
+/** Undefined where there is no lock, or something else. */
+async function holderOf(path: string): Promise<Holder | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return holderSchema.safeParse(parseJson(text)).data;
 }
 
 /** A link appears with its content, and only where there is none. */
@@ -71,7 +78,10 @@ async function removeIfStale(path: string): Promise<void> {
   if (host !== hostname()) {
     throw new Error(`process ${pid} on ${host} holds it; if that has ended, remove ${path}`);
   }
-  if (await isAlive(parsed.data)) throw new Error(`process ${pid} holds it; use one file for each process`);
+  if (await isAlive(parsed.data)) {
+    const where = pid === process.pid ? ' (this one: another trail, thread or copy of the library)' : '';
+    throw new Error(`process ${pid} holds it${where}; use one file for each trail`);
+  }
   // Whoever else found it stale may have put its own in place by now.
   const aside = `${path}.${randomUUID()}`;
   await rename(path, aside);
@@ -80,7 +90,7 @@ async function removeIfStale(path: string): Promise<void> {
 }
 
 async function isAlive({ pid, started, id }: Holder): Promise<boolean> {
-  if (pid === process.pid && started === (await startOf(pid))) return held.has(id);
+  if (pid === process.pid && started === (await startOf(pid))) return !released.has(id);
   try {
     process.kill(pid, 0);
   } catch (error) {

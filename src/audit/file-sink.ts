@@ -59,7 +59,7 @@ export class FileSink implements TrailSink {
     if (tail.past !== undefined) return { ...tail.past, torn };
     await syncDirectory(dirname(path));
     const head = { sequence: 0, sha256: CHAIN_START };
-    return { writer: this.#options.newWriter(), head, signed: 0, unsigned: [], torn };
+    return { writer: this.#options.newWriter(), head, checkpoint: undefined, lines: [], torn };
   }
 
   async append(lines: readonly string[]): Promise<AppendResult> {

@@ -2,11 +2,22 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import type { Canonicalize } from './canonical-json.js';
-import { LINE_MAX_BYTES, parseLine, type ReadLine, sha256Hex, TORN_MARK } from './line.js';
+import {
+  type AuditCheckpoint,
+  type AuditLine,
+  CHAIN_START,
+  decodeLine,
+  LINE_MAX_BYTES,
+  parseLine,
+  type ReadLine,
+  sha256Hex,
+  TORN_MARK,
+} from './line.js';
 import type { Past } from './sink.js';
 
 const CHUNK_BYTES = 65_536;
 const LINE_FEED = 0x0a;
+const TORN_END = Buffer.from(TORN_MARK, 'utf8');
 
 type Tail =
   | {
@@ -26,36 +37,56 @@ export async function readTail(file: FileHandle, canonicalize: Canonicalize): Pr
   const rest = (await lines.next()).value ?? Buffer.alloc(0);
   const read: ReadLine[] = [];
   const marked: Buffer[] = [];
-  let signed = 0;
+  let checkpoint: AuditCheckpoint | undefined;
+  let covered: ReadLine | undefined;
   for await (const bytes of lines) {
-    const text = bytes.toString('utf8');
-    const line = parseLine(text, canonicalize);
-    if (line === undefined) {
+    const text = decodeLine(bytes);
+    const line = text === undefined ? undefined : parseLine(text, canonicalize);
+    if (text === undefined || line === undefined) {
       const told = read.some((later) => tellsOf(later, bytes));
-      if (!told && !(text.endsWith(TORN_MARK) && read.length === 0)) {
-        return { kind: 'foreign', problem: 'a line at its end is none of an audit trail' };
+      if (!told && !(isMarked(bytes) && read.length === 0)) {
+        return foreign('a line at its end is none of an audit trail');
       }
       if (!told) marked.unshift(Buffer.from(bytes));
       continue;
     }
     const next = read[0]?.line;
-    if (next !== undefined && (next.writer !== line.writer || next.prev !== sha256Hex(text))) {
-      return {
-        kind: 'foreign',
-        problem: `line ${next.sequence} of the chain does not follow from the one before it`,
-      };
+    if (next !== undefined && !follows(next, { text, line })) {
+      return foreign(`line ${next.sequence} of the chain does not follow from the one before it`);
     }
-    if (line.type !== 'checkpoint' && line.checkpoint <= signed) break;
+    if (line.type !== 'checkpoint' && checkpoint !== undefined && isCoveredBy(line, checkpoint)) {
+      covered = { text, line };
+      break;
+    }
     read.unshift({ text, line });
-    if (line.type === 'checkpoint') signed = Math.max(signed, line.statement.number);
+    if (line.type === 'checkpoint') checkpoint ??= line;
   }
+  const [first] = read;
   const last = read.at(-1);
-  if (last === undefined) return { kind: 'chain', past: undefined, rest, marked };
+  if (first === undefined || last === undefined) return { kind: 'chain', past: undefined, rest, marked };
+  if (checkpoint !== undefined && !(covered !== undefined && isHeadOf(checkpoint, covered))) {
+    return foreign('its last checkpoint is not about the lines before it');
+  }
+  if (covered === undefined && (first.line.sequence !== 1 || first.line.prev !== CHAIN_START)) {
+    return foreign('its first line is not the first of a chain');
+  }
   const { writer, sequence } = last.line;
   const head = { sequence, sha256: sha256Hex(last.text) };
-  const unsigned = read.filter(({ line }) => line.type !== 'checkpoint' && line.checkpoint > signed);
-  return { kind: 'chain', past: { writer, head, signed, unsigned }, rest, marked };
+  return { kind: 'chain', past: { writer, head, checkpoint, lines: read }, rest, marked };
 }
+
+const foreign = (problem: string): Tail => ({ kind: 'foreign', problem });
+
+const isMarked = (bytes: Buffer): boolean => bytes.subarray(-TORN_END.length).equals(TORN_END);
+
+const follows = (next: AuditLine, { text, line }: ReadLine): boolean =>
+  next.writer === line.writer && next.sequence === line.sequence + 1 && next.prev === sha256Hex(text);
+
+const isCoveredBy = (line: { readonly checkpoint: number }, { statement }: AuditCheckpoint): boolean =>
+  line.checkpoint <= statement.number;
+
+const isHeadOf = ({ statement, writer }: AuditCheckpoint, { text, line }: ReadLine): boolean =>
+  statement.writer === writer && statement.last === line.sequence && statement.head === sha256Hex(text);
 
 const tellsOf = ({ line }: ReadLine, bytes: Buffer): boolean =>
   line.type === 'notice' && line.notice === 'recovery' && line.details['tornSha256'] === sha256Hex(bytes);

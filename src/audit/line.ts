@@ -3,6 +3,7 @@
  * before. What a reader takes for a line is parsed strictly; a second spelling of a line is none.
  */
 
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Canonicalize } from './canonical-json.js';
@@ -131,14 +132,17 @@ export interface ReadLine {
   readonly line: AuditLine;
 }
 
+/** The text that bytes are; undefined when they are none, since a replacement character would hide what was there. */
+export const decodeLine = (bytes: Buffer): string | undefined =>
+  isUtf8(bytes) ? bytes.toString('utf8') : undefined;
+
 /** The line that a text is; undefined when it is none, or is one in another spelling. */
 export function parseLine(text: string, canonicalize: Canonicalize): AuditLine | undefined {
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    const parsed = lineSchema.safeParse(JSON.parse(text));
+    return parsed.success && canonicalize(parsed.data) === text ? parsed.data : undefined;
   } catch {
+    // No JSON, or without a canonical form: a lone surrogate has none.
     return undefined;
   }
-  const parsed = lineSchema.safeParse(value);
-  return parsed.success && canonicalize(parsed.data) === text ? parsed.data : undefined;
 }

@@ -25,6 +25,10 @@ export class SectionCheck {
   readonly #canonicalize: Canonicalize;
   #open = new OpenSection(1);
   #closed: Section | undefined;
+  /** Lines of the section that grows, and of the closed one, that were there when a process started. */
+  #found = { open: 0, closed: 0 };
+  /** Lines that were there, unsigned, when a process started, and that a good checkpoint of it covers. */
+  signedLater = 0;
   /** Sequence of the last line that a good checkpoint covers; 0 without one. */
   signedThrough = 0;
   checkpoints = 0;
@@ -43,6 +47,11 @@ export class SectionCheck {
   /** The hash of the last line that a good checkpoint covers. */
   signedHead: string | undefined;
 
+  /** A process starts: it has found what is unsigned now, and did not write it. */
+  restart(): void {
+    this.#found = { open: this.#open.count, closed: this.#closed?.count ?? 0 };
+  }
+
   cover(line: AuditEvent | AuditNotice, text: string, sha256: string): readonly CheckpointProblem[] {
     const problems: CheckpointProblem[] = [];
     if (line.checkpoint !== this.#open.number) {
@@ -58,7 +67,9 @@ export class SectionCheck {
   async check({ statement, jws, writer }: AuditCheckpoint): Promise<readonly CheckpointProblem[]> {
     if (this.#closed === undefined && this.#open.count > 0) this.#close();
     const covered = this.#closed;
+    const { closed: found } = this.#found;
     this.#closed = undefined;
+    this.#found.closed = 0;
     const problems: CheckpointProblem[] = [];
     if (covered === undefined || statement.number !== covered.number || statement.writer !== writer) {
       problems.push(broken(`checkpoint ${statement.number} covers nothing that comes before it`));
@@ -89,12 +100,14 @@ export class SectionCheck {
     this.signedThrough = statement.last;
     this.signedHead = statement.head;
     this.checkpoints += 1;
+    this.signedLater += found;
     return problems;
   }
 
   #close(): void {
     this.#closed = this.#open.close();
     this.#open = new OpenSection(this.#open.number + 1);
+    this.#found = { open: 0, closed: this.#found.open };
   }
 }
 

@@ -3,16 +3,16 @@
 import type { AuditSink } from '../config/audit-config.js';
 import type { Logger } from '../logger.js';
 import type { ChainHead } from './chain.js';
-import type { ReadLine } from './line.js';
+import type { AuditCheckpoint, ReadLine } from './line.js';
 
 /** What a sink holds already. */
 export interface Past {
   readonly writer: string;
   readonly head: ChainHead;
-  /** Number of the last checkpoint; 0 without one. */
-  readonly signed: number;
-  /** The lines that no checkpoint covers. */
-  readonly unsigned: readonly ReadLine[];
+  /** The last checkpoint, as it is there: its signature is not checked. */
+  readonly checkpoint: AuditCheckpoint | undefined;
+  /** The last lines, at least all that the last checkpoint does not cover. */
+  readonly lines: readonly ReadLine[];
   /** What crashes left of lines, in their order. */
   readonly torn: readonly TornLine[];
 }

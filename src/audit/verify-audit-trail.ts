@@ -8,7 +8,7 @@ import { type JosePublicKey, type PublicKeyInput, parsePublicKey } from '../iden
 import type { AuditAnchor } from './audit-trail.js';
 import { type Canonicalize, loadCanonicalize } from './canonical-json.js';
 import { ChainCheck, type ChainProblemKind, type Link } from './chain-check.js';
-import { type AuditLine, parseLine, sha256Hex } from './line.js';
+import { type AuditLine, decodeLine, parseLine, sha256Hex } from './line.js';
 import { readLines } from './line-reader.js';
 import { type CheckpointKey, type CheckpointProblem, SectionCheck } from './section-check.js';
 
@@ -55,6 +55,8 @@ export interface VerifiedChain {
   readonly signedThrough: number;
   /** Lines at the end that no checkpoint covers: they may have been changed by anybody who could write to the trail. */
   readonly unsigned: number;
+  /** Lines, besides checkpoints, that a process found unsigned when it started, and had signed with its own. */
+  readonly signedLater: number;
   /** Events that the writer itself says it could not write. */
   readonly lostEvents: number;
   /** Lines that crashes left unfinished, as the writer says. */
@@ -63,10 +65,18 @@ export interface VerifiedChain {
   readonly signers: readonly CheckpointKey[];
 }
 
+/**
+ * The first of these that applies. `invalid`: something is wrong, and `problems` names it. `empty`: there is no line of a
+ * trail, which shows nothing. `unsigned-tail`: nothing is wrong, and the end is not signed. `signed-later`: some lines were
+ * signed only by a later process, which found them in the file: whoever could write to it in between may have made them.
+ * `with-gaps`: the writer itself says that events are missing. `valid`: nothing is wrong, and everything is signed by the
+ * process that wrote it.
+ */
+export type AuditVerdict = 'invalid' | 'empty' | 'unsigned-tail' | 'signed-later' | 'with-gaps' | 'valid';
+
 /** What `verifyAuditTrail` found. */
 export interface AuditVerification {
-  /** `valid`: nothing is wrong and all is signed. `unsigned-tail`: nothing is wrong, and the end is not signed. */
-  readonly verdict: 'valid' | 'unsigned-tail' | 'invalid';
+  readonly verdict: AuditVerdict;
   readonly lines: number;
   readonly problems: readonly AuditProblem[];
   /** Problems that are not listed. */
@@ -168,10 +178,9 @@ class Verification {
       }
     }
     const chains = [...this.#chains].map(([writer, state]) => toVerifiedChain(writer, state));
-    const isUnsigned = chains.some(({ unsigned }) => unsigned > 0);
     const isInvalid = this.#problems.length + this.#moreProblems > 0;
     return {
-      verdict: isInvalid ? 'invalid' : isUnsigned ? 'unsigned-tail' : 'valid',
+      verdict: isInvalid ? 'invalid' : verdictOf(chains),
       lines: this.#line,
       problems: this.#problems.toSorted((a, b) => a.line - b.line),
       moreProblems: this.#moreProblems,
@@ -181,8 +190,8 @@ class Verification {
 
   /** The text of a line; `skip` for what a log has besides the trail. */
   #textOf(bytes: Buffer): string | 'skip' | undefined {
-    const text = bytes.toString('utf8');
-    if (this.#format === 'lines') return text;
+    const text = decodeLine(bytes);
+    if (text === undefined || this.#format === 'lines') return text;
     try {
       const entry: unknown = JSON.parse(text);
       const audit: unknown =
@@ -205,6 +214,7 @@ class Verification {
     for (const problem of state.chain.follow({ line: this.#line, sequence, prev, sha256 })) {
       this.#report(problem.kind, problem.message, { ...problem, writer });
     }
+    if (line.type === 'notice' && line.notice === 'start') state.sections.restart();
     const anchor = state.anchors.get(sequence);
     if (anchor !== undefined && anchor !== sha256) {
       this.#report('changed', `sequence ${sequence} is not the line that was there once`, at);
@@ -260,6 +270,13 @@ class Verification {
   }
 }
 
+function verdictOf(chains: readonly VerifiedChain[]): AuditVerdict {
+  if (chains.length === 0) return 'empty';
+  if (chains.some(({ unsigned }) => unsigned > 0)) return 'unsigned-tail';
+  if (chains.some(({ signedLater }) => signedLater > 0)) return 'signed-later';
+  return chains.some(({ lostEvents, tornLines }) => lostEvents + tornLines > 0) ? 'with-gaps' : 'valid';
+}
+
 function toVerifiedChain(writer: string, state: ChainState): VerifiedChain {
   const { chain, sections, events, lostEvents, tornLines } = state;
   const { sequence, sha256 } = chain.last;
@@ -270,6 +287,7 @@ function toVerifiedChain(writer: string, state: ChainState): VerifiedChain {
     last: { writer, sequence, sha256 },
     signedThrough: sections.signedThrough,
     unsigned: sections.unsigned,
+    signedLater: sections.signedLater,
     lostEvents,
     tornLines,
     signers: [...sections.signers.values()],

@@ -13,7 +13,7 @@ import {
   QueueFullError,
   ResourceExhaustedError,
 } from '../errors.js';
-import { parseAgentId } from '../keys/agent-key-name.js';
+import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { Pace, type Slot } from '../provider/pace.js';
 import {
@@ -61,7 +61,7 @@ export class BatchSigner {
 
   /** @throws InvalidArgumentError for an agent id that is none; InvalidConfigError naming every option that is wrong. */
   constructor(exchange: BatchExchange, agentId: string, options: BatchSignerOptions = {}) {
-    this.#context = { operation: 'BatchSigner.sign', resource: `agent ${JSON.stringify(agentId)}` };
+    this.#context = agentContext('BatchSigner.sign', agentId);
     const parsed = parseAgentId(agentId);
     if (!parsed.ok) throw new InvalidArgumentError(this.#context, parsed.problem);
     this.#exchange = exchange;

@@ -2,6 +2,7 @@
 
 import type { Clock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import { agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { Pace } from '../provider/pace.js';
 import type { BlindedMessage } from './blinded-message.js';
@@ -43,7 +44,7 @@ export class BatchSigning {
 
   /** @throws InvalidArgumentError for what cannot be a batch. */
   blind(agentId: string, messages: readonly (Uint8Array | BlindedMessage)[]): readonly BlindedMessage[] {
-    return blindAll(contextOf('signBatch', `agent ${JSON.stringify(agentId)}`), messages);
+    return blindAll(agentContext('signBatch', agentId), messages);
   }
 
   /** The receipts of the messages, in their order, by one signature of the key. */
@@ -58,7 +59,7 @@ export class BatchSigning {
 
   /** @throws InvalidArgumentError for what is not a list of bytes, and for every option that is wrong. */
   prepareMany(agentId: string, messages: readonly Uint8Array[], options: SignManyOptions): ManyMessages {
-    const context = contextOf('signMany', `agent ${JSON.stringify(agentId)}`);
+    const context = agentContext('signMany', agentId);
     const list: unknown = messages;
     if (!Array.isArray(list)) throw new InvalidArgumentError(context, 'messages must be a list.');
     const problem = list.findIndex((message) => !(message instanceof Uint8Array));

@@ -22,7 +22,7 @@ export function renderComplianceReport(report: ComplianceReport): string {
         ]
       : []),
     `Made ${escaped(report.createdAt)}. It is evidence for a judgement and none itself: what each control needs besides, and who`,
-    'provides it, stands in docs/compliance.md.',
+    'provides it, is described in docs/compliance.md.',
     '',
     ...report.keyRings.map((keyRing) => `- Key ring ${code(keyRing)}`),
     '',

@@ -35,8 +35,9 @@ export type AuditSinkConfig =
 export interface AuditConfig {
   readonly sink: AuditSinkConfig;
   /**
-   * Id of the chain on a new file, e.g. the name of the process; on other sinks each start adds a random part. Letters,
-   * digits and `._:@/-`, at most 80. Default: a random one.
+   * Beginning of the id of a chain, e.g. the name of the process; each new chain adds a random part, so that two files of
+   * one process are two chains. A file that is there goes on with the id that it has. Letters, digits and `._:@/-`, at
+   * most 80. Default: only the random part.
    */
   readonly writerId?: string | undefined;
   /** Lines after which a checkpoint is signed. Default 1,000. */

@@ -23,6 +23,9 @@ import {
 import { type QuotaConfig, quotaSchema } from './quota-config.js';
 import { count, type Environment, keyRingShape, milliseconds, runtimeShape, toProblems } from './shapes.js';
 
+/** Of `deadlines.operationMs`. */
+export const OPERATION_DEFAULT_MS = 10_000;
+
 const pinnedVersion = z.strictObject({
   /** Full CryptoKeyVersion name, in the configured key ring. */
   name: z.string('the full name of a key version is required'),
@@ -44,7 +47,7 @@ export const kmsShape = {
   deadlines: z
     .strictObject({
       /** Total deadline of an operation, with all its calls and retries. */
-      operationMs: milliseconds(10_000),
+      operationMs: milliseconds(OPERATION_DEFAULT_MS),
       /** Deadline of one attempt of one call. */
       attemptMs: milliseconds(5_000),
       /** Total deadline of generateKey and rotateKey, which wait for the HSM to make key material. */
@@ -180,7 +183,7 @@ export interface KMSConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
-  /** Who is told of every call, besides telemetry. Default: nobody, at no cost. */
+  /** Observers notified of every call (docs/observers.md). Default: none, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
   /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. */
   readonly audit?: AuditConfig | undefined;

@@ -13,7 +13,7 @@ export interface ReplicaConfig {
   readonly emulatorHost?: string | undefined;
 }
 
-/** When a location is taken for unavailable, and for how long. */
+/** When a location counts as unavailable, and for how long. */
 export interface ReplicationConfig {
   /** Failures one after the other. Default 3. */
   readonly failureThreshold?: number | undefined;

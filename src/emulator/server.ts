@@ -65,7 +65,7 @@ export interface KmsEmulator extends AsyncDisposable {
 
 /**
  * Starts a local Cloud KMS. It is for tests and development: keys are in plain memory (and, with a state file, on disk).
- * @throws InvalidConfigError for options that are not usable, and the error of the socket when the address cannot be had.
+ * @throws InvalidConfigError for options that are not usable, and the error of the socket when it cannot listen on the address.
  */
 export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promise<KmsEmulator> {
   const resolved = parseEmulatorOptions(options);

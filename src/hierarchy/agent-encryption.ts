@@ -15,7 +15,7 @@ import {
   requireJwePlaintext,
 } from '../identity/jwe.js';
 import type { JosePublicKey, PublicKeyInput } from '../identity/jwk.js';
-import type { AgentId } from '../keys/agent-key-name.js';
+import { type AgentId, agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { callOptions, parseOptions, purposeOf } from '../provider/call-input.js';
 import { Operation } from '../provider/operation.js';
@@ -50,7 +50,7 @@ export async function encryptFor(
 ): Promise<string> {
   const context =
     typeof recipient === 'string'
-      ? contextOf('encryptForAgent', recipient)
+      ? agentContext('encryptForAgent', recipient)
       : { operation: 'encryptForAgent', resource: 'JWK' };
   const { typ, cty, ...forCalls } = parseOptions(context, encryptionOptions, options);
   const { signal } = forCalls;
@@ -76,7 +76,7 @@ export async function decryptAs(
   jwe: string,
   options: CallOptions = {},
 ): Promise<Buffer> {
-  const context = contextOf('decryptAsAgent', agentId);
+  const context = agentContext('decryptAsAgent', agentId);
   const agent = requireAgentId(context, agentId);
   const parsed = parseCompactJwe(context, jwe);
   const { timeoutMs = TIMEOUT_MS, signal, ...forProvider } = parseOptions(context, callOptions, options);
@@ -127,8 +127,3 @@ function requireModulusSize(context: ErrorContext, key: JosePublicKey, encrypted
     throw new DecryptionFailedError(context);
   }
 }
-
-const contextOf = (operation: string, agentId: string): ErrorContext => ({
-  operation,
-  resource: `agent ${JSON.stringify(agentId)}`,
-});

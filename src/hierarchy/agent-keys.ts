@@ -179,6 +179,16 @@ export function requireAgentId(context: ErrorContext, agentId: unknown): AgentId
   return parsed.value;
 }
 
+/**
+ * Which of an agent's keys is meant; the signing key where nothing is said.
+ * @throws InvalidArgumentError for what is no role. A key id is made of it.
+ */
+export function requireRole(context: ErrorContext, role: unknown, name = 'role'): AgentKeyRole {
+  if (role === undefined || role === 'signing') return 'signing';
+  if (role === 'encryption') return 'encryption';
+  throw new InvalidArgumentError(context, `${name} must be signing or encryption.`);
+}
+
 /** Whose key of that role it is, if its labels and its name agree. */
 export function ownerOf(key: KeyMetadata, role: AgentKeyRole): AgentId | undefined {
   const owner = agentOfLabels(key.labels);

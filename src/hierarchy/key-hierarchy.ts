@@ -7,14 +7,14 @@ import { z } from 'zod';
 import { type Clock, isClock, systemClock } from '../clock.js';
 import { KEK_ROTATION_PERIOD_DEFAULT_SECONDS } from '../config/agent-config.js';
 import { type ErrorContext, InvalidConfigError, UnsupportedAlgorithmError } from '../errors.js';
-import { issueEndorsement } from '../identity/endorsement.js';
+import { issueEndorsement, requireValidity } from '../identity/endorsement.js';
 import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
   ENDORSEMENT_VALIDITY_MAX_SECONDS,
 } from '../identity/endorsement-validity.js';
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import type { PublicJwk } from '../identity/jwk.js';
-import type { AgentKeyRole } from '../keys/agent-key-name.js';
+import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
 import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
 import { algorithmsOf, type ProtectionLevel, type SigningAlgorithm } from '../keys/algorithms.js';
 import {
@@ -35,7 +35,7 @@ import {
   type Recipient,
 } from './agent-encryption.js';
 import { type AgentKeyOptions, agentKeySpecs, type RoleKeySpec, signingAlgorithm } from './agent-key-spec.js';
-import { AgentKeys, requireAgentId } from './agent-keys.js';
+import { AgentKeys, requireAgentId, requireRole } from './agent-keys.js';
 import { type DescribeHierarchyOptions, describeKeys, type HierarchyDescription } from './describe.js';
 import { VersionKeys } from './version-keys.js';
 
@@ -209,7 +209,7 @@ export class KeyHierarchy {
    * @throws KeySpecMismatchError when the agent has a key of another algorithm or protection level.
    */
   async generateAgentKeys(agentId: string, options: AgentKeyOptions = {}): Promise<AgentKeySet> {
-    const context = contextOf('generateAgentKey', agentId);
+    const context = agentContext('generateAgentKey', agentId);
     const agent = requireAgentId(context, agentId);
     const { protectionLevel } = this.#options;
     const defaultAlgorithm = signingAlgorithm(context, this.#options.defaultAlgorithm);
@@ -227,7 +227,7 @@ export class KeyHierarchy {
    * decrypting until they are disabled.
    */
   async rotateEncryptionKey(agentId: string, options: CallOptions = {}): Promise<KeyMetadata> {
-    const context = contextOf('rotateEncryptionKey', agentId);
+    const context = agentContext('rotateEncryptionKey', agentId);
     const agent = requireAgentId(context, agentId);
     const name = await this.agentKeys.nameOf(context, agent, 'encryption', options);
     return this.#provider.rotateKey(name, options);
@@ -238,15 +238,16 @@ export class KeyHierarchy {
     agentId: string,
     options: CallOptions & { readonly role?: AgentKeyRole | undefined } = {},
   ): Promise<PublicJwk> {
-    const { role = 'signing', ...callOptions } = options;
-    const context = contextOf('getAgentJwk', agentId);
+    const { role: named, ...callOptions } = options;
+    const context = agentContext('getAgentJwk', agentId);
+    const role = requireRole(context, named);
     const name = await this.agentKeys.nameOf(context, requireAgentId(context, agentId), role, callOptions);
     return (await this.versionKeys.current(context, name, callOptions)).key.jwk;
   }
 
   /**
-   * The root's public keys: of the version in use and of older ENABLED ones, newest first. Who verifies endorsements gets
-   * them on a way of their own, once.
+   * The root's public keys: of the version in use and of older ENABLED ones, newest first. Publish them once, over a separate
+   * trusted channel, to whoever verifies endorsements.
    */
   async getRootJwks(options?: CallOptions): Promise<readonly PublicJwk[]> {
     const context = { operation: 'getRootJwks', resource: MASTER_KEY_IDS.root };
@@ -267,11 +268,13 @@ export class KeyHierarchy {
    */
   async endorseAgentKey(agentId: string, options: EndorseOptions = {}): Promise<string> {
     const {
-      role = 'signing',
+      role: named,
       validitySeconds = this.#options.endorsementValiditySeconds,
       ...callOptions
     } = options;
-    const context = contextOf('endorseAgentKey', agentId);
+    const context = agentContext('endorseAgentKey', agentId);
+    const role = requireRole(context, named);
+    requireValidity(context, validitySeconds);
     const agent = requireAgentId(context, agentId);
     const name = await this.agentKeys.nameOf(context, agent, role, callOptions);
     const { keyVersion, key } = await this.versionKeys.current(context, name, callOptions);
@@ -318,8 +321,3 @@ function requireJose(context: ErrorContext, algorithm: SigningAlgorithm): void {
     algorithmsOf('ASYMMETRIC_SIGN').filter((name) => findJoseAlgorithm(name) !== undefined),
   );
 }
-
-const contextOf = (operation: string, agentId: string): ErrorContext => ({
-  operation,
-  resource: `agent ${JSON.stringify(agentId)}`,
-});

@@ -13,8 +13,9 @@ import {
   InvalidJwkError,
   JwsVerificationError,
 } from '../errors.js';
-import { parseAgentId } from '../keys/agent-key-name.js';
+import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
+import { isGiven, parseOptions } from '../provider/call-input.js';
 import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
   ENDORSEMENT_VALIDITY_MAX_SECONDS,
@@ -89,6 +90,24 @@ export interface VerifyEndorsementOptions {
   readonly clockSkewSeconds?: number | undefined;
 }
 
+const skew = `must be 0 to ${CLOCK_SKEW_MAX_SECONDS}`;
+const verifyOptions = z.strictObject({
+  rootPublicKey: z.custom<VerifyEndorsementOptions['rootPublicKey']>(isGiven, 'is required'),
+  agentId: z.string('must be the id of the agent'),
+  key: z.custom<PublicKeyInput>(isGiven, 'is required'),
+  clock: z
+    .custom<Pick<Clock, 'now'>>(
+      (clock) => typeof Object(clock).now === 'function',
+      'must have the method now',
+    )
+    .optional(),
+  clockSkewSeconds: z
+    .number(skew)
+    .min(0, skew)
+    .max(CLOCK_SKEW_MAX_SECONDS, skew)
+    .default(CLOCK_SKEW_DEFAULT_SECONDS),
+});
+
 /** Has the root key sign an endorsement. One signature in the HSM. */
 export async function issueEndorsement(
   provider: JwsSigner,
@@ -103,19 +122,10 @@ export async function issueEndorsement(
     clock = systemClock,
     ...callOptions
   } = options;
-  const context = { operation: 'issueEndorsement', resource: `agent ${JSON.stringify(agentId)}` };
+  const context = agentContext('issueEndorsement', agentId);
   const parsed = parseAgentId(agentId);
   if (!parsed.ok) throw new InvalidArgumentError(context, parsed.problem);
-  if (
-    !Number.isInteger(validitySeconds) ||
-    validitySeconds < 1 ||
-    validitySeconds > ENDORSEMENT_VALIDITY_MAX_SECONDS
-  ) {
-    throw new InvalidArgumentError(
-      context,
-      `validitySeconds is 1 to ${ENDORSEMENT_VALIDITY_MAX_SECONDS} whole seconds.`,
-    );
-  }
+  requireValidity(context, validitySeconds);
   const { thumbprint, jwk } = parsePublicKey(context, key);
   const now = Math.floor(clock.now() / 1_000);
   const claims = {
@@ -132,6 +142,16 @@ export async function issueEndorsement(
   return signCompactJws(provider, rootKeyId, payload, { typ: ENDORSEMENT_TYPE }, callOptions);
 }
 
+/** @throws InvalidArgumentError for what is not a period that an endorsement may be valid for. */
+export function requireValidity(context: ErrorContext, validitySeconds: number): void {
+  const isPeriod = Number.isInteger(validitySeconds) && validitySeconds >= 1;
+  if (isPeriod && validitySeconds <= ENDORSEMENT_VALIDITY_MAX_SECONDS) return;
+  throw new InvalidArgumentError(
+    context,
+    `validitySeconds is 1 to ${ENDORSEMENT_VALIDITY_MAX_SECONDS} whole seconds.`,
+  );
+}
+
 /**
  * Checks offline that the root says now that the key is the agent's.
  * @throws EndorsementError saying which check failed.
@@ -141,15 +161,15 @@ export async function verifyEndorsement(
   endorsement: string,
   options: VerifyEndorsementOptions,
 ): Promise<Endorsement> {
-  const { agentId, clock = systemClock } = options;
-  const context = { operation: 'verifyEndorsement', resource: `agent ${JSON.stringify(agentId)}` };
-  const skewSeconds = requireSkew(context, options.clockSkewSeconds);
-  const key = parsePublicKey(context, options.key);
-  const { payload, root } = await verifyByRoot(
-    context,
-    endorsement,
-    rootKeys(context, options.rootPublicKey),
-  );
+  const context = agentContext('verifyEndorsement', options?.agentId);
+  const {
+    agentId,
+    clock = systemClock,
+    clockSkewSeconds: skewSeconds,
+    ...keys
+  } = parseOptions(context, verifyOptions, options);
+  const key = parsePublicKey(context, keys.key);
+  const { payload, root } = await verifyByRoot(context, endorsement, rootKeys(context, keys.rootPublicKey));
   const parsed = claimsSchema.safeParse(parseJsonObject(payload));
   if (!parsed.success) {
     const fields = parsed.error.issues.map((issue) => issue.path.map(String).join('.') || 'payload');
@@ -226,11 +246,6 @@ function rootKeys(
 
 const isList = (input: PublicKeyInput | readonly PublicKeyInput[]): input is readonly PublicKeyInput[] =>
   Array.isArray(input);
-
-function requireSkew(context: ErrorContext, skew = CLOCK_SKEW_DEFAULT_SECONDS): number {
-  if (Number.isFinite(skew) && skew >= 0 && skew <= CLOCK_SKEW_MAX_SECONDS) return skew;
-  throw new InvalidArgumentError(context, `clockSkewSeconds is 0 to ${CLOCK_SKEW_MAX_SECONDS}.`);
-}
 
 /** A number of a stranger may be beyond what a Date can hold. */
 function iso(epochSeconds: number): string {

@@ -12,6 +12,7 @@ import {
 } from '../errors.js';
 import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { requireBytes } from '../provider/call-input.js';
 import { verifySignature } from '../provider/signature-check.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
 import { derToP1363, p1363ToDer } from './der.js';
@@ -81,7 +82,7 @@ export async function signCompactJws(
     throw new InvalidArgumentError(context, `${own} cannot be set in the header: it follows from the key.`);
   }
   const { ed25519Name, ...callOptions } = options;
-  const encodedPayload = encodeBase64url(payload);
+  const encodedPayload = encodeBase64url(requireBytes(context, 'payload', payload));
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const { keyVersion, algorithm } = await provider.resolveKeyVersion(keyId, callOptions);
     const entry = requireSigning(context, algorithm);
@@ -108,13 +109,8 @@ export async function verifyCompactJws(
   options: VerifyJwsOptions,
 ): Promise<VerifiedJws> {
   const context = { operation: 'verifyCompactJws', resource: 'JWS' };
+  requireAlgorithm(context, options);
   const { header, payload, signingInput, signature } = parseCompactJws(context, jws, options);
-  if (typeof options.algorithm !== 'string') {
-    throw new InvalidArgumentError(
-      context,
-      'algorithm, the JOSE name of the one that is expected, is required.',
-    );
-  }
   const key = parsePublicKey(context, publicKey, { algorithm: options.algorithm, use: 'sig' });
   const named = memberOf(header, 'alg');
   if (!isCalled(key.algorithm, named)) {
@@ -127,6 +123,14 @@ export async function verifyCompactJws(
     throw refuse(context, 'signature', 'the signature is not by the key.');
   }
   return { header, payload, key };
+}
+
+function requireAlgorithm(context: ErrorContext, options: VerifyJwsOptions | undefined): void {
+  if (typeof options?.algorithm === 'string') return;
+  throw new InvalidArgumentError(
+    context,
+    'options.algorithm, the JOSE name of the one that is expected, is required.',
+  );
 }
 
 /** The header of a compact JWS, before anything of it is believed: for choosing the key by `kid`. */

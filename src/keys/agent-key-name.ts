@@ -69,6 +69,15 @@ export function agentKeyId(agentId: AgentId, role: AgentKeyRole): string {
   return `agent_${base32(hash).slice(0, HASH_LENGTH)}${suffix}`;
 }
 
+/** What an error says of a call for an agent: the method, and the agent as it was named, which may be anything. */
+export const agentContext = (
+  operation: string,
+  agentId: unknown,
+): { readonly operation: string; readonly resource: string } => ({
+  operation,
+  resource: `agent ${typeof agentId === 'string' ? JSON.stringify(agentId) : `(${typeof agentId})`}`,
+});
+
 /** Whose key it is by a readable key id; undefined for a hashed one, and for keys of nobody. The labels have the last word. */
 export function agentOfKeyId(keyId: string): AgentId | undefined {
   const [, id = '', role] = /^agent-(.+)-(signing|encryption)-key$/.exec(keyId) ?? [];

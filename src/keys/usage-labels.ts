@@ -1,4 +1,4 @@
-/** The labels that say when a key was last used, and since when it is taken for unused. */
+/** The labels that say when a key was last used, and since when it counts as unused. */
 
 /** The last day on which it was used, in UTC, as yyyymmdd. */
 export const SEEN_LABEL = 'a2a-seen';

@@ -25,7 +25,7 @@ const MAX_LABELS = 60;
 export const isHistoryLabel = (label: string): boolean =>
   label === PRIMARY_LABEL || label === RESTORING_LABEL || VERSION_LABEL.test(label);
 
-/** When a version went from state to state; what is not known is absent. */
+/** When a version went from state to state; fields that are unknown are omitted. */
 export interface VersionTimes {
   /** When it was put to use, the latest time. */
   readonly activatedTime?: Date;

@@ -1,4 +1,4 @@
-/** Puts the public key of a version into the archive while it can still be had. */
+/** Puts the public key of a version into the archive while it can still be read. */
 
 import { FailedPreconditionError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';

@@ -13,7 +13,7 @@ export interface ChannelPoolOptions {
   readonly clock: Clock;
   readonly open: () => Promise<Transport>;
   readonly channels: { readonly count: number; readonly maxConcurrentCalls: number };
-  /** A channel on which a call failed, and which brought no answer for so long before, is taken for dead. Milliseconds. */
+  /** A channel on which a call failed, and which brought no answer for so long before, counts as dead. Milliseconds. */
   readonly silenceMs: number;
 }
 
@@ -33,6 +33,7 @@ const IDLE_MS = 90_000;
 /** Between attempts to replace channels that never answered; doubled with each, half of it jitter. */
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
+const CLOSED = 'the connection was closed';
 
 interface Waiter {
   enter(channel: Channel): void;
@@ -72,6 +73,7 @@ export class ChannelPool {
 
   /** Opens a channel if there is none. */
   async open(): Promise<void> {
+    if (this.#closed) throw new Error(CLOSED);
     if (this.#channels.length === 0) await this.#openChannel();
   }
 
@@ -86,7 +88,8 @@ export class ChannelPool {
     const waiting = new Promise<Channel>((resolve, reject) => {
       waiter = { enter: resolve, refuse: reject };
     });
-    this.#queue.add(waiter);
+    if (this.#closed) waiter.refuse(new Error(CLOSED));
+    else this.#queue.add(waiter);
     this.#openAnother();
     return { waiting, leave: () => void this.#queue.delete(waiter) };
   }
@@ -121,7 +124,7 @@ export class ChannelPool {
     this.#closed = true;
     this.#cancelBackoff?.();
     this.#cancelIdleCheck?.();
-    for (const waiter of this.#queue) waiter.refuse(new Error('the connection was closed'));
+    for (const waiter of this.#queue) waiter.refuse(new Error(CLOSED));
     this.#queue.clear();
     await this.#opening?.catch(() => {});
     const channels = [...this.#channels.splice(0), ...this.#retired];
@@ -211,9 +214,12 @@ export class ChannelPool {
 
   async #connect(): Promise<void> {
     const transport = await this.#options.open();
+    if (this.#closed) {
+      await transport.close();
+      throw new Error(CLOSED);
+    }
     const channel = new Channel(transport, this.#options.clock.now());
     this.#channels.push(channel);
-    if (this.#closed) return;
     for (const lost of this.#channels.filter(isLost)) this.#retire(lost);
     this.#serveQueue();
     this.#checkIdle();

@@ -7,7 +7,8 @@
  */
 
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
-import type { ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
+import type { ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { KmsEndpoint } from '../config/endpoint.js';
 import type { Operation } from '../provider/operation.js';
@@ -30,7 +31,8 @@ export interface ConnectionOptions {
 
 /** How one attempt is sent. */
 interface SendOptions {
-  readonly routing: string;
+  /** The resource that the front end routes by, and the field of the request that it is in. */
+  readonly routeBy: readonly [field: string, resource: string];
   readonly timeoutMs: number;
   readonly operation: Operation;
   /** Access token that the call carries. */
@@ -53,6 +55,7 @@ const SILENCE_MS = 2_000;
 /** gRPC status codes of what a lost connection looks like to a call: CANCELLED, INTERNAL, UNAVAILABLE. */
 const CONNECTION_CODES: readonly number[] = [1, 13, 14];
 const DEADLINE_EXCEEDED = 4;
+const MAX_ROUTES = 1_000;
 
 type Grpc = typeof import('@grpc/grpc-js');
 
@@ -60,6 +63,8 @@ export class KmsConnection {
   readonly #options: ConnectionOptions;
   readonly #pool: ChannelPool;
   readonly #calls = new Set<ClientUnaryCall>();
+  /** Metadata by route. gRPC copies what it is given, so calls share it. */
+  readonly #routing = new LRUCache<string, Metadata>({ max: MAX_ROUTES });
   #grpc: Grpc | undefined;
   /** Credentials of the first channel: further ones need not ask for tokens of their own. */
   #auth: KeyManagementServiceClient['auth'] | undefined;
@@ -122,12 +127,7 @@ export class KmsConnection {
         reject(new TypeError(`the installed @google-cloud/kms has no RPC ${rpc}`));
         return;
       }
-      const metadata = new this.#grpc.Metadata();
-      metadata.set('x-goog-request-params', options.routing);
-      if (options.token !== undefined) metadata.set('authorization', `Bearer ${options.token}`);
-      // Google's servers copy it to protoPayload.requestMetadata.requestAttributes.reason of Cloud Audit Logs.
-      const reason = options.operation.reasonHeader;
-      if (reason !== undefined) metadata.set('x-goog-request-reason', reason);
+      const metadata = this.#metadataFor(this.#grpc, options);
       const sentAt = this.#options.clock.now();
       // The gRPC deadline is wall-clock time by its own definition, whatever clock drives this library.
       const deadline = Date.now() + options.timeoutMs;
@@ -162,6 +162,24 @@ export class KmsConnection {
     });
   }
 
+  #metadataFor(grpc: Grpc, { routeBy, token, operation }: SendOptions): Metadata {
+    const reason = operation.reasonHeader;
+    const [field, resource] = routeBy;
+    const route = `${field}=${resource}`;
+    let routing = this.#routing.get(route);
+    if (routing === undefined) {
+      routing = new grpc.Metadata();
+      routing.set('x-goog-request-params', `${field}=${encodeURIComponent(resource)}`);
+      this.#routing.set(route, routing);
+    }
+    if (token === undefined && reason === undefined) return routing;
+    const metadata = routing.clone();
+    if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+    // Google's servers copy it to protoPayload.requestMetadata.requestAttributes.reason of Cloud Audit Logs.
+    if (reason !== undefined) metadata.set('x-goog-request-reason', reason);
+    return metadata;
+  }
+
   /** Cancels the calls under way and closes all channels. */
   async close(): Promise<void> {
     for (const call of this.#calls) call.cancel();
@@ -188,6 +206,9 @@ export class KmsConnection {
       grpc,
       // Channels with equal settings share one connection in gRPC unless each has a pool of its own.
       'grpc.use_local_subchannel_pool': 1,
+      // Debugging data of each call that nothing here reads, and a second layer of retries.
+      'grpc.enable_channelz': 0,
+      'grpc.enable_retries': 0,
       'grpc.keepalive_time_ms': keepalive.intervalMs,
       'grpc.keepalive_timeout_ms': keepalive.timeoutMs,
       ...(this.#auth && { auth: this.#auth }),

@@ -60,11 +60,9 @@ export function requireEqual(
 }
 
 /** Makes a call whose answer is checked, and makes it once more if the check fails. */
-export async function withIntegrityRetry<T>(call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
+export function withIntegrityRetry<T>(call: () => Promise<T>): Promise<T> {
+  return call().catch((error: unknown) => {
     if (!(error instanceof IntegrityError)) throw error;
     return call();
-  }
+  });
 }

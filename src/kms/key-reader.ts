@@ -15,7 +15,7 @@ import type { RpcCaller } from './rpc-caller.js';
 
 /** Largest page that is asked for ("page_size", ListCryptoKeysRequest in service.proto). */
 const PAGE_SIZE = 1_000;
-/** A listing that needs more pages than this is taken for a server that repeats itself. */
+/** A listing with more pages than this counts as a server that repeats itself. */
 const MAX_PAGES = 10_000;
 
 export class KeyReader {

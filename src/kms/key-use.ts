@@ -26,7 +26,8 @@ const ANY_PURPOSE = [
   'KEY_ENCAPSULATION',
 ] as const satisfies readonly KeyPurpose[];
 
-export async function sign(
+/** @throws at once what is wrong with the input; `ClientCalls.observed` makes a rejection of it. */
+export function sign(
   calls: ClientCalls,
   name: string,
   payload: SigningPayload & { readonly keyId: string },

@@ -182,13 +182,13 @@ export class KMSClient implements KeyProvider, AccessManager {
   }
 
   /** Signs a message of any size with an algorithm that takes a digest, up to 64 KiB with one that takes the message. */
-  async sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
-    const signed = await this.#calls.observed(
+  sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
+    const signed = this.#calls.observed(
       { method: 'sign', keyId, subject: data, options },
       (calls) => keyUse.sign(calls, 'sign', { keyId, kind: 'message', bytes: data }, options),
       ({ signature }) => productIs(signature),
     );
-    return signed.signature;
+    return signed.then(({ signature }) => signature);
   }
 
   /** As `sign`, and says which version signed, with which algorithm, and how the signature is encoded. */

@@ -26,8 +26,10 @@ export interface Turn {
 export type TurnOutcome =
   | { readonly kind: 'served' }
   | { readonly kind: 'refused'; readonly retryAfterMs: number | undefined }
-  /** Nothing is known of the quota: no answer, or the call was never made. */
-  | { readonly kind: 'unknown' };
+  /** Nothing is known of the quota: there was no answer. */
+  | { readonly kind: 'unknown' }
+  /** The call was never made. */
+  | { readonly kind: 'unsent' };
 
 interface Waiter {
   readonly request: QuotaRequest;
@@ -141,7 +143,8 @@ export class QuotaBucket {
   ended(turn: Turn, outcome: TurnOutcome): void {
     // The service counts it at some moment before it answers.
     this.#underWay -= turn.tokens;
-    if (outcome.kind !== 'refused') this.#spent.add(this.#clock.monotonic(), turn.tokens);
+    if (outcome.kind === 'served' || outcome.kind === 'unknown')
+      this.#spent.add(this.#clock.monotonic(), turn.tokens);
     if (turn.isProbe) this.#probe = outcome.kind === 'served' ? 'none' : 'wanted';
     if (outcome.kind === 'served') this.#pace.succeeded(turn.tokens);
     if (outcome.kind === 'refused') {

@@ -141,7 +141,7 @@ export class QuotaGuard {
       return { kind, bucket, turn: await operation.waitInLine(turn, { timeoutMs: budgetMs, tooLate }) };
     } catch (error) {
       // A turn that came in the same moment as the wait ended is nobody's.
-      void turn.then((late) => bucket.ended(late, { kind: 'unknown' }));
+      void turn.then((late) => bucket.ended(late, { kind: 'unsent' }));
       throw error;
     } finally {
       operation.quotaWaitMs += clock.monotonic() - since;

@@ -7,7 +7,7 @@ import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
 import type { Operation } from '../provider/operation.js';
 import type { CallCredentials, CallToken } from './call-credentials.js';
-import type { Channel } from './channel.js';
+import { Channel } from './channel.js';
 import type { KmsConnection } from './connection.js';
 import type { TurnOutcome } from './quota-bucket.js';
 import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
@@ -36,12 +36,13 @@ type Attempt<T> = { readonly response: T } | { readonly failure: RpcFailure };
 /** The turn of a call was over before there was a place on a channel for it: the quota was found used up meanwhile. */
 const OUTDATED = 'outdated';
 
-/** What is sent. */
-interface Sent<Name extends RpcName> {
+/** One attempt under way. */
+interface Sending<Name extends RpcName> {
   readonly call: RpcCall<Name>;
-  readonly token?: CallToken | undefined;
   /** The turn that it must not outlast. */
   readonly turn?: Admission | undefined;
+  /** Whether Cloud KMS may have been asked. */
+  wasSent: boolean;
 }
 
 /** Calls that bring a token of their own, and the connection that they take. */
@@ -113,8 +114,12 @@ export class RpcCaller {
     call: RpcCall<Name>,
     attempt: number,
   ): Promise<CarefulOutcome<RpcResponse<Name>>> {
-    // It does not wait for a quota: meanwhile others would write.
-    const outcome = await this.#send(operation, { call }, this.#quota.enterAtOnce(call));
+    // It does not wait for a quota: meanwhile others would write. Nor does it give its turn up, so it is never outdated.
+    const outcome = await this.#sendAndSettle(
+      operation,
+      { call, wasSent: false },
+      this.#quota.enterAtOnce(call),
+    );
     if (outcome === OUTDATED) return { kind: 'unknown' };
     if ('response' in outcome) return { kind: 'done', response: outcome.response };
     await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
@@ -134,39 +139,46 @@ export class RpcCaller {
     for (let place: 'first' | 'last' = 'last'; ; place = 'first') {
       const entered = this.#quota.enter(operation, call, place);
       const admission = entered instanceof Promise ? await entered : entered;
-      const outcome = await this.#send(operation, { call, turn: admission }, admission);
+      const sending = { call, turn: admission, wasSent: false };
+      const outcome = await this.#sendAndSettle(operation, sending, admission);
       if (outcome === OUTDATED) continue;
       if ('response' in outcome || outcome.failure.status !== 'RESOURCE_EXHAUSTED') return outcome;
       if (!this.#quota.willWait(operation, outcome.failure.retryAfterMs)) return outcome;
     }
   }
 
-  async #send<Name extends RpcName>(
+  /** One attempt, and the quota told how it ended. */
+  #sendAndSettle<Name extends RpcName>(
     operation: Operation,
-    sent: Sent<Name>,
+    sending: Sending<Name>,
     admission: Admission | undefined,
   ): Promise<Attempt<RpcResponse<Name>> | typeof OUTDATED> {
-    let outcome = UNKNOWN;
-    try {
-      const answer = await (this.#ownTokens === undefined
-        ? this.#attemptOn(this.#connection, operation, sent)
-        : this.#sendWithToken(this.#ownTokens, operation, sent));
-      if (answer !== OUTDATED) outcome = 'response' in answer ? SERVED : outcomeOf(answer.failure);
-      return answer;
-    } finally {
-      if (admission !== undefined) this.#quota.ended(admission, outcome);
-    }
+    const answered =
+      this.#ownTokens === undefined
+        ? this.#attemptOn(this.#connection, operation, sending)
+        : this.#sendWithToken(this.#ownTokens, operation, sending);
+    if (admission === undefined) return answered;
+    return answered.then(
+      (answer) => {
+        this.#quota.ended(admission, answer === OUTDATED ? UNSENT : outcomeOf(answer));
+        return answer;
+      },
+      (error: unknown) => {
+        this.#quota.ended(admission, sending.wasSent ? UNKNOWN : UNSENT);
+        throw error;
+      },
+    );
   }
 
   async #sendWithToken<Name extends RpcName>(
     { credentials, connection }: OwnTokens,
     operation: Operation,
-    sent: Sent<Name>,
+    sending: Sending<Name>,
   ): Promise<Attempt<RpcResponse<Name>> | typeof OUTDATED> {
-    const { call } = sent;
+    const { call } = sending;
     const token = await credentials.tokenFor(operation, call);
-    if (token === undefined) return this.#attemptOn(this.#connection, operation, sent);
-    const outcome = await this.#attemptOn(connection, operation, { ...sent, token });
+    if (token === undefined) return this.#attemptOn(this.#connection, operation, sending);
+    const outcome = await this.#attemptOn(connection, operation, sending, token);
     // It was revoked or is over, and nothing was done: once more with a new one.
     if (
       outcome === OUTDATED ||
@@ -177,24 +189,28 @@ export class RpcCaller {
       return outcome;
     token.drop();
     const renewed = await credentials.tokenFor(operation, call);
-    return this.#attemptOn(connection, operation, { ...sent, token: renewed });
+    return this.#attemptOn(connection, operation, sending, renewed);
   }
 
   async #attemptOn<Name extends RpcName>(
     connection: KmsConnection,
     operation: Operation,
-    { call, token, turn }: Sent<Name>,
+    sending: Sending<Name>,
+    token?: CallToken,
   ): Promise<Attempt<RpcResponse<Name>> | typeof OUTDATED> {
-    const channel = await this.#channelFor(connection, operation);
+    const { call, turn } = sending;
+    const place = this.#channelFor(connection, operation);
+    const channel = place instanceof Channel ? place : await place;
     if (turn?.bucket.isOutdated(turn.turn)) {
       connection.release(channel);
       return OUTDATED;
     }
+    sending.wasSent = true;
     operation.attempts += 1;
     const ended = operation.observation?.attempt(call.rpc);
     try {
       const response = await connection.send(channel, call.rpc, call.request, {
-        routing: `${call.routeBy[0]}=${encodeURIComponent(call.routeBy[1])}`,
+        routeBy: call.routeBy,
         timeoutMs: Math.min(this.#settings.deadlines.attemptMs, operation.remainingMs),
         operation,
         token: token?.value,
@@ -213,12 +229,18 @@ export class RpcCaller {
     }
   }
 
-  async #channelFor(connection: KmsConnection, operation: Operation): Promise<Channel> {
+  #channelFor(connection: KmsConnection, operation: Operation): Channel | Promise<Channel> {
     if (this.#closed) throw new ClientClosedError(operation.context());
-    if (!connection.isOpen) await this.#open(connection, operation);
+    if (!connection.isOpen)
+      return this.#open(connection, operation).then(() => this.#leased(connection, operation));
+    return this.#leased(connection, operation);
+  }
+
+  #leased(connection: KmsConnection, operation: Operation): Channel | Promise<Channel> {
+    // It may have been closed while the connection was being opened.
+    if (this.#closed) throw new ClientClosedError(operation.context());
     const lease = connection.lease();
-    if ('ready' in lease) return lease.ready;
-    return this.#waitInQueue(connection, operation, lease);
+    return 'ready' in lease ? lease.ready : this.#waitInQueue(connection, operation, lease);
   }
 
   async #open(connection: KmsConnection, operation: Operation): Promise<void> {
@@ -230,6 +252,7 @@ export class RpcCaller {
       await operation.waitFor(connection.open());
     } catch (error) {
       operation.throwIfEnded();
+      if (this.#closed) throw new ClientClosedError(operation.context(error));
       throw new UnauthenticatedError(
         operation.context(error),
         `no connection could be set up: ${error instanceof Error ? error.message : 'unknown reason'}.`,
@@ -295,9 +318,12 @@ export class RpcCaller {
 
 const SERVED: TurnOutcome = { kind: 'served' };
 const UNKNOWN: TurnOutcome = { kind: 'unknown' };
+const UNSENT: TurnOutcome = { kind: 'unsent' };
 
-/** What a failure says of the quota: that it is used up, that it bore the call, or nothing. */
-function outcomeOf(failure: RpcFailure): TurnOutcome {
+/** What an answer says of the quota: that it is used up, that it bore the call, or nothing. */
+function outcomeOf(answer: Attempt<unknown>): TurnOutcome {
+  if ('response' in answer) return SERVED;
+  const { failure } = answer;
   const { status, retryAfterMs } = failure;
   if (status === 'RESOURCE_EXHAUSTED') return { kind: 'refused', retryAfterMs };
   return isTransient(failure) ? UNKNOWN : SERVED;

@@ -8,8 +8,15 @@ import type { Operation } from '../provider/operation.js';
 import { type SigningInputBytes, type SigningPayload, toSigningInput } from '../provider/signing-input.js';
 import type { KmsCore } from './core.js';
 import { checkedBytes, checksumOf, requireEqual, requireVerified, withIntegrityRetry } from './integrity.js';
+import type { RpcResponse } from './rpc.js';
 import { withUsableVersion } from './usable-version.js';
 import type { UsableVersion } from './version-resolver.js';
+
+interface SigningInput {
+  readonly version: UsableVersion;
+  readonly algorithm: SigningAlgorithmEntry;
+  readonly wire: SigningInputBytes;
+}
 
 /** Signs with the version that the reference means. */
 export function signWith(
@@ -37,18 +44,10 @@ export function signWith(
   });
 }
 
-async function signOnce(
-  core: KmsCore,
-  operation: Operation,
-  input: {
-    readonly version: UsableVersion;
-    readonly algorithm: SigningAlgorithmEntry;
-    readonly wire: SigningInputBytes;
-  },
-): Promise<SignatureDetails> {
-  const { version, algorithm, wire } = input;
+function signOnce(core: KmsCore, operation: Operation, input: SigningInput): Promise<SignatureDetails> {
+  const { version, wire } = input;
   const { name } = version;
-  const answer = await core.caller.call(operation, {
+  const answered = core.caller.call(operation, {
     rpc: 'asymmetricSign',
     request:
       wire.field === 'digest'
@@ -57,6 +56,16 @@ async function signOnce(
     routeBy: ['name', name],
     uses: version,
   });
+  return answered.then((answer) => toSignature(operation, input, answer));
+}
+
+/** The signature of an answer that is checked in every field. */
+function toSignature(
+  operation: Operation,
+  { version, algorithm, wire }: SigningInput,
+  answer: RpcResponse<'asymmetricSign'>,
+): SignatureDetails {
+  const { name } = version;
   requireEqual(operation, 'the name of the version that signed', { expected: name, actual: answer.name });
   requireEqual(operation, 'the protection level', {
     expected: version.protectionLevel,

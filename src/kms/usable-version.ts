@@ -17,7 +17,9 @@ export async function withUsableVersion<T>(
   use: (version: UsableVersion) => Promise<T>,
 ): Promise<T> {
   const { reference, purposes } = target;
-  const version = await core.resolver.resolve(operation, reference, purposes);
+  // Most often it is known, and a wait for nothing would cost every call.
+  const found = core.resolver.resolve(operation, reference, purposes);
+  const version = found instanceof Promise ? await found : found;
   try {
     return await use(version);
   } catch (error) {

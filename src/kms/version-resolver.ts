@@ -49,6 +49,8 @@ export interface KeySnapshot {
   readonly versions: readonly VersionRecord[];
   /** The version in use; undefined when no version is usable. */
   readonly current: VersionRecord | undefined;
+  /** `current` as it is worked with, if this library knows its algorithm. */
+  readonly usable: UsableVersion | undefined;
 }
 
 /** Immutable facts of a version that was asked for by its name. */
@@ -91,21 +93,15 @@ export class VersionResolver {
   }
 
   /** The version a reference means, fit for the purpose. */
-  async resolve(
+  resolve(
     operation: Operation,
     reference: KeyReference,
     purposes: readonly KeyPurpose[],
-  ): Promise<UsableVersion> {
-    const version = this.resolveWarm(reference) ?? (await this.#resolveCold(operation, reference));
-    if (!purposes.includes(version.algorithm.purpose)) {
-      throw new UnsupportedAlgorithmError(
-        operation.context(),
-        `${version.algorithm.name} is of purpose ${version.algorithm.purpose}, which cannot ${operation.name}.`,
-        purposes.flatMap((purpose) => algorithmsOf(purpose)),
-      );
-    }
-    operation.observation?.uses(toObserved(version));
-    return version;
+  ): UsableVersion | Promise<UsableVersion> {
+    const found = this.resolveWarm(reference) ?? this.#resolveCold(operation, reference);
+    return found instanceof Promise
+      ? found.then((version) => fitFor(operation, version, purposes))
+      : fitFor(operation, found, purposes);
   }
 
   /** The version a reference means, if that is known without a call. */
@@ -157,40 +153,36 @@ export class VersionResolver {
     this.#snapshots.invalidate(key);
   }
 
-  async #resolveCold(operation: Operation, reference: KeyReference): Promise<UsableVersion> {
+  #resolveCold(operation: Operation, reference: KeyReference): UsableVersion | Promise<UsableVersion> {
+    if (reference.kind === 'version') return this.#resolveVersion(operation, reference);
     const { key } = reference;
-    if (reference.kind === 'version') {
-      const { version } = reference;
-      const known = this.#snapshots
-        .peek(key)
-        ?.versions.find((record) => record.name === version.name)?.metadata;
-      const loaded =
-        known ??
-        this.#facts.get(version.name, () =>
-          this.#reader.detached(
-            operation,
-            async (own) => (await this.#reader.getVersion(own, key, version)).metadata,
-          ),
-        );
-      const facts = loaded instanceof Promise ? await operation.waitFor(loaded) : loaded;
-      return {
-        ...version,
-        key,
-        algorithm: entryOf(operation.context(), facts.algorithm),
-        protectionLevel: facts.protectionLevel,
-      };
-    }
     const found = this.snapshot(operation, key);
-    const { key: record, current } = found instanceof Promise ? await found : found;
-    if (current === undefined) {
-      throw new NoUsableVersionError(operation.context(), 'the key has no ENABLED version.');
-    }
+    return found instanceof Promise
+      ? found.then((snapshot) => usableOf(operation, snapshot))
+      : usableOf(operation, found);
+  }
+
+  async #resolveVersion(
+    operation: Operation,
+    { key, version }: Extract<KeyReference, { kind: 'version' }>,
+  ): Promise<UsableVersion> {
+    const known = this.#snapshots
+      .peek(key)
+      ?.versions.find((record) => record.name === version.name)?.metadata;
+    const loaded =
+      known ??
+      this.#facts.get(version.name, () =>
+        this.#reader.detached(
+          operation,
+          async (own) => (await this.#reader.getVersion(own, key, version)).metadata,
+        ),
+      );
+    const facts = loaded instanceof Promise ? await operation.waitFor(loaded) : loaded;
     return {
-      name: current.name,
-      number: current.number,
+      ...version,
       key,
-      algorithm: entryOf(operation.context(), current.metadata.algorithm),
-      protectionLevel: record.protectionLevel,
+      algorithm: entryOf(operation.context(), facts.algorithm),
+      protectionLevel: facts.protectionLevel,
     };
   }
 
@@ -203,6 +195,22 @@ export class VersionResolver {
     const isGuessed = !isNamedUsable(key, versions) && versions.filter(isEnabled).length > 1;
     return toSnapshot(operation, isGuessed ? await this.#reader.getKey(operation, name) : key, versions);
   }
+}
+
+function fitFor(
+  operation: Operation,
+  version: UsableVersion,
+  purposes: readonly KeyPurpose[],
+): UsableVersion {
+  if (!purposes.includes(version.algorithm.purpose)) {
+    throw new UnsupportedAlgorithmError(
+      operation.context(),
+      `${version.algorithm.name} is of purpose ${version.algorithm.purpose}, which cannot ${operation.name}.`,
+      purposes.flatMap((purpose) => algorithmsOf(purpose)),
+    );
+  }
+  operation.observation?.uses(toObserved(version));
+  return version;
 }
 
 const isEnabled = ({ metadata }: VersionRecord): boolean => metadata.state === 'ENABLED';
@@ -219,18 +227,35 @@ function toSnapshot(operation: Operation, key: KeyRecord, versions: readonly Ver
       `the key was created with protection level ${key.protectionLevel}, its version ${current.number} has ${current.metadata.protectionLevel}`,
     );
   }
-  return { key, versions, current };
+  const algorithm = current && findAlgorithm(current.metadata.algorithm);
+  const usable = algorithm && {
+    name: current.name,
+    number: current.number,
+    key: key.name,
+    algorithm,
+    protectionLevel: key.protectionLevel,
+  };
+  return { key, versions, current, usable };
+}
+
+function usableOf(operation: Operation, { current, usable }: KeySnapshot): UsableVersion {
+  if (usable !== undefined) return usable;
+  if (current !== undefined) throw unknownAlgorithm(operation.context(), current.metadata.algorithm);
+  throw new NoUsableVersionError(operation.context(), 'the key has no ENABLED version.');
 }
 
 function entryOf(context: ErrorContext, algorithm: string): AlgorithmEntry {
   const entry = findAlgorithm(algorithm);
   if (entry !== undefined) return entry;
-  throw new UnsupportedAlgorithmError(
+  throw unknownAlgorithm(context, algorithm);
+}
+
+const unknownAlgorithm = (context: ErrorContext, algorithm: string): UnsupportedAlgorithmError =>
+  new UnsupportedAlgorithmError(
     context,
     `${algorithm} is not known to this library.`,
     algorithmsOf('ASYMMETRIC_SIGN'),
   );
-}
 
 function parsePinned(config: ResolvedKMSConfig, keyRing: KeyRingName): UsableVersion[] {
   return config.pinnedVersions.map((pinned, index) => {

@@ -10,9 +10,9 @@ import {
   NoUsableVersionError,
   ReplicationIncompleteError,
 } from '../errors.js';
-import { AgentKeys, requireAgentId } from '../hierarchy/agent-keys.js';
+import { AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
 import type { KeyHierarchy } from '../hierarchy/key-hierarchy.js';
-import { type AgentKeyRole, agentKeyId, parseAgentId } from '../keys/agent-key-name.js';
+import { type AgentKeyRole, agentContext, agentKeyId, parseAgentId } from '../keys/agent-key-name.js';
 import type {
   CallOptions,
   KeyMetadata,
@@ -24,7 +24,7 @@ import type {
 } from '../keys/key-provider.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import type { Logger } from '../logger.js';
-import { callOptionsOf } from '../provider/call-input.js';
+import { callOptionsOf, parseOptions, restoreOptions, rotationOptions } from '../provider/call-input.js';
 import { type AgentDescription, describeAgentKey, describeRings } from './describe-agent.js';
 import {
   type AgentDestruction,
@@ -39,7 +39,6 @@ import {
   parseRotateDueOptions,
   parseSchedulerOptions,
   requirePolicy,
-  requireRole,
 } from './lifecycle-input.js';
 import { type LocatedPublicKey, publishedKeysOf } from './published-keys.js';
 import { readRings } from './read-rings.js';
@@ -96,7 +95,7 @@ export class AgentLifecycle {
 
   /** The agent's signing key with all its versions in all key rings: state, times, algorithm and thumbprint of each. */
   async describe(agentId: string, options?: CallOptions): Promise<AgentDescription> {
-    const context = contextOf('describeAgent', agentId);
+    const context = agentContext('describeAgent', agentId);
     const agent = requireAgentId(context, agentId);
     const { versionKeys } = this.#hierarchy;
     const read = await readRings(this.#rings, async ({ provider, agentKeys }) => {
@@ -111,7 +110,7 @@ export class AgentLifecycle {
    * @throws ReplicationIncompleteError when a key ring could not give its own.
    */
   async publicKeys(agentId: string, options?: CallOptions): Promise<readonly LocatedPublicKey[]> {
-    const context = contextOf('getPublicKeys', agentId);
+    const context = agentContext('getPublicKeys', agentId);
     const agent = requireAgentId(context, agentId);
     const { found, failures } = await readRings(this.#rings, async ({ provider, agentKeys }) => {
       const key = await agentKeys.lookUp(context, agent, 'signing', options);
@@ -138,7 +137,9 @@ export class AgentLifecycle {
     options: AgentRotationOptions = {},
   ): Promise<RotationResult> {
     const { role, ...rest } = options;
-    const name = await this.#keyName(contextOf(operation, agentId), agentId, options);
+    const context = agentContext(operation, agentId);
+    parseOptions(context, rotationOptions, rest);
+    const name = await this.#keyName(context, agentId, options);
     if (operation === 'prepareAgentRotation') return this.#provider.prepareRotation(name, rest);
     if (operation === 'activateAgentRotation') return this.#provider.activateRotation(name, rest);
     return this.#provider.rotateKey(name, rest);
@@ -151,7 +152,7 @@ export class AgentLifecycle {
     options: RoleOptions = {},
   ): Promise<KeyMetadata> {
     const { role, ...rest } = options;
-    const name = await this.#keyName(contextOf('setAgentPrimaryVersion', agentId), agentId, options);
+    const name = await this.#keyName(agentContext('setAgentPrimaryVersion', agentId), agentId, options);
     return this.#provider.setPrimaryVersion(name, version, rest);
   }
 
@@ -162,7 +163,7 @@ export class AgentLifecycle {
     options: RoleOptions = {},
   ): Promise<void> {
     const { role, ...rest } = options;
-    const context = contextOf('setRotationPolicy', agentId);
+    const context = agentContext('setRotationPolicy', agentId);
     const label = policy === null ? null : formatPolicy(requirePolicy(context, policy));
     const name = await this.#keyName(context, agentId, options);
     await this.#provider.updateLabels(name, { [POLICY_LABEL]: label }, rest);
@@ -185,7 +186,7 @@ export class AgentLifecycle {
 
   /** Schedules all versions of all keys of the agent for destruction, and reports each. */
   async destroyAgent(agentId: string, options?: DestroyAgentOptions): Promise<AgentDestruction> {
-    const context = contextOf('destroyAgent', agentId);
+    const context = agentContext('destroyAgent', agentId);
     const { destroyAfter, force, ...callOptions } = parseDestroyOptions(context, options);
     const keys = await this.#keysOf(context, agentId, callOptions);
     return destroyAgentKeys({ agentId, keys }, { destroyAfter, force, ...callOptions });
@@ -193,8 +194,9 @@ export class AgentLifecycle {
 
   /** Takes back a destruction that was scheduled, for all keys of the agent that have one. */
   async restoreAgent(agentId: string, options: RestoreOptions = {}): Promise<readonly KeyMetadata[]> {
-    const { state, ...callOptions } = options;
-    const keys = await this.#keysOf(contextOf('restoreAgent', agentId), agentId, callOptions);
+    const context = agentContext('restoreAgent', agentId);
+    const { state: _, ...callOptions } = parseOptions(context, restoreOptions, options);
+    const keys = await this.#keysOf(context, agentId, callOptions);
     const restored: KeyMetadata[] = [];
     for (const { provider, key } of keys) {
       const versions = await provider.listKeyVersions(key.name, callOptions);
@@ -266,8 +268,3 @@ export class AgentLifecycle {
 interface AgentRing extends KeyRingProvider {
   readonly agentKeys: AgentKeys;
 }
-
-const contextOf = (operation: string, agentId: string): ErrorContext => ({
-  operation,
-  resource: `agent ${JSON.stringify(agentId)}`,
-});

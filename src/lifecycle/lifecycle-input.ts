@@ -2,7 +2,6 @@
 
 import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
-import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import type { DestroyAgentOptions } from './destroy-agent.js';
@@ -71,10 +70,4 @@ export function requirePolicy(context: ErrorContext, policy: unknown): RotationP
   const parsed = checkPolicy(policy);
   if (!parsed.ok) throw new InvalidArgumentError(context, parsed.problem);
   return parsed.value;
-}
-
-export function requireRole(context: ErrorContext, role: unknown): AgentKeyRole {
-  if (role === undefined || role === 'signing') return 'signing';
-  if (role === 'encryption') return 'encryption';
-  throw new InvalidArgumentError(context, 'role must be signing or encryption.');
 }

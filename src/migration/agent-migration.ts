@@ -14,7 +14,13 @@ import {
 } from '../errors.js';
 import { ownerOf, requireAgentId } from '../hierarchy/agent-keys.js';
 import type { AgentKeySet } from '../hierarchy/key-hierarchy.js';
-import { type AgentId, type AgentKeyRole, agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
+import {
+  type AgentId,
+  type AgentKeyRole,
+  agentContext,
+  agentKeyId,
+  agentOfLabels,
+} from '../keys/agent-key-name.js';
 import type { ProtectionLevel } from '../keys/algorithms.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import {
@@ -67,7 +73,7 @@ export class AgentMigration {
 
   /** Migrates the keys of one agent; what was migrated before is left as it is. */
   async migrateAgent(agentId: string, options: MigrateAgentOptions): Promise<AgentMigrationResult> {
-    const context = contextOf('migrateAgent', agentId);
+    const context = agentContext('migrateAgent', agentId);
     const { strategy, dryRun, ...callOptions } = parseMigrateAgent(context, options);
     const agent = requireAgentId(context, agentId);
     const services = this.#open(context, dryRun ? undefined : strategy);
@@ -140,7 +146,7 @@ export class AgentMigration {
     if (this.#source.kind !== 'migration' || askedFor !== 'HSM') return;
     const other = [keys.signing, keys.encryption].find((key) => key && key.protectionLevel !== askedFor);
     if (other === undefined) return;
-    throw new KeySpecMismatchError(contextOf('generateAgentKey', agentId), [
+    throw new KeySpecMismatchError(agentContext('generateAgentKey', agentId), [
       { field: 'protectionLevel', expected: askedFor, actual: other.protectionLevel },
     ]);
   }
@@ -172,7 +178,7 @@ export class AgentMigration {
     options: CallOptions,
   ): Promise<AgentMigrationResult> {
     const { agentId, strategy, mode } = wish;
-    const context = contextOf('migrateAgent', agentId);
+    const context = agentContext('migrateAgent', agentId);
     const keys: MigratedKey[] = [];
     let moved = 0;
     for (const listed of wish.keys) {
@@ -262,8 +268,3 @@ function byAgent(
       keys: found.toSorted((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role)),
     }));
 }
-
-const contextOf = (operation: string, agentId: string): ErrorContext => ({
-  operation,
-  resource: `agent ${JSON.stringify(agentId)}`,
-});

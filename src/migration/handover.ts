@@ -13,8 +13,9 @@ import { type ErrorContext, HandoverError, InvalidArgumentError, JwsVerification
 import { memberOf, parseJsonObject } from '../identity/jose-header.js';
 import { type JosePublicKey, type PublicJwk, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
 import { type JwsSigner, peekJwsHeader, signCompactJws, verifyCompactJws } from '../identity/jws.js';
-import { parseAgentId } from '../keys/agent-key-name.js';
+import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
+import { isGiven, parseOptions } from '../provider/call-input.js';
 
 /** `typ` of the JWS by the old key. */
 export const HANDOVER_TYPE = 'a2a-handover+jwt';
@@ -73,6 +74,11 @@ export interface VerifyHandoverOptions {
   readonly oldKey: PublicKeyInput;
 }
 
+const verifyOptions = z.strictObject({
+  agentId: z.string('must be the id of the agent'),
+  oldKey: z.custom<PublicKeyInput>(isGiven, 'is required'),
+});
+
 /** Has the old key hand over and the new key sign back: one signature by each. */
 export async function issueHandover(options: IssueHandoverOptions): Promise<string> {
   const { agentId, from, to, issuedAt, ...callOptions } = options;
@@ -103,10 +109,11 @@ export async function issueHandover(options: IssueHandoverOptions): Promise<stri
  * @throws InvalidJwkError when the old key that was passed in is not usable.
  */
 export async function verifyHandover(statement: string, options: VerifyHandoverOptions): Promise<Handover> {
-  const context = { operation: 'verifyHandover', resource: `agent ${JSON.stringify(options.agentId)}` };
-  const agent = parseAgentId(options.agentId);
+  const context = agentContext('verifyHandover', options?.agentId);
+  const { agentId, oldKey: trusted } = parseOptions(context, verifyOptions, options);
+  const agent = parseAgentId(agentId);
   if (!agent.ok) throw new InvalidArgumentError(context, agent.problem);
-  const oldKey = parsePublicKey(context, options.oldKey, { use: 'sig' });
+  const oldKey = parsePublicKey(context, trusted, { use: 'sig' });
   const inner = innerOf(context, statement);
   const payload = await verifyBy(context, inner, { key: oldKey, typ: HANDOVER_TYPE, by: 'old' });
   const parsed = claimsSchema.safeParse(parseJsonObject(payload));

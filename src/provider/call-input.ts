@@ -117,6 +117,9 @@ export function parseOptions<Schema extends z.ZodType>(
   return parseInput(context, schema, { name: 'options', value: options ?? {} });
 }
 
+/** Whether an argument is there at all; what it is is for its own parser to say. */
+export const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
+
 /** The part of a method's options that every call takes: what is passed on to the calls that it makes. */
 export function callOptionsOf(options: CallOptions | undefined): CallOptions | undefined {
   if (options === undefined) return undefined;

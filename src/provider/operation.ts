@@ -47,7 +47,7 @@ export class Operation {
   readonly #timeoutMs: number;
   readonly #callerSignal: AbortSignal | undefined;
   /** Told when the operation ends before its work does. A signal of its own for each call would cost more than the call. */
-  readonly #endListeners = new Set<() => void>();
+  #endListeners: (() => void)[] = [];
   #endError: A2AKmsError | undefined;
   #deadlineAt: number;
   #pausedAt: number | undefined;
@@ -119,12 +119,13 @@ export class Operation {
 
   /** Calls `listener` once if the deadline passes or the caller aborts while the work runs; at once if that has happened. */
   onEnd(listener: () => void): void {
-    if (this.#endError === undefined) this.#endListeners.add(listener);
+    if (this.#endError === undefined) this.#endListeners.push(listener);
     else listener();
   }
 
   offEnd(listener: () => void): void {
-    this.#endListeners.delete(listener);
+    const index = this.#endListeners.indexOf(listener);
+    if (index >= 0) this.#endListeners.splice(index, 1);
   }
 
   /** @throws the error of an operation that has ended. */
@@ -227,7 +228,8 @@ export class Operation {
     if (this.#endError !== undefined) return;
     this.#endError = error;
     this.#reject?.(error);
-    for (const listener of this.#endListeners) listener();
-    this.#endListeners.clear();
+    const listeners = this.#endListeners;
+    this.#endListeners = [];
+    for (const listener of listeners) listener();
   }
 }

@@ -85,30 +85,33 @@ export interface SoftwareStats extends CommonStats {
 /** What a provider has counted; `provider` says which of the two it is. */
 export type ProviderStats = KmsStats | SoftwareStats;
 
-interface Counts {
-  started: number;
-  succeeded: number;
-  failed: number;
-  readonly errors: Map<string, number>;
+class Counts {
+  started = 0;
+  succeeded = 0;
+  failed = 0;
+  readonly errors = new Map<string, number>();
+  // Bound once: closures for each call would be garbage of each call.
+  readonly success = <T>(result: T): T => {
+    this.succeeded += 1;
+    return result;
+  };
+  readonly failure = (error: unknown): never => {
+    this.failed += 1;
+    const code = error instanceof A2AKmsError ? error.code : 'UNEXPECTED';
+    this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
+    throw error;
+  };
 }
 
 /** Counts the calls of the public methods of a provider. */
 export class CallCounts {
   readonly #byMethod = new Map<string, Counts>();
 
-  async count<T>(method: string, call: () => Promise<T>): Promise<T> {
+  /** What the call throws at once is a rejection too. */
+  count<T>(method: string, call: () => Promise<T>): Promise<T> {
     const counts = this.#of(method);
     counts.started += 1;
-    try {
-      const result = await call();
-      counts.succeeded += 1;
-      return result;
-    } catch (error) {
-      counts.failed += 1;
-      const code = error instanceof A2AKmsError ? error.code : 'UNEXPECTED';
-      counts.errors.set(code, (counts.errors.get(code) ?? 0) + 1);
-      throw error;
-    }
+    return begin(call).then(counts.success, counts.failure);
   }
 
   stats(): Pick<CommonStats, 'operations' | 'inFlight'> {
@@ -124,9 +127,17 @@ export class CallCounts {
   #of(method: string): Counts {
     const known = this.#byMethod.get(method);
     if (known !== undefined) return known;
-    const counts = { started: 0, succeeded: 0, failed: 0, errors: new Map<string, number>() };
+    const counts = new Counts();
     this.#byMethod.set(method, counts);
     return counts;
+  }
+}
+
+function begin<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return call();
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
 

@@ -31,13 +31,13 @@ export interface SoftwareKeyProviderConfig {
   readonly logger?: Logger | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
-  /** Who is told of every call: the audit trail, telemetry. Default: nobody, at no cost. */
+  /** Observers notified of every call (docs/observers.md). Default: none, at no cost. */
   readonly observers?: readonly ProviderObserver[] | undefined;
   /** The tamper-evident audit trail (docs/audit-trail.md). Default: none. Its checkpoints are signed by a software key. */
   readonly audit?: AuditConfig | undefined;
   /** As `telemetry` of `KMSConfig`. Default `off`. */
   readonly telemetry?: TelemetrySetting | undefined;
-  /** `forbidden` has the constructor throw. Default `allowed`. */
+  /** `forbidden` makes the constructor throw. Default `allowed`. */
   readonly softwareKeys?: SoftwareKeysPolicy | undefined;
 }
 

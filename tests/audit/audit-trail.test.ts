@@ -229,7 +229,7 @@ describe('a sink that fails, with failClosed', () => {
     await expect(keys.getKey('never-made')).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await keys.close();
     const verified = await verifyLines(sink.lines, { auditKeys: pem });
-    expect(verified).toMatchObject({ verdict: 'valid', problems: [] });
+    expect(verified).toMatchObject({ verdict: 'with-gaps', problems: [] });
     expect(verified.chains[0]).toMatchObject({ lostEvents: 1 });
   });
 
@@ -267,7 +267,7 @@ describe('a sink that fails, with failClosed', () => {
     await expect.poll(() => errorOf(keys.sign(spec.name, message))).toBeUndefined();
     await keys.close();
     const verified = await verifyLines(sink.lines, { auditKeys: pem });
-    expect(verified).toMatchObject({ verdict: 'valid', problems: [] });
+    expect(verified).toMatchObject({ verdict: 'with-gaps', problems: [] });
     expect(verified.chains[0]?.lostEvents).toBe(1);
   });
 
@@ -319,7 +319,7 @@ describe('a sink that fails, without failClosed', () => {
     const gap = sink.lines.map(parsed).find(({ notice }) => notice === 'gap');
     expect(gap).toMatchObject({ details: { lost: 3 } });
     const verified = await verifyLines(sink.lines, { auditKeys: pem });
-    expect(verified).toMatchObject({ verdict: 'valid', problems: [] });
+    expect(verified).toMatchObject({ verdict: 'with-gaps', problems: [] });
     expect(verified.chains[0]).toMatchObject({ lostEvents: 3 });
   });
 });

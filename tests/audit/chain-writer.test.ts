@@ -22,12 +22,18 @@ class RereadSink implements TrailSink {
 
   async open(): Promise<Past> {
     const canonicalize = await loadCanonicalize();
-    const unsigned = this.lines.flatMap((text): ReadLine[] => {
+    const lines = this.lines.flatMap((text): ReadLine[] => {
       const line = parseLine(text, canonicalize);
       return line === undefined ? [] : [{ text, line }];
     });
     const sha256 = this.lines.length === 0 ? CHAIN_START : sha256Hex(this.lines.at(-1) ?? '');
-    return { writer: 'w', head: { sequence: this.lines.length, sha256 }, signed: 0, unsigned, torn: [] };
+    return {
+      writer: 'w',
+      head: { sequence: this.lines.length, sha256 },
+      checkpoint: undefined,
+      lines,
+      torn: [],
+    };
   }
 
   async append(lines: readonly string[]): Promise<AppendResult> {
@@ -47,6 +53,16 @@ function newWriter(sink: TrailSink): { readonly writer: ChainWriter; readonly cl
   });
   return { writer, clock };
 }
+
+/** A line behind another that somebody made who can write to the sink. */
+function forgedLine(before: string): string {
+  const { sequence } = JSON.parse(before);
+  const chained = { v: 1, writer: 'w', sequence: sequence + 1, prev: sha256Hex(before), checkpoint: 1 };
+  return canonicalText({ ...event(999), ...chained });
+}
+
+/** Canonical for objects of ASCII text and numbers. */
+const canonicalText = (value: object): string => JSON.stringify(value, [...Object.keys(value)].toSorted());
 
 describe('ChainWriter', () => {
   it('does not count as lost what a failed write left all the same', async () => {
@@ -75,23 +91,77 @@ describe('ChainWriter', () => {
     ]);
   });
 
-  it('does not write a checkpoint over a section that was read again and went on', async () => {
+  it('has a section signed after the sink was opened again, and not a second time when that was there all the same', async () => {
     const sink = new RereadSink();
     const { writer, clock } = newWriter(sink);
     await writer.append(event(1));
     const section = await writer.closeSection();
     if (section === undefined) throw new Error('nothing to sign');
-    sink.takes = 0;
-    await expect(writer.append(event(2))).rejects.toThrow('half');
-    sink.takes = undefined;
-    clock.advance(1_000);
-    await writer.append(event(3));
     const statement = { ...section, writer: 'w', time: '2026-01-01T00:00:00.000Z' };
     const key = { keyVersion: 'k', algorithm: 'a', protectionLevel: 'HSM' };
     const checkpoint: LineBody = { type: 'checkpoint', statement: { ...statement, ...key }, jws: 'h..s' };
+    sink.takes = 1;
+    await expect(writer.append(checkpoint)).rejects.toThrow('half');
+    sink.takes = undefined;
+    clock.advance(1_000);
     await expect(writer.append(checkpoint)).rejects.toThrow('opened again');
-    expect(await writer.closeSection()).toMatchObject({ number: 1, first: 1, count: 4 });
+    await writer.append(event(2));
+    expect(await writer.closeSection()).toMatchObject({ number: 2, first: 4, count: 1 });
+    expect(sink.lines.map((line) => JSON.parse(line).type)).toEqual([
+      'notice',
+      'event',
+      'checkpoint',
+      'event',
+    ]);
   });
+
+  it('does not tell a second time of a loss, or of its start, that a failed write left all the same', async () => {
+    const sink = new RereadSink();
+    const { writer, clock } = newWriter(sink);
+    sink.takes = 0;
+    await expect(writer.append(event(1))).rejects.toThrow('half');
+    clock.advance(1_000);
+    sink.takes = 2;
+    await expect(writer.append(event(2))).rejects.toThrow('half');
+    clock.advance(1_000);
+    sink.takes = undefined;
+    await writer.append(event(3));
+    expect(writer.lostEvents).toBe(2);
+    expect(
+      sink.lines.map((line) => JSON.parse(line)).map(({ notice, details }) => [notice, details]),
+    ).toEqual([
+      ['start', {}],
+      ['gap', { lost: 1 }],
+      ['gap', { lost: 1 }],
+      [undefined, undefined],
+    ]);
+  });
+
+  it.each([
+    ['rewritten', (lines: string[]) => [lines[0] ?? '', forgedLine(lines[0] ?? '')]],
+    ['made shorter', (lines: string[]) => lines.slice(0, 1)],
+    ['emptied', () => []],
+    ['gone on with', (lines: string[]) => [...lines, forgedLine(lines.at(-1) ?? '')]],
+  ])(
+    'does not go on with a chain that was %s while the sink failed, and signs none of it',
+    async (_, change) => {
+      const sink = new RereadSink();
+      const { writer, clock } = newWriter(sink);
+      await writer.append(event(1));
+      const { anchor } = writer;
+      sink.takes = 0;
+      await expect(writer.append(event(2))).rejects.toThrow('half');
+      sink.takes = undefined;
+      const changed = change([...sink.lines]);
+      sink.lines.splice(0, sink.lines.length, ...changed);
+      clock.advance(1_000);
+      await expect(writer.append(event(3))).rejects.toThrow('somebody else changed');
+      expect(writer.anchor).toEqual(anchor);
+      expect(writer.lostEvents).toBe(2);
+      expect(sink.lines).toEqual(changed);
+      await expect(writer.flush()).rejects.toThrow('somebody else changed');
+    },
+  );
 
   it('repeats notices that could not be written', async () => {
     const sink = new RereadSink();

@@ -5,44 +5,37 @@ import {
   appendFileSync,
   chmodSync,
   existsSync,
-  mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { hostname } from 'node:os';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
 import type { AuditConfig } from '../../src/config/audit-config.js';
 import { AuditWriteError } from '../../src/errors.js';
-import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
-import { auditKeyOf, parsed, signingSpec, verifyLines } from '../support/audit.js';
-import { KEY_RING, silentLogger } from '../support/emulator.js';
-import { STORE_KEY } from '../support/software-provider.js';
+import type { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
+import {
+  auditFolder,
+  auditKeyOf,
+  keysWithAuditFile,
+  parsed,
+  signingSpec,
+  verifyLines,
+} from '../support/audit.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 let folder: string;
 let path: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'a2a-kms-audit-'));
-  path = join(folder, 'audit.jsonl');
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  ({ folder, path } = auditFolder());
 });
 
 const linesOf = (): string[] => readFileSync(path, 'utf8').split('\n').slice(0, -1);
 
-function newKeys(audit: Partial<AuditConfig> = {}): SoftwareKeyProvider {
-  const keys = new SoftwareKeyProvider({
-    ...KEY_RING,
-    softwareKeyStore: { type: 'file', path: join(folder, 'keys'), key: STORE_KEY },
-    logger: silentLogger,
-    audit: { sink: { type: 'file', path }, failClosed: true, ...audit },
-  });
-  onTestFinished(() => keys.close());
-  return keys;
-}
+const newKeys = (audit?: Partial<AuditConfig>): SoftwareKeyProvider => keysWithAuditFile(folder, audit);
 
 /** One life of a process: starts, signs, and ends with or without a clean end. */
 async function live(end: 'closed' | 'killed', audit: Partial<AuditConfig> = {}): Promise<Buffer> {
@@ -75,11 +68,27 @@ describe('an audit file', () => {
     expect(linesOf().slice(0, first.length)).toEqual(first);
     const verified = await verifyLines(linesOf(), { auditKeys: pem });
     expect(verified).toMatchObject({ verdict: 'valid', problems: [] });
-    expect(verified.chains.map(({ writer }) => writer)).toEqual(['signer-1']);
+    expect(verified.chains.map(({ writer }) => writer)).toEqual([
+      expect.stringMatching(/^signer-1\/[0-9a-f-]{36}$/),
+    ]);
     const starts = linesOf()
       .map(parsed)
       .filter(({ notice }) => notice === 'start');
     expect(starts).toHaveLength(2);
+  });
+
+  it('that was rotated and the one behind it are two chains of one writer, valid together and apart', async () => {
+    await live('closed', { writerId: 'signer-1' });
+    const first = linesOf();
+    renameSync(path, `${path}.1`);
+    const pem = await live('closed', { writerId: 'signer-1' });
+    const both = await verifyLines([...first, ...linesOf()], { auditKeys: pem });
+    expect(both).toMatchObject({ verdict: 'valid', problems: [] });
+    expect(both.chains).toHaveLength(2);
+    expect(await verifyLines(linesOf(), { auditKeys: pem })).toMatchObject({ verdict: 'valid' });
+    const expectedLast = both.chains[0]?.last;
+    const behind = await verifyLines(linesOf(), { auditKeys: pem, expectedLast });
+    expect(behind.problems).toMatchObject([{ kind: 'truncated', writer: expectedLast?.writer, sequence: 1 }]);
   });
 
   it('goes on after a kill, with what was not signed signed later', async () => {
@@ -87,8 +96,8 @@ describe('an audit file', () => {
     await live('killed', { sink: { type: 'file', path, fsync: 'never' } });
     const pem = await live('closed');
     const verified = await verifyLines(linesOf(), { auditKeys: pem });
-    expect(verified).toMatchObject({ verdict: 'valid', problems: [] });
-    expect(verified.chains).toMatchObject([{ unsigned: 0, tornLines: 0 }]);
+    expect(verified).toMatchObject({ verdict: 'signed-later', problems: [] });
+    expect(verified.chains).toMatchObject([{ unsigned: 0, tornLines: 0, signedLater: 6 }]);
   });
 
   it('keeps what a crash left of a line, and tells of it; also after a second crash', async () => {
@@ -113,14 +122,16 @@ describe('an audit file', () => {
       { tornBytes: 100 },
     ]);
     const again = await live('closed');
-    expect(await verifyAuditTrail(streamOfFile(), { auditKeys: again })).toMatchObject({ verdict: 'valid' });
+    expect(await verifyAuditTrail(streamOfFile(), { auditKeys: again })).toMatchObject({
+      verdict: 'signed-later',
+    });
   });
 
   it('whose first line was torn begins behind it', async () => {
     writeFileSync(path, '{"type":', { mode: 0o600 });
     const pem = await live('closed');
     const verified = await verifyLines(linesOf(), { auditKeys: pem });
-    expect(verified).toMatchObject({ verdict: 'valid', problems: [] });
+    expect(verified).toMatchObject({ verdict: 'with-gaps', problems: [] });
     expect(verified.chains).toMatchObject([{ tornLines: 1 }]);
   });
 
@@ -144,7 +155,7 @@ describe('an audit file', () => {
     expect(problems).toMatchObject([{ kind: 'format', line: linesOf().length }]);
   });
 
-  it('is for one process at a time', async () => {
+  it('is for one trail at a time', async () => {
     const keys = newKeys();
     await keys.initialize();
     const second = newKeys();

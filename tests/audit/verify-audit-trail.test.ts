@@ -3,8 +3,11 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { AuditAnchor } from '../../src/audit/audit-trail.js';
+import { createAuditTrail } from '../../src/audit/create-audit-trail.js';
 import type { AuditProblem, AuditVerification } from '../../src/audit/verify-audit-trail.js';
 import { verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
+import { auditSchema } from '../../src/config/audit-config.js';
+import { ManualClock } from '../../src/emulator/index.js';
 import { InvalidArgumentError, InvalidJwkError } from '../../src/errors.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import { memorySink, parsed, signingSpec, verifyLines } from '../support/audit.js';
@@ -247,5 +250,55 @@ describe('verifyAuditTrail', () => {
   it('refuses keys that are none', async () => {
     await expect(verifyLines([], { auditKeys: [] })).rejects.toBeInstanceOf(InvalidArgumentError);
     await expect(verifyLines([], { auditKeys: 'no key' })).rejects.toBeInstanceOf(InvalidJwkError);
+  });
+});
+
+describe('what is no trail, or no line of one', () => {
+  const logOf = (entry: object): string => JSON.stringify({ level: 30, ...entry });
+
+  it('a stream without a line is empty, not valid; against an anchor it is truncated', async () => {
+    expect(await verifyLines([], { auditKeys: trail.pem })).toMatchObject({ verdict: 'empty', problems: [] });
+    const { verdict, problems } = await verify([], trail.anchor);
+    expect(verdict).toBe('invalid');
+    expect(problems).toMatchObject([{ kind: 'truncated', sequence: 1 }]);
+  });
+
+  it('a log of pino without a trail is empty', async () => {
+    const log = [logOf({ msg: 'started' }), logOf({ msg: 'stopped' })];
+    const verified = await verifyLines(log, { auditKeys: trail.pem, format: 'pino' });
+    expect(verified).toMatchObject({ verdict: 'empty', lines: 2, chains: [] });
+  });
+
+  it('names an event with a lone surrogate, which has no canonical form, and reads on', async () => {
+    const event = trail.lines.findIndex((line) => line.includes('"reason"'));
+    const line = (trail.lines[event] ?? '').replace(/"reason":"[^"]*"/, '"reason":"\\ud800"');
+    const { verdict, problems, lines } = await verify([...trail.lines, line]);
+    expect(verdict).toBe('invalid');
+    expect(lines).toBe(trail.lines.length + 1);
+    expect(problems).toMatchObject([{ kind: 'format', line: trail.lines.length + 1 }]);
+    const log = trail.lines.map((text) => logOf({ audit: parsed(text) }));
+    const odd = [...log, `{"audit":${line}}`];
+    expect((await verifyLines(odd, { auditKeys: trail.pem, format: 'pino' })).problems).toMatchObject([
+      { kind: 'format', line: odd.length },
+    ]);
+  });
+
+  it('names a line whose replacement character is another byte in the file', async () => {
+    const sink = memorySink();
+    const context = { clock: new ManualClock(), logger: silentLogger, configuration: {} };
+    const written = createAuditTrail(auditSchema.parse({ sink }), context);
+    written.warn({ warning: 'software-keys-in-production', details: { store: 'odd \ufffd store' } });
+    await written.close();
+    const text = Buffer.from(`${sink.lines.join('\n')}\n`);
+    const at = text.indexOf('\ufffd');
+    const bytes = Buffer.concat([text.subarray(0, at), Buffer.from([0xff]), text.subarray(at + 3)]);
+    // As it would be read with replacement, nothing has changed.
+    expect(bytes.toString('utf8')).toBe(text.toString('utf8'));
+    async function* stream(): AsyncGenerator<Uint8Array> {
+      yield bytes;
+    }
+    const { verdict, problems } = await verifyAuditTrail(stream(), { auditKeys: trail.pem });
+    expect(verdict).toBe('invalid');
+    expect(problems).toMatchObject([{ kind: 'format', line: 2 }]);
   });
 });

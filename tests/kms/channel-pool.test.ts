@@ -236,10 +236,12 @@ describe('ChannelPool', () => {
   });
 
   it('closes a channel that is being opened as well', async () => {
-    const opening = pool.open();
+    const refused = expect(pool.open()).rejects.toThrow('closed');
     await pool.close();
-    await opening;
+    await refused;
     expect(stateOf(0)).toBe('closed');
+    await expect(pool.open()).rejects.toThrow('closed');
+    await expect(waiting(pool.lease())).rejects.toThrow('closed');
     expect(clock.pendingTimers).toBe(0);
   });
 });

@@ -124,9 +124,8 @@ describe('a connection that is lost', () => {
       const lease = connection.lease();
       const channel = 'ready' in lease ? lease.ready : await lease.waiting;
       const name = 'projects/test-project/locations/global/keyRings/none';
-      const routing = `name=${name}`;
       return connection
-        .send(channel, 'getKeyRing', { name }, { routing, timeoutMs: 60_000, operation })
+        .send(channel, 'getKeyRing', { name }, { routeBy: ['name', name], timeoutMs: 60_000, operation })
         .catch((error: unknown) => error)
         .finally(() => connection.release(channel));
     };

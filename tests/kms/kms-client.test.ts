@@ -218,6 +218,19 @@ describe('version resolution', () => {
     expect(emulator.requests.count()).toBe(2);
   });
 
+  it('sends nothing for a call whose client was closed while it connected, and leaves no connection', async () => {
+    await using client = newClient(emulator);
+    const key = await signingKey(client);
+    const pinnedVersions = [{ name: key.primary ?? '', algorithm: 'EC_SIGN_P256_SHA256' as const }];
+    const signer = newClient(emulator, { pinnedVersions });
+    emulator.requests.clear();
+    const refused = expect(signer.sign(key.name, message)).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+    await signer.close();
+    await refused;
+    expect(emulator.requests.count()).toBe(0);
+    expect(signer.stats().connection).toEqual({ channelsOpen: 0, callsInFlight: 0, queueDepth: 0 });
+  });
+
   it('verifies with the pinned version alone, and with one public key', async () => {
     await using client = newClient(emulator);
     const key = await signingKey(client);

@@ -72,6 +72,29 @@ describe('the quota guard', () => {
     expect(refused()).toBe(0);
   });
 
+  it('charges the quota for no call that was given up before there was a stream for it', async () => {
+    await start({});
+    const kms = client({
+      channels: { count: 1, maxConcurrentCalls: 1 },
+      quota: { limits: { hsm: 10 * 7_000 } },
+    });
+    await signingKey(kms);
+    const before = kms.stats().quota.kinds['hsm']?.tokensLastMinute ?? 0;
+    emulator.faults.add({ rpc: 'AsymmetricSign', delayMs: 100, times: 1 });
+    const controller = new AbortController();
+    const first = kms.sign('sign', message);
+    const waiting = Array.from({ length: 9 }, () =>
+      expect(kms.sign('sign', message, { signal: controller.signal })).rejects.toMatchObject({
+        code: 'ABORTED',
+      }),
+    );
+    controller.abort();
+    await Promise.all(waiting);
+    await first;
+    expect(sent()).toBe(1);
+    expect(kms.stats().quota.kinds['hsm']?.tokensLastMinute).toBe(before + 7_000);
+  });
+
   it('counts what all clients of the process use', async () => {
     await start({ cryptographicPerMinute: 40 });
     const quota = { limits: { hsm: 40 * 7_000 } };

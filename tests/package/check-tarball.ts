@@ -29,6 +29,25 @@ function pack(): string {
   return join(workspace, tarball);
 }
 
+/** What README, docstrings and setup refer to is there, and nothing that nobody reads. */
+function checkFiles(tarball: string): void {
+  console.log('\n== files');
+  const files = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' }).trim().split('\n');
+  for (const file of [
+    'docs/setup.md',
+    'docs/performance.svg',
+    'docs/deploy/roles/roles.tf',
+    'CHANGELOG.md',
+  ]) {
+    assert(files.includes(`package/${file}`), `${file} is not in the package`);
+  }
+  assert.deepEqual(
+    files.filter((file) => !/^package\/(?:dist|docs)\/|^package\/[^/]+$/.test(file) || file.endsWith('.map')),
+    [],
+  );
+  console.log(`${files.length} files`);
+}
+
 function install(tarball: string): string {
   const consumer = join(workspace, 'consumer');
   mkdirSync(consumer);
@@ -68,6 +87,7 @@ async function checkCommand(consumer: string): Promise<void> {
 
 try {
   const tarball = pack();
+  checkFiles(tarball);
   run('publint', root, 'npx', ['--no-install', 'publint', 'run', tarball, '--strict']);
   run('are the types wrong', root, 'npx', ['--no-install', 'attw', tarball]);
   const consumer = install(tarball);

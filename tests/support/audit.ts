@@ -1,5 +1,8 @@
 /** Audit trails for tests: sinks in memory, trails with a key in software, and what verification says of lines. */
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import {
   type AuditVerification,
@@ -8,9 +11,11 @@ import {
 } from '../../src/audit/verify-audit-trail.js';
 import type { AuditConfig, AuditSink } from '../../src/config/audit-config.js';
 import { MASTER_KEY_IDS } from '../../src/keys/master-key-name.js';
+import type { Logger } from '../../src/logger.js';
 import type { SoftwareKeyProviderConfig } from '../../src/software/provider-config.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import { KEY_RING, silentLogger } from './emulator.js';
+import { STORE_KEY } from './software-provider.js';
 
 export const signingSpec = {
   name: 'agent-bot-signing-key',
@@ -67,3 +72,26 @@ export const verifyLines = (
 ): Promise<AuditVerification> => verifyAuditTrail(streamOf(lines), options);
 
 export const parsed = (line: string | undefined): Record<string, unknown> => JSON.parse(line ?? '{}');
+
+/** A folder for an audit file, `audit.jsonl`, and for a store of keys. */
+export function auditFolder(): { readonly folder: string; readonly path: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'a2a-kms-audit-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return { folder, path: join(folder, 'audit.jsonl') };
+}
+
+/** Software keys in a store that stays, with an audit file beside it; not initialized. */
+export function keysWithAuditFile(
+  folder: string,
+  audit: Partial<AuditConfig> = {},
+  logger: Logger = silentLogger,
+): SoftwareKeyProvider {
+  const keys = new SoftwareKeyProvider({
+    ...KEY_RING,
+    softwareKeyStore: { type: 'file', path: join(folder, 'keys'), key: STORE_KEY },
+    logger,
+    audit: { sink: { type: 'file', path: join(folder, 'audit.jsonl') }, failClosed: true, ...audit },
+  });
+  onTestFinished(() => keys.close());
+  return keys;
+}

@@ -1,0 +1,179 @@
+/** What callers get wrong is refused with a typed error that says what, before any call is made. */
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type KmsEmulator, startKmsEmulator } from '../src/emulator/index.js';
+import {
+  type A2AKeyExchange,
+  BatchSigner,
+  EnvelopeCipher,
+  encryptCompactJwe,
+  FilePublicKeyArchive,
+  issueEndorsement,
+  KeyHierarchy,
+  type KMSClient,
+  ReceiptTrust,
+  signCompactJws,
+  verifyCompactJws,
+  verifyEndorsement,
+  verifyHandover,
+} from '../src/index.js';
+import { newClient, newExchange, startTestEmulator } from './support/emulator.js';
+
+/** What JavaScript lets through. */
+const untyped = (text: string) => JSON.parse(text);
+
+interface World {
+  readonly emulator: KmsEmulator;
+  readonly exchange: A2AKeyExchange;
+  readonly keys: KMSClient;
+}
+
+let world: World;
+beforeAll(async () => {
+  const emulator = await startTestEmulator();
+  world = { emulator, exchange: newExchange(emulator), keys: newClient(emulator) };
+});
+afterAll(async () => {
+  await Promise.all([world.exchange.close(), world.keys.close()]);
+  await world.emulator.close();
+});
+beforeEach(() => world.emulator.requests.clear());
+
+const role = untyped('{"role":"x"}');
+const message = Buffer.from('x');
+
+describe('calls', () => {
+  const cases: readonly (readonly [string, (world: World) => Promise<unknown>, RegExp])[] = [
+    [
+      'verifyHandover without options',
+      () => verifyHandover('x', untyped('null')),
+      /options\.agentId .*options\.oldKey/,
+    ],
+    [
+      'verifyHandover with text as options',
+      () => verifyHandover('x', untyped('"x"')),
+      /options must be an object/,
+    ],
+    [
+      'verifyHandover with an option that there is not',
+      () => verifyHandover('x', untyped('{"agentId":"a","oldKey":{},"key":{}}')),
+      /options\.key is not an option/,
+    ],
+    [
+      'verifyEndorsement without options',
+      () => verifyEndorsement('x', untyped('null')),
+      /options\.rootPublicKey is required/,
+    ],
+    [
+      'verifyEndorsement with a clock that is none',
+      () => verifyEndorsement('x', untyped('{"agentId":"a","key":{},"rootPublicKey":{},"clock":7}')),
+      /options\.clock/,
+    ],
+    [
+      'verifyCompactJws without options',
+      () => verifyCompactJws('x', Buffer.from('x'), untyped('null')),
+      /algorithm/,
+    ],
+    [
+      'signCompactJws of text',
+      ({ keys }) => signCompactJws(keys, 'k', untyped('"x"')),
+      /payload must be bytes/,
+    ],
+    [
+      'issueEndorsement for an agent that is a number',
+      ({ keys }) => issueEndorsement(keys, 'k', untyped('{"agentId":7}')),
+      /agent \(number\)/,
+    ],
+    [
+      'encryptCompactJwe of text',
+      async ({ keys }) => encryptCompactJwe(untyped('"x"'), untyped('"x"'), untyped('{}')) + String(keys),
+      /PEM|key/,
+    ],
+    [
+      'endorseAgentKey with a role that there is not',
+      ({ exchange }) => exchange.hierarchy.endorseAgentKey('a', role),
+      /role must be signing or encryption/,
+    ],
+    [
+      'endorseAgentKey with a validity of zero',
+      ({ exchange }) => exchange.hierarchy.endorseAgentKey('a', { validitySeconds: 0 }),
+      /validitySeconds/,
+    ],
+    [
+      'getAgentJwk with a role that there is not',
+      ({ exchange }) => exchange.hierarchy.getAgentJwk('a', role),
+      /role must be signing or encryption/,
+    ],
+    [
+      'rotateAgentKey with a role that there is not',
+      ({ exchange }) => exchange.rotateAgentKey('a', role),
+      /role must be signing or encryption/,
+    ],
+    [
+      'rotateAgentKey to an algorithm that there is not',
+      ({ exchange }) => exchange.rotateAgentKey('a', untyped('{"algorithm":"x"}')),
+      /options\.algorithm/,
+    ],
+    [
+      'restoreAgent to a state that there is not',
+      ({ exchange }) => exchange.restoreAgent('a', untyped('{"state":"X"}')),
+      /options\.state must be ENABLED or DISABLED/,
+    ],
+    [
+      'listAgentAccess of a key that there is not',
+      ({ exchange }) => exchange.listAgentAccess('a', untyped('{"key":"x"}')),
+      /key must be signing or encryption/,
+    ],
+    [
+      'generateAgentKey with a level that there is not',
+      ({ exchange }) => exchange.generateAgentKey('a', untyped('{"protectionLevel":"TPM"}')),
+      /options\.protectionLevel must be HSM or SOFTWARE/,
+    ],
+    [
+      'generateAgentKey with labels that are no text',
+      ({ exchange }) => exchange.generateAgentKey('a', untyped('{"labels":{"a":7}}')),
+      /options\.labels\.a must be a string/,
+    ],
+    [
+      'destroyAgent with a reason that is no text',
+      ({ exchange }) => exchange.destroyAgent('a', untyped('{"reason":7}')),
+      /options\.reason must be a string/,
+    ],
+    [
+      'signMessage for an agent that is no text',
+      ({ exchange }) => exchange.signMessage(untyped('[7]'), message),
+      /agent \(object\)/,
+    ],
+  ];
+  it.each(cases)('%s is refused before any call', async (_, call, problem) => {
+    const refused = call(world);
+    await expect(refused).rejects.toThrow(problem);
+    await expect(refused).rejects.toMatchObject({ code: expect.stringMatching(/^INVALID_(ARGUMENT|JWK)$/) });
+    expect(world.emulator.requests.count()).toBe(0);
+  });
+});
+
+describe('constructors', () => {
+  const cases: readonly (readonly [string, (world: World) => unknown, string])[] = [
+    [
+      'KeyHierarchy',
+      ({ keys }) => new KeyHierarchy(keys, { endorsementValiditySeconds: 0 }),
+      'hierarchy.endorsementValiditySeconds',
+    ],
+    ['ReceiptTrust', () => new ReceiptTrust([], { maxCachedRoots: 0 }), 'receiptTrust.maxCachedRoots'],
+    ['EnvelopeCipher', ({ keys }) => new EnvelopeCipher(keys, 'k', { timeoutMs: 0 }), 'envelope.timeoutMs'],
+    [
+      'BatchSigner',
+      ({ exchange }) => new BatchSigner(exchange, 'a', { maxBatch: 0 }),
+      'batchSigner.maxBatch',
+    ],
+    ['FilePublicKeyArchive', () => new FilePublicKeyArchive(untyped('{}')), 'directory'],
+    ['startKmsEmulator', () => startKmsEmulator({ port: -1 }), 'emulator.port'],
+  ];
+  it.each(cases)('%s refuses an option that is wrong as a configuration', async (_, make, field) => {
+    await expect((async () => make(world))()).rejects.toMatchObject({
+      code: 'INVALID_CONFIG',
+      problems: [{ field }],
+    });
+  });
+});
