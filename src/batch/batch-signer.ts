@@ -23,7 +23,7 @@ import {
   parseSignOptions,
   type ResolvedSignerOptions,
 } from './batch-signer-options.js';
-import { type BlindedMessage, blind } from './blinded-message.js';
+import { BlindedMessage, blind } from './blinded-message.js';
 import { type WaitingMessage, WaitingMessages } from './waiting-messages.js';
 
 /** What it signs with: an `A2AKeyExchange`. */
@@ -95,7 +95,9 @@ export class BatchSigner {
     if (whenFull === 'reject' && this.#messages.size >= maxQueue) {
       throw new QueueFullError(this.#context, maxQueue);
     }
-    const blinded = blind(this.#context, 'the message', message);
+    const own = blind(this.#context, 'the message', message);
+    // What its caller still has is copied, so that nothing it does with it meanwhile concerns the others of the batch.
+    const blinded = own === message ? new BlindedMessage(own) : own;
     const receipt = this.#messages.add(blinded, { signal, timeoutMs: timeoutMs ?? this.#options.timeoutMs });
     if (this.#messages.size === this.#limit) this.#wake?.();
     this.#running ??= this.#run();

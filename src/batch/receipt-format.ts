@@ -111,7 +111,7 @@ export function readProtectedHeader(
   if (!isMap(header)) return refuse('its protected header is not a map in deterministic CBOR.');
   for (const label of unprotected.keys()) {
     // RFC 9052 section 3: which of the two counts would be for the reader to guess.
-    if (header.has(label)) return refuse(`the label ${String(label)} is in both headers.`);
+    if (header.has(label)) return refuse(`the label ${quoted(String(label))} is in both headers.`);
   }
   if (unprotected.has(LABEL.critical)) return refuse('crit is not in the protected header.');
   if (header.has(LABEL.critical) && !isUnderstood(header)) {
@@ -183,6 +183,9 @@ function attempt(work: () => unknown): unknown {
     return undefined;
   }
 }
+
+/** What a stranger wrote, as it may be logged: short, and on one line. */
+export const quoted = (text: string): string => JSON.stringify(text.slice(0, 50));
 
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
 const isHash = (value: unknown): value is Uint8Array => isBytes(value) && value.length === HASH_BYTES;

@@ -1,18 +1,23 @@
-/** The receipt as JSON, for messages that are JSON themselves. It says what the bytes say, and goes back to the same bytes. */
+/**
+ * The receipt as JSON, for messages that are JSON themselves. It says what the bytes say, and the receipts of this library go
+ * back to the same bytes; unprotected headers that others added are left out.
+ */
 
 import { type ErrorContext, InvalidReceiptError } from '../errors.js';
 import { decodeBase64url, encodeBase64url } from '../identity/base64url.js';
 import type { ParseResult } from '../keys/parse-result.js';
+import { HASH_BYTES, PATH_MAX_LENGTH } from '../merkle.js';
 import { BLINDING_BYTES } from './blinded-message.js';
 import { type Cbor, loadCbor } from './cbor.js';
 import {
   checkProof,
   decodeReceipt,
+  quoted,
   RECEIPT_LIMIT_BYTES,
   type ReceiptContent,
   readProtectedHeader,
 } from './receipt-format.js';
-import { ReceiptWriter } from './receipt-writer.js';
+import { ReceiptWriter, receiptSize } from './receipt-writer.js';
 
 /** A receipt in JSON. Byte strings are base64url without padding (RFC 7515 section 2). */
 export interface ReceiptJson {
@@ -73,8 +78,7 @@ function readReceiptBytes(cbor: Cbor, receipt: unknown): ParseResult<ReceiptCont
 function readReceiptJson(cbor: Cbor, json: unknown): ParseResult<ReceiptContent> {
   if (typeof json !== 'object' || json === null) return refuse('it is neither bytes nor an object.');
   const foreign = Object.keys(json).find((name) => !MEMBERS.includes(name));
-  if (foreign !== undefined)
-    return refuse(`${JSON.stringify(foreign.slice(0, 50))} is not a member of a receipt.`);
+  if (foreign !== undefined) return refuse(`${quoted(foreign)} is not a member of a receipt.`);
   const member = (name: string): unknown => (Object.hasOwn(json, name) ? Reflect.get(json, name) : undefined);
   const protectedHeader = bytesOf(member('protected'));
   const blinding = bytesOf(member('blinding'));
@@ -88,9 +92,13 @@ function readReceiptJson(cbor: Cbor, json: unknown): ParseResult<ReceiptContent>
   const proof = checkProof({
     treeSize: member('treeSize'),
     leafIndex: member('leafIndex'),
-    path: Array.isArray(path) ? path.map(bytesOf) : undefined,
+    path: Array.isArray(path) && path.length <= PATH_MAX_LENGTH ? path.map(nodeOf) : undefined,
   });
   if (!proof.ok) return proof;
+  const size = receiptSize({ protectedHeader, signature, ...proof.value });
+  if (size > RECEIPT_LIMIT_BYTES) {
+    return refuse(`at most ${RECEIPT_LIMIT_BYTES} bytes are read, it has ${size}.`);
+  }
   const header = readProtectedHeader(cbor, protectedHeader, NO_HEADERS);
   if (!header.ok) return header;
   return { ok: true, value: { protectedHeader, ...header.value, ...proof.value, blinding, signature } };
@@ -98,9 +106,14 @@ function readReceiptJson(cbor: Cbor, json: unknown): ParseResult<ReceiptContent>
 
 /** A text of the largest receipt; longer ones are not looked at. */
 const TEXT_MAX_LENGTH = Math.ceil((RECEIPT_LIMIT_BYTES * 4) / 3);
+const NODE_TEXT_LENGTH = Math.ceil((HASH_BYTES * 4) / 3);
 
 const bytesOf = (text: unknown): Buffer | undefined =>
   typeof text === 'string' && text.length <= TEXT_MAX_LENGTH ? decodeBase64url(text) : undefined;
+
+/** Of a hash: 43 characters. */
+const nodeOf = (text: unknown): Buffer | undefined =>
+  typeof text === 'string' && text.length === NODE_TEXT_LENGTH ? decodeBase64url(text) : undefined;
 
 const refuse = (problem: string): { readonly ok: false; readonly problem: string } => ({
   ok: false,

@@ -20,7 +20,10 @@ export type TrustedKeys = PublicKeyInput | readonly PublicKeyInput[] | { readonl
 
 /** Options of a `ReceiptTrust`. */
 export interface ReceiptTrustOptions {
-  /** Signed roots that are remembered, so that their further receipts cost hashes only. Default 1,000. */
+  /**
+   * Signed roots that this one remembers for itself, so that their further receipts cost hashes only, 1 to 1,000,000. By
+   * default it shares a memory of 1,000 roots with all others in the process that name no number.
+   */
   readonly maxCachedRoots?: number | undefined;
 }
 
@@ -31,14 +34,23 @@ interface TrustedKey {
   readonly coseAlgorithm: number;
 }
 
-const DEFAULT_MAX_CACHED_ROOTS = 1_000;
+const SHARED_ROOTS = 1_000;
 const MAX_CACHED_ROOTS = 1_000_000;
 
 /** The keys and roots behind a `ReceiptTrust`, or those of keys that are given as they are. */
 export let rootsOf: (trust: ReceiptTrust | TrustedKeys) => TrustedRoots;
 
-/** Facts that hold whoever asks: this key signed this root. For trust that is given anew with each call. */
-const sharedRoots = new LRUCache<string, true>({ max: DEFAULT_MAX_CACHED_ROOTS });
+/** Facts that hold whoever asks: this key signed this root. */
+interface SignedRoots {
+  readonly known: LRUCache<string, true>;
+  /** Signatures that are being verified: receipts of one batch that come in at once wait for one of them. */
+  readonly running: Map<string, Promise<boolean>>;
+}
+
+const newRoots = (max: number): SignedRoots => ({ known: new LRUCache({ max }), running: new Map() });
+
+/** Also for trust that is given anew with each call. */
+const sharedRoots = newRoots(SHARED_ROOTS);
 
 /**
  * Keys whose receipts are believed, read once. Make one and pass it to `verifyReceipt` wherever many receipts come in.
@@ -52,7 +64,7 @@ const sharedRoots = new LRUCache<string, true>({ max: DEFAULT_MAX_CACHED_ROOTS }
 export class ReceiptTrust {
   readonly #roots: TrustedRoots;
 
-  /** @throws InvalidJwkError when a key is not usable, or there is none; InvalidConfigError. */
+  /** @throws InvalidJwkError when a key is not usable, or there is none; InvalidConfigError for `maxCachedRoots`. */
   constructor(keys: TrustedKeys, options: ReceiptTrustOptions = {}) {
     this.#roots = new TrustedRoots(keys, options);
   }
@@ -65,22 +77,13 @@ export class ReceiptTrust {
 /** What `verifyReceipt` works with. */
 export class TrustedRoots {
   readonly #keys: ReadonlyMap<string, TrustedKey>;
-  readonly #roots: LRUCache<string, true>;
-  /** Signatures that are being verified: receipts of one batch that come in at once wait for one of them. */
-  readonly #running = new Map<string, Promise<boolean>>();
+  readonly #roots: SignedRoots;
 
   constructor(keys: TrustedKeys, options: ReceiptTrustOptions) {
     const context = { operation: 'ReceiptTrust', resource: 'trusted keys' };
-    const { maxCachedRoots = DEFAULT_MAX_CACHED_ROOTS } = options;
-    if (!Number.isInteger(maxCachedRoots) || maxCachedRoots < 1 || maxCachedRoots > MAX_CACHED_ROOTS) {
-      const problem = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;
-      throw new InvalidConfigError([{ field: 'receiptTrust.maxCachedRoots', problem }]);
-    }
+    const { maxCachedRoots } = options;
+    this.#roots = maxCachedRoots === undefined ? sharedRoots : newRoots(requireCount(maxCachedRoots));
     this.#keys = readKeys(context, keys);
-    this.#roots =
-      options.maxCachedRoots === undefined
-        ? sharedRoots
-        : new LRUCache<string, true>({ max: maxCachedRoots });
   }
 
   /** The key with that thumbprint. */
@@ -99,15 +102,18 @@ export class TrustedRoots {
     const { protectedHeader, signature } = content;
     // All that the signature depends on, the root first: its length is fixed. The key's thumbprint is in the header.
     const fact = `${algorithm.name} ${signature.length} ${latin1(root)}${latin1(signature)}${latin1(protectedHeader)}`;
-    if (this.#roots.get(fact) === true) return true;
-    const running = this.#running.get(fact);
-    if (running !== undefined) return running;
-    const started = this.#verify(cbor, trusted, signed).finally(() => this.#running.delete(fact));
-    this.#running.set(fact, started);
-    return started.then((valid) => {
-      if (valid) this.#roots.set(fact, true);
-      return valid;
-    });
+    const { known, running } = this.#roots;
+    if (known.get(fact) === true) return true;
+    const begun = running.get(fact);
+    if (begun !== undefined) return begun;
+    const started = this.#verify(cbor, trusted, signed)
+      .then((valid) => {
+        if (valid) known.set(fact, true);
+        return valid;
+      })
+      .finally(() => running.delete(fact));
+    running.set(fact, started);
+    return started;
   }
 
   async #verify(
@@ -121,6 +127,12 @@ export class TrustedRoots {
     const der = p1363ToDer(content.signature, algorithm.key.coordinateBytes);
     return der.ok && verifySignature({ algorithm, material }, data, der.value);
   }
+}
+
+function requireCount(count: number): number {
+  if (Number.isInteger(count) && count >= 1 && count <= MAX_CACHED_ROOTS) return count;
+  const problem = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;
+  throw new InvalidConfigError([{ field: 'receiptTrust.maxCachedRoots', problem }]);
 }
 
 function readKeys(context: ErrorContext, trusted: TrustedKeys): ReadonlyMap<string, TrustedKey> {

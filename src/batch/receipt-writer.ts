@@ -3,6 +3,7 @@
  * CBOR library, and the rest is put in between. A general encoder would take most of the time that a batch takes here.
  */
 
+import { BLINDING_BYTES } from './blinded-message.js';
 import type { Cbor } from './cbor.js';
 import { LABEL, type ReceiptContent, type SignedRoot } from './receipt-format.js';
 
@@ -10,6 +11,9 @@ import { LABEL, type ReceiptContent, type SignedRoot } from './receipt-format.js
 const UNSIGNED = 0 << 5;
 const BYTES = 2 << 5;
 const LIST = 4 << 5;
+
+/** Tag, list, map, label 396, map, label -1, list, label of the blinding, and nil: what is the same in every receipt. */
+const FRAME_SIZE = 1 + 1 + 1 + 3 + 1 + 1 + 1 + 5 + 1;
 
 /** Place of the proof and of the blinding in what is encoded once: as CBOR one byte. */
 const EMPTY = new Uint8Array(0);
@@ -36,9 +40,7 @@ export class ReceiptWriter {
   /** The receipt with its tag; the payload is nil, for whoever verifies it computes the root. */
   write(content: Pick<ReceiptContent, 'treeSize' | 'leafIndex' | 'path' | 'blinding'>): Buffer {
     const { treeSize, leafIndex, path, blinding } = content;
-    // A list of three parts.
-    let proofSize = 1 + headSize(treeSize) + headSize(leafIndex) + headSize(path.length);
-    for (const node of path) proofSize += headSize(node.length) + node.length;
+    const proofSize = sizeOfProof(content);
     const receipt = Buffer.allocUnsafe(
       this.#beforeProof.length +
         headSize(proofSize) +
@@ -65,6 +67,34 @@ export class ReceiptWriter {
     return receipt;
   }
 }
+
+/** Bytes of the receipt, without writing it. */
+export function receiptSize(
+  content: SignedRoot & Pick<ReceiptContent, 'treeSize' | 'leafIndex' | 'path'>,
+): number {
+  const { protectedHeader, signature } = content;
+  const proofSize = sizeOfProof(content);
+  return (
+    FRAME_SIZE +
+    stringSize(protectedHeader.length) +
+    stringSize(proofSize) +
+    stringSize(BLINDING_BYTES) +
+    stringSize(signature.length)
+  );
+}
+
+/** A list of three parts: tree size, leaf index, path. */
+function sizeOfProof({
+  treeSize,
+  leafIndex,
+  path,
+}: Pick<ReceiptContent, 'treeSize' | 'leafIndex' | 'path'>): number {
+  let size = 1 + headSize(treeSize) + headSize(leafIndex) + headSize(path.length);
+  for (const node of path) size += stringSize(node.length);
+  return size;
+}
+
+const stringSize = (length: number): number => headSize(length) + length;
 
 /** Bytes of the shortest head for the argument (RFC 8949 section 4.2.1). Nothing in a receipt is above 2^32. */
 function headSize(argument: number): number {

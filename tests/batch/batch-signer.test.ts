@@ -15,6 +15,7 @@ import {
   QueueFullError,
   ResourceExhaustedError,
 } from '../../src/index.js';
+import { handOver } from '../support/batch.js';
 import { HeldExchange } from '../support/held-exchange.js';
 import { SettableClock } from '../support/settable-clock.js';
 
@@ -26,6 +27,9 @@ const denied = (): PermissionDeniedError =>
     permission: 'cloudkms.cryptoKeyVersions.useToSign',
     role: 'roles/cloudkms.signer',
   });
+
+const leaves = (messages: readonly BlindedMessage[]): string[] =>
+  messages.map(({ leafHash }) => Buffer.from(leafHash).toString('hex'));
 
 /** Lets everything that is ready run. */
 async function settle(): Promise<void> {
@@ -85,7 +89,7 @@ describe('BatchSigner', () => {
   it('signs calls of the same turn together, in their order', async () => {
     const calls = send(5);
     const batch = await exchange.batch(0);
-    expect(batch.messages).toEqual(calls.map(({ blinded }) => blinded));
+    expect(leaves(batch.messages)).toEqual(leaves(calls.map(({ blinded }) => blinded)));
     batch.succeed();
     await expectOwnReceipts(calls);
     expect(exchange.batches).toHaveLength(1);
@@ -138,7 +142,7 @@ describe('BatchSigner', () => {
     const calls = send(7);
     for (const [index, expected] of [calls.slice(0, 3), calls.slice(3, 6), calls.slice(6)].entries()) {
       const batch = await exchange.batch(index);
-      expect(batch.messages).toEqual(expected.map(({ blinded }) => blinded));
+      expect(leaves(batch.messages)).toEqual(leaves(expected.map(({ blinded }) => blinded)));
       batch.succeed();
     }
     await expectOwnReceipts(calls);
@@ -258,7 +262,7 @@ describe('BatchSigner', () => {
       expect([signer.queued, signer.inLine]).toEqual([2, 3]);
       for (const [index, expected] of [calls.slice(0, 2), calls.slice(2, 4), calls.slice(4)].entries()) {
         const batch = await exchange.batch(index);
-        expect(batch.messages).toEqual(expected.map(({ blinded }) => blinded));
+        expect(leaves(batch.messages)).toEqual(leaves(expected.map(({ blinded }) => blinded)));
         batch.succeed();
       }
       await expectOwnReceipts(calls);
@@ -273,7 +277,7 @@ describe('BatchSigner', () => {
       controller.abort(new Error('no longer needed'));
       await expect(first.receipt).rejects.toThrow(OperationAbortedError);
       const batch = await exchange.batch(0);
-      expect(batch.messages).toEqual([second.blinded]);
+      expect(leaves(batch.messages)).toEqual(leaves([second.blinded]));
       batch.succeed();
       await expectOwnReceipts([second]);
     });
@@ -353,7 +357,7 @@ describe('BatchSigner', () => {
       expect(exchange.batches).toHaveLength(1);
       clock.advance(1);
       const batch = await exchange.batch(1);
-      expect(batch.messages).toEqual([...first, ...second].map(({ blinded }) => blinded));
+      expect(leaves(batch.messages)).toEqual(leaves([...first, ...second].map(({ blinded }) => blinded)));
       batch.succeed();
       await expectOwnReceipts([...first, ...second]);
     });
@@ -392,7 +396,7 @@ describe('BatchSigner', () => {
       });
       clock.advance(4_000);
       const batch = await exchange.batch(1);
-      expect(batch.messages).toEqual([long.blinded]);
+      expect(leaves(batch.messages)).toEqual(leaves([long.blinded]));
       batch.succeed();
       await expectOwnReceipts([long]);
     });
@@ -491,6 +495,27 @@ describe('BatchSigner', () => {
 
     it('what is no agent id', () => {
       expect(() => new BatchSigner(exchange, '')).toThrow(InvalidArgumentError);
+    });
+
+    it('a blinded message that is not whole, and leaves the others of its batch alone', async () => {
+      const good = call();
+      const torn = Object.assign(Object.create(BlindedMessage.prototype), {
+        blinding: new Uint8Array(32),
+        leafHash: new Uint8Array(31),
+      });
+      await expect(signer.sign(torn)).rejects.toThrow(InvalidArgumentError);
+      (await exchange.batch(0)).succeed();
+      await expectOwnReceipts([good]);
+    });
+
+    it('to have a batch spoilt by what becomes of a blinded message meanwhile', async () => {
+      const blinded = new BlindedMessage(Buffer.from('message'));
+      const leafHash = Buffer.from(blinded.leafHash);
+      const receipt = signer.sign(blinded);
+      handOver(blinded.leafHash);
+      const batch = await exchange.batch(0);
+      batch.succeed();
+      expect(await receipt).toEqual(leafHash);
     });
 
     it('a message that is not bytes, and options of a call that are none', async () => {

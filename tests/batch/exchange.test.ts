@@ -70,14 +70,17 @@ describe('batches of an agent', () => {
     expect(await verifyReceipt(message, after ?? Buffer.alloc(0), oldKey)).toBe(false);
   });
 
-  it.each(['rsa-2048', 'secp256k1', 'ed25519'] as const)('are signed with %s too', async (algorithm) => {
-    const names = {
-      'rsa-2048': 'RSA_SIGN_PSS_2048_SHA256',
-      secp256k1: 'EC_SIGN_SECP256K1_SHA256',
-      ed25519: 'ed25519',
-    } as const;
-    const protectionLevel = algorithm === 'ed25519' ? 'SOFTWARE' : 'HSM';
-    await exchange.generateAgentKey(algorithm, { algorithm: names[algorithm], protectionLevel });
+  it.each([
+    ['RSA_SIGN_PSS_2048_SHA256', 'HSM'],
+    ['RSA_SIGN_PSS_4096_SHA512', 'HSM'],
+    ['RSA_SIGN_PKCS1_4096_SHA512', 'HSM'],
+    ['EC_SIGN_SECP256K1_SHA256', 'HSM'],
+    ['EC_SIGN_ED25519', 'SOFTWARE'],
+    ['PQ_SIGN_ML_DSA_44', 'SOFTWARE'],
+    ['PQ_SIGN_ML_DSA_65', 'SOFTWARE'],
+    ['PQ_SIGN_ML_DSA_87', 'SOFTWARE'],
+  ] as const)('are signed with %s too', async (algorithm, protectionLevel) => {
+    await exchange.generateAgentKey(algorithm, { algorithm, protectionLevel });
     const message = Buffer.from('any algorithm');
     const [receipt] = await exchange.signBatch(algorithm, [message]);
     expect(

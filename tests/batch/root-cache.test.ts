@@ -34,6 +34,23 @@ describe('the signature of a root', () => {
     expect(verifications()).toBe(1);
   });
 
+  it('is verified once for callers that pass the bare key at the same time', async () => {
+    const key = new LocalBatchKey();
+    const receipts = await key.signBatch([message, message, message]);
+    const verdicts = await Promise.all(receipts.map((receipt) => verifyReceipt(message, receipt, key.jwk)));
+    expect(verdicts).toEqual([true, true, true]);
+    expect(verifications()).toBe(1);
+  });
+
+  it('is remembered together by all that name no number, and apart by one that does', async () => {
+    const key = new LocalBatchKey();
+    const receipt = await key.receiptOf(message);
+    for (const options of [{}, {}, { maxCachedRoots: 1_000 }]) {
+      expect(await verifyReceipt(message, receipt, new ReceiptTrust(key.jwk, options))).toBe(true);
+    }
+    expect(verifications()).toBe(2);
+  });
+
   it('is verified for each key and each batch', async () => {
     const keys = [new LocalBatchKey(), new LocalBatchKey()];
     const trust = new ReceiptTrust(keys.map(({ jwk }) => jwk));

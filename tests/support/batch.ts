@@ -68,6 +68,12 @@ export class LocalBatchKey implements BatchKey {
   }
 }
 
+/** Gives the memory of the bytes away, as to another thread: nothing is left of them here. */
+export function handOver({ buffer }: Uint8Array): void {
+  if (!(buffer instanceof ArrayBuffer)) throw new Error('it is shared');
+  structuredClone(buffer, { transfer: [buffer] });
+}
+
 function generate(algorithm: SigningAlgorithm): KeyObject {
   const entry = findAlgorithm(algorithm);
   if (entry?.purpose !== 'ASYMMETRIC_SIGN') throw new Error('not a signing algorithm');

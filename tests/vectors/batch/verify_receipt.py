@@ -1,7 +1,7 @@
 """Verifies receipts without this library: CBOR by cbor2, signatures by cryptography, the Merkle tree by RFC 9162.
 
     pip install cbor2 cryptography
-    python verify_receipt.py receipts.json      every receipt of the file has to verify
+    python verify_receipt.py receipts.json      every receipt of the file has to verify, no forgery may
 """
 
 import base64
@@ -82,12 +82,35 @@ def verify_receipt(message, receipt, jwk, expected_algorithm):
         raise ValueError("another key or algorithm")
     [proof] = unprotected[396][-1]
     size, index, path = cbor2.loads(proof)
-    leaf = sha256(b"\x00", unprotected[BLINDING], message)
+    blinding = unprotected[BLINDING]
+    # Not signed by itself: with another length, bytes of the message could be moved into it, or out of it.
+    if not isinstance(blinding, bytes) or len(blinding) != 32:
+        raise ValueError("the blinding does not have 32 bytes")
+    leaf = sha256(b"\x00", blinding, message)
     root = root_of(leaf, index, size, path)
     verify_signature(jwk, header[1], cbor2.dumps(["Signature1", protected, b"", root]), signature)
 
 
 ALGORITHMS = {"ES256": -7, "ES384": -35, "ES256K": -47, "EdDSA": -8, "RS256": -257}
+
+
+
+def with_blinding(receipt, change):
+    """The receipt with another blinding."""
+    tagged = cbor2.loads(receipt)
+    protected, unprotected, payload, signature = tagged.value
+    changed = {**unprotected, BLINDING: change(unprotected[BLINDING])}
+    return cbor2.dumps(cbor2.CBORTag(18, [protected, changed, payload, signature]))
+
+
+def forgeries(message, receipt):
+    """Other messages, and other places for the end of the blinding: those have the same leaf."""
+    for changed in (message + b".", b"", message[:-1]):
+        yield changed, receipt
+    tail = cbor2.loads(receipt).value[1][BLINDING][-5:]
+    yield tail + message, with_blinding(receipt, lambda blinding: blinding[:-5])
+    yield message[5:], with_blinding(receipt, lambda blinding: blinding + message[:5])
+
 
 if __name__ == "__main__":
     with open(sys.argv[1]) as file:
@@ -96,9 +119,12 @@ if __name__ == "__main__":
         message, receipt = unb64(each["message"]), bytes.fromhex(each["receipt"])
         algorithm = ALGORITHMS[each["jwk"]["alg"]]
         verify_receipt(message, receipt, each["jwk"], algorithm)
-        for changed in (message + b".", b"", message[:-1]):
+        for other, changed in forgeries(message, receipt):
+            # An empty message stays what it is when nothing of it is moved.
+            if (other, changed) == (message, receipt):
+                continue
             try:
-                verify_receipt(changed, receipt, each["jwk"], algorithm)
+                verify_receipt(other, changed, each["jwk"], algorithm)
             except Exception:
                 continue
             raise SystemExit("another message verified")
