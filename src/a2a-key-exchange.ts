@@ -61,6 +61,7 @@ import type { LocatedPublicKey } from './lifecycle/published-keys.js';
 import type { RotateDueKeysOptions, RotationReport } from './lifecycle/rotate-due-keys.js';
 import type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 import type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
+import type { Logger } from './logger.js';
 import type { AgentMigration } from './migration/agent-migration.js';
 import { describeBothKinds, publishBothKinds } from './migration/describe.js';
 import type {
@@ -118,6 +119,7 @@ export class A2AKeyExchange {
   readonly #migration: AgentMigration;
   readonly #ciphers: OpenCiphers;
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #sources: readonly OpenedProvider[];
   readonly #telemetry: StartedReadings | undefined;
   readonly #rotationPolicy: RotationPolicy | undefined;
@@ -151,6 +153,7 @@ export class A2AKeyExchange {
     this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
+      logger,
       defaultAlgorithm: defaultAlgorithm.name,
       pinnedVersions: pinnedNames(kms),
       ...(hierarchy && {
@@ -183,6 +186,7 @@ export class A2AKeyExchange {
     });
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;
+    this.#logger = logger;
     this.#ensureMasters = hierarchy !== undefined;
     this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, {
       ...rest,
@@ -199,12 +203,15 @@ export class A2AKeyExchange {
 
   /**
    * Makes sure that the key ring exists, with `hierarchy` in the configuration the master keys, and with `audit` the key of
-   * the audit trail.
+   * the audit trail. With `replicas` it starts without a key ring that cannot be reached, as long as another one has the
+   * keys, and logs that; a key ring that refuses keeps it from starting.
+   * @throws PermissionDeniedError; KeySpecMismatchError when a key of that name is another one; AuditWriteError.
+   * @throws ReplicationIncompleteError when a key ring could be reached and does not have the keys.
    */
   async initialize(options?: CallOptions): Promise<void> {
     this.#telemetry?.start();
-    const audit = { provider: this.keys, protectionLevel: this.#auditKeyLevel, options };
-    await initializeAudited(this.audit, audit, async () => {
+    const auditKey = { provider: this.keys, protectionLevel: this.#auditKeyLevel };
+    await initializeAudited(this.audit, { ...auditKey, options, logger: this.#logger }, async () => {
       if (this.#ensureMasters) await this.hierarchy.initialize(options);
       else await this.keys.initialize(options);
     });

@@ -7,6 +7,7 @@ import type { ProtectionLevel } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { auditKeySpec } from '../keys/master-key-name.js';
 import type { Logger } from '../logger.js';
+import { ensureKey } from '../provider/ensure-key.js';
 import type { ProviderObserver } from '../provider/observer.js';
 import { AuditTrail } from './audit-trail.js';
 import { FileSink } from './file-sink.js';
@@ -49,16 +50,17 @@ export const withTrail = (
 export async function initializeAudited<T>(
   trail: AuditTrail | undefined,
   keys: {
-    readonly provider: Pick<KeyProvider, 'generateKey'>;
+    readonly provider: Pick<KeyProvider, 'generateKey' | 'getKey'>;
     readonly protectionLevel: ProtectionLevel;
     readonly options: CallOptions | undefined;
+    readonly logger: Logger;
   },
   initialize: () => Promise<T>,
 ): Promise<T> {
   await trail?.open();
   const result = await initialize();
   if (trail !== undefined) {
-    await keys.provider.generateKey(auditKeySpec(keys.protectionLevel), keys.options);
+    await ensureKey(keys.provider, auditKeySpec(keys.protectionLevel), keys);
     await trail.begun();
   }
   return result;

@@ -21,11 +21,14 @@ import {
   type CallOptions,
   type KeyMetadata,
   type KeyProvider,
+  type KeySpec,
   ROTATION_PERIOD_MAX_SECONDS,
   ROTATION_PERIOD_MIN_SECONDS,
 } from '../keys/key-provider.js';
 import { MASTER_KEY_IDS, masterKeyLabels } from '../keys/master-key-name.js';
+import { createDefaultLogger, type Logger } from '../logger.js';
 import { callOptionsOf } from '../provider/call-input.js';
+import { type EnsuredKey, ensureKey } from '../provider/ensure-key.js';
 import { schemaProblems } from '../schema-problems.js';
 import {
   type AgentEncryptionContext,
@@ -57,6 +60,8 @@ export interface KeyHierarchyOptions {
   readonly maxCachedAgents?: number | undefined;
   /** Full names of versions that the provider has pinned: the agents' keys they are of are not looked at. */
   readonly pinnedVersions?: readonly string[] | undefined;
+  /** Default: warnings go to standard error. */
+  readonly logger?: Pick<Logger, 'warn'> | undefined;
   /** Default: the real one. For tests. */
   readonly clock?: Clock | undefined;
 }
@@ -106,6 +111,12 @@ const schema = z.strictObject(
     protectionLevel: level,
     maxCachedAgents: wholeNumber(1, 10_000_000).default(10_000),
     pinnedVersions: z.array(z.string('must be the full name of a version'), 'must be a list').default([]),
+    logger: z
+      .custom<Pick<Logger, 'warn'>>(
+        (value) => typeof Object(value).warn === 'function',
+        'must have the method warn',
+      )
+      .default(createDefaultLogger),
     clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
   },
   'must be an object',
@@ -165,39 +176,38 @@ export class KeyHierarchy {
     return MASTER_KEY_IDS.kek;
   }
 
-  /** Makes sure that the key ring and the master keys exist; safe when several processes do it at once. */
+  /**
+   * Makes sure that the key ring and the master keys exist; safe when several processes do it at once. With replicas, a key
+   * ring that cannot be reached is left out and logged.
+   */
   async initialize(options: CallOptions = {}): Promise<MasterKeys> {
     await this.#provider.initialize(options);
     const context = { operation: 'initialize', resource: MASTER_KEY_IDS.root };
     const protectionLevel = this.#options.masterProtectionLevel;
-    const [root, foundKek] = await Promise.all([
-      this.#provider.generateKey(
-        {
-          name: MASTER_KEY_IDS.root,
-          purpose: 'ASYMMETRIC_SIGN',
-          algorithm: signingAlgorithm(context, this.#options.rootAlgorithm).name,
-          protectionLevel,
-          labels: masterKeyLabels('root'),
-        },
-        options,
-      ),
-      this.#provider.generateKey(
-        {
-          name: MASTER_KEY_IDS.kek,
-          purpose: 'ENCRYPT_DECRYPT',
-          algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
-          protectionLevel,
-          labels: masterKeyLabels('kek'),
-        },
-        options,
-      ),
+    const ensure = (spec: KeySpec): Promise<EnsuredKey> =>
+      ensureKey(this.#provider, spec, { options, logger: this.#options.logger });
+    const [{ key: root }, { key: foundKek, unreached }] = await Promise.all([
+      ensure({
+        name: MASTER_KEY_IDS.root,
+        purpose: 'ASYMMETRIC_SIGN',
+        algorithm: signingAlgorithm(context, this.#options.rootAlgorithm).name,
+        protectionLevel,
+        labels: masterKeyLabels('root'),
+      }),
+      ensure({
+        name: MASTER_KEY_IDS.kek,
+        purpose: 'ENCRYPT_DECRYPT',
+        algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
+        protectionLevel,
+        labels: masterKeyLabels('kek'),
+      }),
     ]);
-    // Also after a crash between the two calls; a schedule that somebody chose stays.
+    // Also after a crash between the two calls; a schedule that somebody chose stays, so all key rings have to be seen.
     const { kekRotationPeriodSeconds: rotationPeriodSeconds } = this.#options;
     const unscheduled =
       foundKek.rotationPeriodSeconds === undefined && foundKek.nextRotationTime === undefined;
     const kek =
-      rotationPeriodSeconds !== null && unscheduled
+      rotationPeriodSeconds !== null && unscheduled && unreached.length === 0
         ? await this.#provider.setRotationSchedule(foundKek.name, { rotationPeriodSeconds }, options)
         : foundKek;
     return { root, kek };

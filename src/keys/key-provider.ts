@@ -126,8 +126,8 @@ export interface ListKeysOptions extends CallOptions {
 /** Options of `restoreKey`. */
 export interface RestoreOptions extends CallOptions {
   /**
-   * State after the restore. Default `ENABLED`, but for versions of a restored key that were retired before their
-   * destruction: they come back as they were, DISABLED. Cloud KMS itself leaves every restored version DISABLED.
+   * State after the restore. Default `ENABLED`, but for versions of a restored key that were DISABLED when their destruction
+   * was scheduled: they come back as they were. Cloud KMS itself leaves every restored version DISABLED.
    */
   readonly state?: 'ENABLED' | 'DISABLED' | undefined;
 }

@@ -5,25 +5,33 @@
  */
 
 import type { KeyMetadata, KeyVersionMetadata, KeyVersionState } from './key-provider.js';
+import { isVersionSetLabel } from './version-set.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
 /** The label that names the version in use of an asymmetric key, by number. */
 export const PRIMARY_LABEL = 'a2a-primary';
-/** The numbers of the versions that a restore under way is going to enable, joined by `-`. */
-export const RESTORING_LABEL = 'a2a-restoring';
 const VERSION_LABEL = /^a2a-version-([1-9][0-9]{0,14})$/;
 /** `a` activated, `r` replaced, `d` disabled, each with the time in seconds since the epoch. */
 const VERSION_TIMES = /^(?:a([0-9]{1,15}))?-?(?:r([0-9]{1,15}))?-?(?:d([0-9]{1,15}))?$/;
 
-/** Versions whose times are kept; the newest count. */
+/** A key has at most 64 labels (Cloud KMS documentation, "Labeling keys"). */
+export const MAX_LABELS = 64;
+/** Labels that a key may have besides those that a provider keeps for itself: these need room to say what was in use. */
+export const MAX_OTHER_LABELS = 52;
+/** Versions whose times are kept; the latest events count. */
 const MAX_HISTORIES = 32;
-/** A key has at most 64 labels (Cloud KMS documentation, "Labeling keys"); some are left for their owner to add. */
-const MAX_LABELS = 60;
+/** Labels that are left free for the owner of the key to add, unless fewer times than these would be kept. */
+const SPARE_LABELS = 4;
+const MIN_HISTORIES = 4;
 
 /** Whether a provider keeps the label for itself. */
 export const isHistoryLabel = (label: string): boolean =>
-  label === PRIMARY_LABEL || label === RESTORING_LABEL || VERSION_LABEL.test(label);
+  label === PRIMARY_LABEL || isVersionSetLabel(label) || VERSION_LABEL.test(label);
+
+/** How many labels a key has that no provider keeps for itself. */
+export const countOtherLabels = (labels: Labels): number =>
+  Object.keys(labels).filter((label) => !isHistoryLabel(label)).length;
 
 /** When a version went from state to state; fields that are unknown are omitted. */
 export interface VersionTimes {
@@ -165,9 +173,26 @@ export function withTimes(labels: Labels, number: number, times: VersionTimes): 
   return bounded({ ...labels, [labelOf(number)]: formatTimes({ ...known, ...times }) });
 }
 
+/** The labels without the time at which a version was disabled: it is ENABLED, or is going to be. */
+export function withoutRetiredTime(labels: Labels, number: number): Labels {
+  const { [labelOf(number)]: label, ...others } = labels;
+  const { retiredTime, ...times } = parseTimes(label ?? '');
+  if (retiredTime === undefined) return labels;
+  const rest = formatTimes(times);
+  return rest === '' ? others : { ...others, [labelOf(number)]: rest };
+}
+
+/** Whether the labels tell of a version by itself; they do not where there are too many others. */
+export const hasTimes = (labels: Labels, number: number): boolean => labels[labelOf(number)] !== undefined;
+
 const labelOf = (number: number): string => `a2a-version-${number}`;
 
-function histories(labels: Labels): readonly { readonly number: number; readonly times: VersionTimes }[] {
+interface History {
+  readonly number: number;
+  readonly times: VersionTimes;
+}
+
+function histories(labels: Labels): readonly History[] {
   return Object.entries(labels).flatMap(([label, value]) => {
     const number = VERSION_LABEL.exec(label)?.[1];
     return number === undefined ? [] : [{ number: Number(number), times: parseTimes(value) }];
@@ -196,14 +221,27 @@ function formatTimes({ activatedTime, replacedTime, retiredTime }: VersionTimes)
 const fromSeconds = (seconds: string): Date => new Date(Number(seconds) * 1_000);
 const toSeconds = (time: Date): number => Math.floor(time.getTime() / 1_000);
 
-/** Drops the histories of the oldest versions where there are too many. */
+/**
+ * Drops times of versions where there are too many: those whose latest event is longest ago, as numbers where it is the same.
+ * Never those of the version in use, and of the highest that ever was: without the latter older ones look like new ones.
+ */
 function bounded(labels: Labels): Labels {
-  const numbers = histories(labels)
-    .map(({ number }) => number)
-    .toSorted((a, b) => a - b);
-  const tooMany = Math.max(numbers.length - MAX_HISTORIES, Object.keys(labels).length - MAX_LABELS);
-  const dropped = new Set(numbers.slice(0, Math.max(0, tooMany)).map(labelOf));
-  return dropped.size === 0
-    ? labels
-    : Object.fromEntries(Object.entries(labels).filter(([label]) => !dropped.has(label)));
+  const known = histories(labels);
+  // The label that names the version in use may be about to be added.
+  const others = Object.keys({ ...labels, [PRIMARY_LABEL]: '' }).length - known.length;
+  const roomy = Math.min(MAX_HISTORIES, Math.max(MIN_HISTORIES, MAX_LABELS - SPARE_LABELS - others));
+  const tooMany = known.length - Math.min(roomy, MAX_LABELS - others);
+  if (tooMany <= 0) return labels;
+  const highest = Math.max(0, ...known.filter(({ times }) => wasInUse(times)).map(({ number }) => number));
+  const worth = ({ number, times }: History): number =>
+    number === highest || labels[PRIMARY_LABEL] === String(number)
+      ? Number.POSITIVE_INFINITY
+      : Math.max(0, ...Object.values(times).map((time: Date) => time.getTime()));
+  const dropped = known
+    .toSorted((a, b) => a.number - b.number)
+    .map((history) => ({ label: labelOf(history.number), worth: worth(history) }))
+    .toSorted((a, b) => (a.worth === b.worth ? 0 : a.worth - b.worth))
+    .slice(0, tooMany)
+    .map(({ label }) => label);
+  return Object.fromEntries(Object.entries(labels).filter(([label]) => !dropped.includes(label)));
 }

@@ -5,10 +5,13 @@
 import { InvalidArgumentError, PublicKeyNotArchivedError, VersionInUseError } from '../errors.js';
 import type { DestructionResult } from '../keys/key-provider.js';
 import type { KeyReference } from '../keys/resource-name.js';
+import { withScheduled } from '../keys/restore-plan.js';
+import type { Labels } from '../keys/version-history.js';
 import type { Operation } from '../provider/operation.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
 import { awaitOutcome } from './key-creation.js';
+import { changeLabels, isSame } from './labels.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
 import { namedNumber, type RotationState, readRotationState } from './rotation-state.js';
 import { scheduleDestruction, takeBackInUse } from './version-state.js';
@@ -38,6 +41,7 @@ export async function destroy(
   }
   const targets = await targetsOf(core, operation, { reference, state, wish });
   await archive(core, operation, { key, targets, wish });
+  await writeDown(core, operation, state, targets);
   const scheduled: { name: string; destroyTime: Date }[] = [];
   for (const version of targets) {
     const destroyTime = await scheduleDestruction(core, operation, { key: key.name, version });
@@ -78,6 +82,20 @@ async function targetsOf(
   const version = await core.reader.getVersion(operation, reference.key, reference.version);
   if (isInUse(version) && isSparing(reference, wish)) throw new VersionInUseError(operation.context());
   return version.metadata.state === 'DESTROYED' ? [] : [version];
+}
+
+/** Writes down which versions are DISABLED: a restore brings them back as they were. */
+async function writeDown(
+  core: KmsCore,
+  operation: Operation,
+  { key, versions }: RotationState,
+  targets: readonly VersionRecord[],
+): Promise<void> {
+  const read = new Map([...versions, ...targets].map((version) => [version.number, version.metadata]));
+  const numbers = targets.map(({ number }) => number);
+  const change = (labels: Labels): Labels => withScheduled(labels, [...read.values()], numbers);
+  if (isSame(change(key.labels), key.labels)) return;
+  await changeLabels(core, operation, key.name, ({ labels }) => change(labels));
 }
 
 async function archive(

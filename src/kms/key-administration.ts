@@ -18,6 +18,7 @@ import type {
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { DEFAULT_GRACE_SECONDS } from '../keys/retirement-plan.js';
 import {
+  changedLabels,
   destroyAfterSeconds,
   destroyOptions,
   labelChanges,
@@ -165,12 +166,9 @@ export async function updateLabels(
   const parsed = parseInput(context, labelChanges, { name: 'changes', value: changes });
   const operation = calls.open('updateLabels', name, options);
   return operation.run(async () => {
-    await changeLabels(calls.core, operation, name, ({ labels }) => {
-      const changed = Object.entries({ ...labels, ...parsed });
-      return Object.fromEntries(
-        changed.flatMap(([label, value]) => (value === null ? [] : [[label, value]])),
-      );
-    });
+    await changeLabels(calls.core, operation, name, ({ labels }) =>
+      changedLabels(operation.context(), labels, parsed),
+    );
     return toMetadata(await calls.core.resolver.refresh(operation, name));
   });
 }

@@ -136,7 +136,8 @@ export class KMSClient implements KeyProvider, AccessManager {
    * @throws AuditWriteError with `audit.failClosed`, when the trail cannot be written.
    */
   async initialize(options?: CallOptions): Promise<void> {
-    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options }, () =>
+    const { logger } = this.#calls.core.config;
+    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options, logger }, () =>
       this.#calls.observed({ method: 'initialize', options }, async (calls) => {
         const operation = calls.open('initialize', this.keyRing, options);
         await operation.run(() => ensureKeyRing(calls.core, operation));
@@ -300,6 +301,9 @@ export class KMSClient implements KeyProvider, AccessManager {
   /**
    * Uses an ENABLED version from now on: the way back to an earlier one in one call.
    * @param version its number, or its full name.
+   * @throws FailedPreconditionError for one that is not ENABLED, and for a key with so many labels that the way back cannot be
+   *   written down.
+   * @throws ConcurrentChangeError when another process disabled the version, or used another one, in the same moment.
    */
   setPrimaryVersion(keyId: string, version: number | string, options?: CallOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'setPrimaryVersion', keyId, options }, (calls) =>
@@ -342,7 +346,11 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** Takes back a scheduled destruction, and enables the restored versions that were not retired before. */
+  /**
+   * Takes back a scheduled destruction. Restored versions are ENABLED, but for those of a whole key that were DISABLED
+   * before; a replaced version has its grace anew. After a failure it may be called again.
+   * @throws FailedPreconditionError when nothing is scheduled, and no restore was under way.
+   */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'restoreKey', keyId, options }, (calls) =>
       administration.restoreKey(calls, keyId, options),

@@ -41,7 +41,8 @@ export async function changeLabels(
   }
 }
 
-function isSame(a: Labels, b: Labels): boolean {
+/** Whether the labels are the same, in whatever order. */
+export function isSame(a: Labels, b: Labels): boolean {
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }

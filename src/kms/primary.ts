@@ -3,9 +3,10 @@
  * time of the change in the labels of the versions concerned.
  */
 
-import { FailedPreconditionError } from '../errors.js';
+import { ConcurrentChangeError, FailedPreconditionError } from '../errors.js';
 import { type CryptoKeyName, keyVersion } from '../keys/resource-name.js';
 import {
+  hasTimes,
   type Labels,
   PRIMARY_LABEL,
   versionTimes,
@@ -86,7 +87,10 @@ export async function returnPrimary(
   await updatePrimary(core, operation, { name: key.name, to, mayMove });
 }
 
-/** Uses the version that the caller names, whatever is in use: the way back after a rotation that went wrong. */
+/**
+ * Uses the version that the caller names, whatever is in use: the way back after a rotation that went wrong.
+ * @throws ConcurrentChangeError when another process disabled the version, or put yet another one to use, meanwhile.
+ */
 export async function setPrimary(
   core: KmsCore,
   operation: Operation,
@@ -105,20 +109,35 @@ export async function setPrimary(
   const move = { from: state.primary?.number, to, at: new Date(core.config.clock.now()) };
   if (state.key.purpose !== 'ENCRYPT_DECRYPT') {
     const moved = await changeLabels(core, operation, name, ({ labels }) =>
-      labels[PRIMARY_LABEL] === String(to)
-        ? labels
-        : { ...withPrimary(labels, move), [PRIMARY_LABEL]: String(to) },
+      labels[PRIMARY_LABEL] === String(to) ? labels : withWayBack(operation, labels, move),
     );
     watchPrimary(core, operation, moved, move);
   } else if (move.from !== to) {
     // Written down first: after a crash in between, the version that is left must not be taken for a new one.
     await changeLabels(core, operation, name, ({ labels }) =>
-      isRecorded(labels, to) ? labels : withPrimary(labels, move),
+      isRecorded(labels, to) ? labels : requireTimes(operation, withPrimary(labels, move), move),
     );
     await updatePrimary(core, operation, { name, to, mayMove: () => true });
     watchPrimary(core, operation, await core.reader.getKey(operation, name), move);
   }
-  return core.resolver.refresh(operation, name);
+  const after = await readRotationState(core, operation, name);
+  if (after.primary?.number === to && after.primary.metadata.state === 'ENABLED')
+    return core.resolver.learn(operation, after.key, after.versions);
+  await returnPrimary(core, operation, after, state.primary);
+  core.resolver.invalidate(name);
+  throw new ConcurrentChangeError(operation.context());
+}
+
+const withWayBack = (operation: Operation, labels: Labels, move: TimedMove): Labels =>
+  requireTimes(operation, { ...withPrimary(labels, move), [PRIMARY_LABEL]: String(move.to) }, move);
+
+/** @throws FailedPreconditionError when the labels cannot tell that the version that is left was in use: it is above the other. */
+function requireTimes(operation: Operation, labels: Labels, { from, to }: PrimaryMove): Labels {
+  if (hasTimes(labels, to) && (from === undefined || hasTimes(labels, from))) return labels;
+  throw new FailedPreconditionError(
+    operation.context(),
+    `the key has ${Object.keys(labels).length} labels, so there is no room to write down that version ${from} was in use before, and it would be taken for a new one; take some of them away with updateLabels.`,
+  );
 }
 
 /** Sets the primary of a symmetric key. Never repeated without a look: another process may have set it in between. */
@@ -151,10 +170,13 @@ interface PrimaryMove {
   readonly to: number;
 }
 
-/** As it is written down in the labels. */
-interface RecordedMove extends PrimaryMove {
-  readonly name: CryptoKeyName;
+interface TimedMove extends PrimaryMove {
   readonly at: Date;
+}
+
+/** As it is written down in the labels. */
+interface RecordedMove extends TimedMove {
+  readonly name: CryptoKeyName;
 }
 
 /** Has it checked later that the version is still in use, or was replaced by somebody who knew of it. */

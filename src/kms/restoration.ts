@@ -4,20 +4,23 @@
  */
 
 import { FailedPreconditionError } from '../errors.js';
-import type { CryptoKeyName, KeyReference } from '../keys/resource-name.js';
-import { RESTORING_LABEL, versionTimes } from '../keys/version-history.js';
+import type { KeyReference } from '../keys/resource-name.js';
+import {
+  type RestoredState,
+  type RestoredVersion,
+  restorePlan,
+  withRestored,
+  withRestoring,
+} from '../keys/restore-plan.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { changeLabels } from './labels.js';
-import type { KeyRecord, VersionRecord } from './resources.js';
-import { type RestoredState, restoreVersion } from './version-state.js';
-
-/** Versions that are restored at once: their numbers, of up to six digits, fit into a label of 63 characters. */
-const BATCH_SIZE = 9;
+import type { VersionRecord } from './resources.js';
+import { restoreVersion } from './version-state.js';
 
 /**
- * Brings back scheduled versions and enables them. Of a whole key, those that were retired before their destruction come
- * back DISABLED, as they were, unless all are wanted ENABLED by name.
+ * Brings back scheduled versions, and those that a restore began with. Of a whole key, those that were DISABLED before their
+ * destruction come back DISABLED, as they were, unless all are wanted ENABLED by name.
  */
 export async function restore(
   core: KmsCore,
@@ -26,56 +29,43 @@ export async function restore(
   wanted: RestoredState | undefined,
 ): Promise<void> {
   const { key: name } = reference;
-  const versions =
-    reference.kind === 'key'
-      ? await core.reader.listVersions(operation, name)
-      : [await core.reader.getVersion(operation, name, reference.version)];
+  const versions = await core.reader.listVersions(operation, name);
   const key = await core.reader.getKey(operation, name);
-  const begun = begunNumbers(key);
-  const targets = versions.filter(
-    ({ number, metadata: { state } }) =>
-      state === 'DESTROY_SCHEDULED' ||
-      (begun.includes(number) && (state === 'DISABLED' || state === 'ENABLED')),
+  const standings = versions.map(({ metadata }) => metadata);
+  const asked = await askedFor(core, operation, reference, versions);
+  const plan = restorePlan(
+    key.labels,
+    asked.map(({ metadata }) => metadata),
+    { asked: reference.kind, wanted },
   );
-  if (targets.length === 0) {
+  if (plan.length === 0) {
     throw new FailedPreconditionError(
       operation.context(),
       'no version is scheduled for destruction, so there is nothing to restore.',
     );
   }
-  const stateOf = ({ number }: VersionRecord): RestoredState => {
-    const wasRetired = reference.kind === 'key' && versionTimes(key.labels, number).retiredTime !== undefined;
-    return wanted ?? (wasRetired ? 'DISABLED' : 'ENABLED');
-  };
-  for (const version of targets.filter((target) => stateOf(target) === 'DISABLED'))
-    await restoreVersion(core, operation, { key: name, version, state: 'DISABLED' });
-  const enabled = targets.filter((target) => stateOf(target) === 'ENABLED');
-  for (let start = 0; start < enabled.length; start += BATCH_SIZE) {
-    const batch = enabled.slice(start, start + BATCH_SIZE);
-    await writeDown(core, operation, name, batch);
-    for (const version of batch)
-      await restoreVersion(core, operation, { key: name, version, state: 'ENABLED' });
-  }
-  await writeDown(core, operation, name, []);
+  const at = new Date(core.config.clock.now());
+  await changeLabels(core, operation, name, ({ labels }) => withRestoring(labels, standings, { plan, at }));
+  for (const { version, state } of plan.flatMap((planned) => recordsOf(asked, planned)))
+    await restoreVersion(core, operation, { key: name, version, state });
+  await changeLabels(core, operation, name, ({ labels }) => withRestored(labels, standings, plan));
   core.resolver.invalidate(name);
 }
 
-/** The versions that a restore was going to enable. */
-const begunNumbers = ({ labels }: KeyRecord): readonly number[] =>
-  (labels[RESTORING_LABEL] ?? '')
-    .split('-')
-    .filter((number) => number !== '')
-    .map(Number);
-
-async function writeDown(
+async function askedFor(
   core: KmsCore,
   operation: Operation,
-  name: CryptoKeyName,
-  batch: readonly VersionRecord[],
-): Promise<void> {
-  await changeLabels(core, operation, name, ({ labels }) => {
-    const { [RESTORING_LABEL]: _, ...others } = labels;
-    if (batch.length === 0) return others;
-    return { ...others, [RESTORING_LABEL]: batch.map(({ number }) => number).join('-') };
-  });
+  reference: KeyReference,
+  versions: readonly VersionRecord[],
+): Promise<readonly VersionRecord[]> {
+  if (reference.kind === 'key') return versions;
+  const { number } = reference.version;
+  const known = versions.filter((version) => version.number === number);
+  // Read by itself, one that is not there is NOT_FOUND.
+  return known.length > 0
+    ? known
+    : [await core.reader.getVersion(operation, reference.key, reference.version)];
 }
+
+const recordsOf = (versions: readonly VersionRecord[], { version, state }: RestoredVersion) =>
+  versions.filter(({ number }) => number === version).map((record) => ({ version: record, state }));

@@ -10,18 +10,19 @@ import type { RetirementResult, ScheduledDestruction } from '../keys/key-provide
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import {
   type ReplacedVersion,
+  type Retirement,
   type RetirementWish,
   replacedVersions,
   surplusVersions,
-  withRetirementTimes,
+  withRetirement,
 } from '../keys/retirement-plan.js';
-import type { VersionStanding } from '../keys/version-history.js';
+import { type Labels, type VersionStanding, versionTimes } from '../keys/version-history.js';
 import type { Operation } from '../provider/operation.js';
 import { archivePublicKey } from './archiving.js';
 import type { KmsCore } from './core.js';
 import { changeLabels } from './labels.js';
 import type { VersionRecord } from './resources.js';
-import { namedNumber, readRotationState } from './rotation-state.js';
+import { namedNumber, type RotationState, readRotationState } from './rotation-state.js';
 import { scheduleDestruction, setState } from './version-state.js';
 
 /** A version as the plan takes it. */
@@ -71,17 +72,25 @@ export async function retire(
   if (await isTakenBack(core, operation, name, disabled))
     throw new ConcurrentChangeError(operation.context());
 
-  const scheduled: ScheduledDestruction[] = [];
   const isDisabled = ({ version, lifecycle }: Replaced): boolean =>
     lifecycle === 'retired' || disabled.includes(version.record);
-  for (const entry of surplusVersions(versions, replaced.filter(isDisabled), wish)) {
-    if (!(await archived(entry))) continue;
-    const { record: version } = entry.version;
+  const surplus: Replaced[] = [];
+  for (const entry of surplusVersions(versions, replaced.filter(isDisabled), wish))
+    if (await archived(entry)) surplus.push(entry);
+  // Before they are scheduled: what a restore makes of them is told from what is written down.
+  const labels = await writeDown(core, operation, state, {
+    versions,
+    retirement: { replaced, isDisabled, scheduled: surplus, now: new Date(nowMs) },
+  });
+  const scheduled: ScheduledDestruction[] = [];
+  for (const { version: planned } of surplus) {
+    const { record: version } = planned;
     const destroyTime = await scheduleDestruction(core, operation, { key: name, version });
     if (destroyTime !== undefined) scheduled.push({ name: version.name, destroyTime });
   }
-  await writeTimes(core, operation, name, { replaced, isDisabled });
   core.resolver.invalidate(name);
+  const left = replaced.filter((entry) => !surplus.includes(entry));
+  kept.push(...withoutTimes(labels, left));
   return { name, disabled: disabled.map((version) => version.name), scheduled, kept };
 }
 
@@ -99,17 +108,29 @@ async function isTakenBack(
   return inUse !== undefined;
 }
 
-/** Writes down what was not known: that versions were replaced (by now), and disabled. */
-async function writeTimes(
+/** Writes down what was not known: that versions were replaced (by now), disabled, and are going to be destroyed. */
+async function writeDown(
   core: KmsCore,
   operation: Operation,
-  name: CryptoKeyName,
-  found: { readonly replaced: readonly Replaced[]; readonly isDisabled: (entry: Replaced) => boolean },
-): Promise<void> {
-  const now = new Date(core.config.clock.now());
-  const { replaced, isDisabled } = found;
-  if (replaced.length === 0) return;
-  await changeLabels(core, operation, name, ({ labels }) =>
-    withRetirementTimes(labels, replaced, { isDisabled, now }),
+  { key }: RotationState,
+  change: {
+    readonly versions: readonly PlannedVersion[];
+    readonly retirement: Retirement<PlannedVersion>;
+  },
+): Promise<Labels> {
+  const { versions, retirement } = change;
+  if (retirement.replaced.length === 0) return key.labels;
+  const changed = await changeLabels(core, operation, key.name, ({ labels }) =>
+    withRetirement(labels, versions, retirement),
   );
+  return changed.labels;
 }
+
+/** Versions whose replacement could not be written down, so that their grace never begins. */
+const withoutTimes = (labels: Labels, replaced: readonly Replaced[]): RetirementResult['kept'] =>
+  replaced
+    .filter(({ version }) => versionTimes(labels, version.version).replacedTime === undefined)
+    .map(({ version }) => ({
+      name: version.record.name,
+      reason: 'the key has so many labels that none can say when it was replaced; take some of them away',
+    }));

@@ -6,13 +6,12 @@
 import { FailedPreconditionError } from '../errors.js';
 import type { KeyVersionState } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
+import type { RestoredState } from '../keys/restore-plan.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { toVersionRecord, type VersionRecord } from './resources.js';
 import { namedNumber } from './rotation-state.js';
 import type { RpcCall } from './rpc-caller.js';
-
-export type RestoredState = 'ENABLED' | 'DISABLED';
 
 /** Schedules one version. When it will be destroyed; undefined when it already is. */
 export async function scheduleDestruction(

@@ -22,6 +22,7 @@ import type {
   RotationOptions,
   RotationResult,
 } from '../keys/key-provider.js';
+import { isRestorable } from '../keys/restore-plan.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import type { Logger } from '../logger.js';
 import { callOptionsOf, parseOptions, restoreOptions, rotationOptions } from '../provider/call-input.js';
@@ -200,7 +201,8 @@ export class AgentLifecycle {
     const restored: KeyMetadata[] = [];
     for (const { provider, key } of keys) {
       const versions = await provider.listKeyVersions(key.name, callOptions);
-      if (versions.some((version) => version.state === 'DESTROY_SCHEDULED'))
+      // Also one that a restore died over: it is not scheduled any more, and not ENABLED yet.
+      if (versions.some((version) => isRestorable(key.labels, version)))
         restored.push(await provider.restoreKey(key.name, options));
     }
     return restored;

@@ -16,12 +16,11 @@ import type {
   RetirementResult,
   ScheduledDestruction,
 } from '../keys/key-provider.js';
+import { DEFAULT_GRACE_SECONDS, replacedVersions, surplusVersions } from '../keys/retirement-plan.js';
 import { POLICY_LABEL, parsePolicy, type RotationPolicy, rotationDueTime } from '../keys/rotation-policy.js';
-import { lifecycleOf, primaryNumber, rotationCandidates, versionTimes } from '../keys/version-history.js';
+import { primaryNumber, rotationCandidates, versionTimes } from '../keys/version-history.js';
 import { failureOf, messageOf, readRings, toUnread, type UnreadKeyRing } from './read-rings.js';
 
-/** The same as `retire` has. */
-const DEFAULT_GRACE_SECONDS = 604_800;
 const DEFAULT_CONCURRENCY = 4;
 
 /** Options of `rotateDueKeys`. */
@@ -228,15 +227,14 @@ async function retireIfDue(
 
 function mayRetire({ key, policy, versions, primary, nowMs }: Found): boolean {
   const { graceSeconds = DEFAULT_GRACE_SECONDS, retireAfterSeconds, keepVersions } = policy;
-  const withMaterial = versions.filter(({ state }) => state === 'ENABLED' || state === 'DISABLED');
-  const tooMany = keepVersions !== undefined && withMaterial.length > keepVersions;
-  return withMaterial.some((version) => {
-    const lifecycle = lifecycleOf(key.labels, version, primary.version);
-    if (lifecycle !== 'retiring' && lifecycle !== 'retired') return false;
-    const { replacedTime } = versionTimes(key.labels, version.version);
-    if (replacedTime === undefined) return true;
-    const ageSeconds = (nowMs - replacedTime.getTime()) / 1_000;
-    if (lifecycle === 'retiring') return ageSeconds >= graceSeconds;
-    return tooMany || (retireAfterSeconds !== undefined && ageSeconds >= retireAfterSeconds);
-  });
+  const replaced = replacedVersions(key.labels, versions, { primary: primary.version, nowMs });
+  const isNoted = ({ version }: (typeof replaced)[number]): boolean =>
+    versionTimes(key.labels, version.version).replacedTime !== undefined;
+  if (!replaced.every(isNoted)) return true;
+  const isOver = replaced.some(
+    ({ lifecycle, ageSeconds }) => lifecycle === 'retiring' && ageSeconds >= graceSeconds,
+  );
+  const disabled = replaced.filter(({ lifecycle }) => lifecycle === 'retired');
+  const wish = { graceSeconds, retireAfterSeconds, keepVersions };
+  return isOver || surplusVersions(versions, disabled, wish).length > 0;
 }

@@ -4,7 +4,13 @@ import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import { isKeyAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/key-provider.js';
-import { isHistoryLabel } from '../keys/version-history.js';
+import {
+  countOtherLabels,
+  isHistoryLabel,
+  type Labels,
+  MAX_LABELS,
+  MAX_OTHER_LABELS,
+} from '../keys/version-history.js';
 import { schemaProblems } from '../schema-problems.js';
 
 /** What travels in a gRPC header as it is: printable ASCII (PROTOCOL-HTTP2 of gRPC, "Custom-Metadata"). */
@@ -86,8 +92,29 @@ export const labelChanges = z
   .record(z.string(), z.string('must be a string, or null to remove it').nullable())
   .refine(
     (changes) => !Object.keys(changes).some(isHistoryLabel),
-    'must leave a2a-primary, a2a-version-… and a2a-restoring alone; they say which version is in use, and what is under way',
+    'must leave a2a-primary, a2a-version-…, a2a-restoring and a2a-disabled alone; they say which version is in use, and what is under way',
   );
+
+/**
+ * The labels of a key with the changes made.
+ * @throws InvalidArgumentError when that adds to more labels than leave room for those that a provider keeps.
+ */
+export function changedLabels(
+  context: ErrorContext,
+  labels: Labels,
+  changes: z.output<typeof labelChanges>,
+): Labels {
+  const kept = Object.entries({ ...labels, ...changes });
+  const changed = Object.fromEntries(
+    kept.flatMap(([label, value]) => (value === null ? [] : [[label, value]])),
+  );
+  const count = countOtherLabels(changed);
+  if (count <= MAX_OTHER_LABELS || count <= countOtherLabels(labels)) return changed;
+  throw new InvalidArgumentError(
+    context,
+    `the key would have ${count} labels and may have ${MAX_OTHER_LABELS}; the others of the ${MAX_LABELS} that are possible tell which versions were in use.`,
+  );
+}
 
 export const destroyAfterSeconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();
 

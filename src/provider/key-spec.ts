@@ -15,14 +15,14 @@ import {
 } from '../keys/algorithms.js';
 import type { ProviderKeyPurpose } from '../keys/key-provider.js';
 import { type CryptoKeyName, type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
+import { countOtherLabels, MAX_LABELS, MAX_OTHER_LABELS } from '../keys/version-history.js';
 import { parseInput } from './call-input.js';
 
 /** "destroy_scheduled_duration" in resources.proto: default 30 days; the documentation gives 24 hours and 120 days as bounds. */
 const DESTROY_SCHEDULED_DEFAULT_SECONDS = 2_592_000;
 const DESTROY_SCHEDULED_MIN_SECONDS = 86_400;
 const DESTROY_SCHEDULED_MAX_SECONDS = 10_368_000;
-/** "A crypto key can have no more than 64 labels" and the form of keys and values: documentation, "Labeling keys". */
-const MAX_LABELS = 64;
+/** The form of keys and values: documentation of Cloud KMS, "Labeling keys". */
 const LABEL_KEY = /^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$/u;
 const LABEL_VALUE = /^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$/u;
 
@@ -32,7 +32,10 @@ export const labelsSchema = z
     z.string().regex(LABEL_KEY, 'is not a label key'),
     z.string().regex(LABEL_VALUE, 'is not a label value'),
   )
-  .refine((labels) => Object.keys(labels).length <= MAX_LABELS, `at most ${MAX_LABELS} labels are possible`);
+  .refine(
+    (labels) => countOtherLabels(labels) <= MAX_OTHER_LABELS,
+    `at most ${MAX_OTHER_LABELS} labels are possible: of the ${MAX_LABELS} of a key the others tell which versions were in use`,
+  );
 
 const schema = z.strictObject({
   name: z.string('a key id is required'),

@@ -4,7 +4,8 @@ import { isBrokenCircuitError } from 'cockatiel';
 import type { Clock } from '../clock.js';
 import { A2AKmsError, AllLocationsFailedError, type ErrorContext } from '../errors.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
-import { isLocationFailure, type Location } from './location.js';
+import { isLocationFailure } from '../provider/location-failure.js';
+import type { Location } from './location.js';
 
 export interface FailoverOptions {
   readonly clock: Clock;

@@ -5,9 +5,10 @@
 
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import { isLocationFailure } from '../provider/location-failure.js';
 import { everywhere, type RingCall } from './everywhere.js';
 import { type FailoverOptions, withFailover } from './failover.js';
-import { isLocationFailure, type Location } from './location.js';
+import type { Location } from './location.js';
 
 /** What a key id stands for: a key in all rings, or one resource in one of them. */
 type Target =

@@ -1,16 +1,10 @@
 /** One key ring of a replicated provider, behind a circuit breaker that tells whether its location can be reached. */
 
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
-import {
-  type A2AKmsError,
-  DeadlineExceededError,
-  type ErrorCode,
-  OperationAbortedError,
-  ServiceError,
-  UnavailableError,
-} from '../errors.js';
+import { type ErrorCode, OperationAbortedError } from '../errors.js';
 import type { KeyProvider } from '../keys/key-provider.js';
 import type { Logger } from '../logger.js';
+import { isLocationFailure } from '../provider/location-failure.js';
 
 /**
  * The circuit-breaker state of a location. `closed`: it is used. `open`: it failed and gets no calls for a while. `half-open`:
@@ -115,14 +109,4 @@ export class Location {
       ...(this.#lastFailure && { lastFailure: this.#lastFailure }),
     };
   }
-}
-
-/** Failures of a location as a whole. What is wrong with a call, a key, a right or a quota is wrong everywhere. */
-export function isLocationFailure(error: unknown): error is A2AKmsError {
-  return (
-    error instanceof UnavailableError ||
-    error instanceof DeadlineExceededError ||
-    // What is left of connections that are reset, after the repeats of calls that may be repeated.
-    (error instanceof ServiceError && error.status === 'INTERNAL')
-  );
 }

@@ -37,6 +37,7 @@ import { destroyEverywhere } from './destruction.js';
 import { type FailoverOptions, withFailover } from './failover.js';
 import { KeyRings } from './key-rings.js';
 import type { Location, LocationStatus } from './location.js';
+import { restoreEverywhere } from './restoration.js';
 import { ReplicatedSigning } from './signing.js';
 import { verifyInAny } from './verification.js';
 
@@ -213,8 +214,9 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     return destroyEverywhere(this.#rings, { keyId, destroyAfter }, options);
   }
 
+  /** In all rings. After `ReplicationIncompleteError` it may be called again: where it was done nothing is left to do. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
-    return this.#rings.change('restoreKey', keyId, (provider, id) => provider.restoreKey(id, options));
+    return restoreEverywhere(this.#rings, keyId, options);
   }
 
   /** What the first location that answers knows of the key. */

@@ -2,8 +2,9 @@
 
 import { NotFoundError, NoUsableVersionError } from '../errors.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { isLocationFailure } from '../provider/location-failure.js';
 import { type FailoverOptions, shareOfTime } from './failover.js';
-import { isLocationFailure, type Location } from './location.js';
+import type { Location } from './location.js';
 
 /**
  * Asks one location after the other, those that can be reached first, within one deadline. It goes past the breakers:

@@ -3,7 +3,13 @@
 import { FailedPreconditionError, InvalidArgumentError, VersionInUseError } from '../errors.js';
 import type { DestructionResult, KeyMetadata, KeyVersionMetadata } from '../keys/key-provider.js';
 import type { CryptoKeyName, KeyReference, KeyVersion } from '../keys/resource-name.js';
-import { versionTimes } from '../keys/version-history.js';
+import {
+  type RestoredState,
+  restorePlan,
+  withRestored,
+  withRestoring,
+  withScheduled,
+} from '../keys/restore-plan.js';
 import type { Operation } from '../provider/operation.js';
 import { archivePublicKeys } from './archiving.js';
 import {
@@ -13,6 +19,7 @@ import {
   inState,
   type NamedKey,
   scheduled,
+  standings,
   toKeyMetadata,
   toScheduledDestruction,
   toVersionMetadata,
@@ -40,9 +47,11 @@ export async function destroy(
   await archivePublicKeys(core, seen, targets.filter(hasMaterial));
   return changeKey(core, operation, reference.key, ({ transaction, key: before, nowMs }) => {
     const destroyTimeMs = nowMs + before.destroyScheduledDurationSeconds * 1_000;
-    let key = before;
+    const scheduling = targetsOf(operation, { reference, key: before, wish });
+    const numbers = scheduling.map(({ number }) => number);
+    let key = { ...before, labels: withScheduled(before.labels, standings(before), numbers) };
     const done: StoredVersion[] = [];
-    for (const target of targetsOf(operation, { reference, key: before, wish })) {
+    for (const target of scheduling) {
       const version = hasMaterial(target) ? scheduled(target, destroyTimeMs) : target;
       key = withVersion(key, version);
       done.push(version);
@@ -78,30 +87,30 @@ function targetsOf(
 }
 
 /**
- * Brings back scheduled versions and enables them. Of a whole key, those that were retired before their destruction come
+ * Brings back scheduled versions and enables them. Of a whole key, those that were DISABLED before their destruction come
  * back DISABLED, as they were, unless all are wanted ENABLED by name.
  */
 export function restore(
   core: SoftwareCore,
   operation: Operation,
   reference: KeyReference,
-  wanted: 'ENABLED' | 'DISABLED' | undefined,
+  wanted: RestoredState | undefined,
 ): Promise<KeyMetadata> {
-  return changeKey(core, operation, reference.key, ({ transaction, key: before }) => {
+  return changeKey(core, operation, reference.key, ({ transaction, key: before, nowMs }) => {
     const versions =
       reference.kind === 'key' ? before.versions : [findVersion(operation, before, reference.version)];
-    const targets = versions.filter(({ state }) => state === 'DESTROY_SCHEDULED');
-    if (targets.length === 0) {
+    const plan = restorePlan(before.labels, standings({ versions }), { asked: reference.kind, wanted });
+    if (plan.length === 0) {
       throw new FailedPreconditionError(
         operation.context(),
         'no version is scheduled for destruction, so there is nothing to restore.',
       );
     }
-    const wasRetired = ({ number }: StoredVersion): boolean =>
-      reference.kind === 'key' && versionTimes(before.labels, number).retiredTime !== undefined;
-    let key = before;
-    for (const version of targets) {
-      key = withVersion(key, inState(version, wanted ?? (wasRetired(version) ? 'DISABLED' : 'ENABLED')));
+    const restoring = withRestoring(before.labels, standings(before), { plan, at: new Date(nowMs) });
+    let key = { ...before, labels: withRestored(restoring, standings(before), plan) };
+    for (const { version, state } of plan) {
+      for (const target of versions.filter(({ number }) => number === version))
+        key = withVersion(key, inState(target, state));
     }
     transaction.putKey(key);
     return toKeyMetadata(key);

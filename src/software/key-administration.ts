@@ -21,6 +21,7 @@ import type {
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { DEFAULT_GRACE_SECONDS } from '../keys/retirement-plan.js';
 import {
+  changedLabels,
   destroyAfterSeconds,
   destroyOptions,
   labelChanges,
@@ -144,12 +145,8 @@ export async function updateLabels(
   const parsed = parseInput(context, labelChanges, { name: 'changes', value: changes });
   return calls.run({ name: 'updateLabels', resource: name, options }, (operation) =>
     changeKey(calls.core, operation, name, ({ transaction, key }) => {
-      const merged = Object.entries({ ...key.labels, ...parsed });
-      const kept = merged.flatMap(([label, value]) => (value === null ? [] : [[label, value]]));
-      const labels = parseInput(operation.context(), labelsSchema, {
-        name: 'changes',
-        value: Object.fromEntries(kept),
-      });
+      const value = changedLabels(operation.context(), key.labels, parsed);
+      const labels = parseInput(operation.context(), labelsSchema, { name: 'changes', value });
       const changed = { ...key, labels };
       transaction.putKey(changed);
       return toKeyMetadata(changed);

@@ -12,7 +12,7 @@ import {
   type KeyRingName,
   keyVersion,
 } from '../keys/resource-name.js';
-import { primaryNumber, rotationCandidates } from '../keys/version-history.js';
+import { primaryNumber, rotationCandidates, type VersionStanding } from '../keys/version-history.js';
 import type { MaterialAddress } from './store/key-store.js';
 import type { StoredKey, StoredVersion } from './store/stored-key.js';
 
@@ -55,7 +55,9 @@ export function candidatesOf(key: NamedKey): readonly StoredVersion[] {
   return numbers.flatMap(({ version }) => key.versions.filter(({ number }) => number === version));
 }
 
-const standings = (key: NamedKey) => key.versions.map(({ number, state }) => ({ version: number, state }));
+/** The versions as the vocabulary has them. */
+export const standings = (key: Pick<NamedKey, 'versions'>): readonly VersionStanding[] =>
+  key.versions.map(({ number, state }) => ({ version: number, state }));
 
 export function withVersion(key: NamedKey, changed: StoredVersion): NamedKey {
   return {

@@ -11,7 +11,7 @@ import {
   type RetirementWish,
   replacedVersions,
   surplusVersions,
-  withRetirementTimes,
+  withRetirement,
 } from '../keys/retirement-plan.js';
 import type { VersionStanding } from '../keys/version-history.js';
 import type { Operation } from '../provider/operation.js';
@@ -37,6 +37,7 @@ interface PlannedVersion extends VersionStanding {
 type Replaced = ReplacedVersion<PlannedVersion>;
 
 interface Plan {
+  readonly versions: readonly PlannedVersion[];
   readonly replaced: readonly Replaced[];
   readonly disable: readonly Replaced[];
   readonly schedule: readonly Replaced[];
@@ -84,16 +85,19 @@ function planOf(key: NamedKey, wish: RetirementWish, nowMs: number): Plan {
     ({ lifecycle, ageSeconds }) => lifecycle === 'retiring' && ageSeconds >= wish.graceSeconds,
   );
   const disabled = replaced.filter((entry) => entry.lifecycle === 'retired' || disable.includes(entry));
-  return { replaced, disable, schedule: surplusVersions(versions, disabled, wish) };
+  return { versions, replaced, disable, schedule: surplusVersions(versions, disabled, wish) };
 }
 
 function carryOut(before: NamedKey, plan: Plan, nowMs: number): NamedKey {
-  const { replaced, disable, schedule } = plan;
+  const { versions, replaced, disable, schedule } = plan;
   let key = before;
   for (const { version } of disable) key = withVersion(key, inState(version.record, 'DISABLED'));
   const destroyTimeMs = nowMs + key.destroyScheduledDurationSeconds * 1_000;
   for (const { version } of schedule) key = withVersion(key, scheduled(version.record, destroyTimeMs));
   const isDisabled = (entry: Replaced): boolean => entry.lifecycle === 'retired' || disable.includes(entry);
-  const labels = withRetirementTimes(key.labels, replaced, { isDisabled, now: new Date(nowMs) });
+  const labels = withRetirement(key.labels, versions, {
+    ...{ replaced, isDisabled, scheduled: schedule },
+    now: new Date(nowMs),
+  });
   return { ...key, labels };
 }

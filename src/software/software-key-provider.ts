@@ -118,10 +118,14 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws KeyStoreError when the store cannot be opened; AuditWriteError with `audit.failClosed`.
    */
   initialize(options?: CallOptions): Promise<void> {
-    return initializeAudited(this.audit, { provider: this, protectionLevel: 'SOFTWARE', options }, () =>
-      this.#calls.observed({ method: 'initialize', options }, (calls) =>
-        administration.initialize(calls, options),
-      ),
+    const { logger } = this.#calls.core;
+    return initializeAudited(
+      this.audit,
+      { provider: this, protectionLevel: 'SOFTWARE', options, logger },
+      () =>
+        this.#calls.observed({ method: 'initialize', options }, (calls) =>
+          administration.initialize(calls, options),
+        ),
     );
   }
 
@@ -294,7 +298,7 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Takes back a scheduled destruction, and enables the restored versions that were not retired before. */
+  /** Takes back a scheduled destruction: of a whole key, versions that were DISABLED before come back DISABLED. */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
     return this.#calls.observed({ method: 'restoreKey', keyId, options }, (calls) =>
       administration.restoreKey(calls, keyId, options),

@@ -505,9 +505,29 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         expect((await provider.getKey(name)).labels).toEqual(changed.labels);
       });
 
+      it('leave room for what tells which versions were in use', async () => {
+        const labels = (count: number) =>
+          Object.fromEntries(Array.from({ length: count }, (_, index) => [`own-${index}`, 'x']));
+        await expect(provider.generateKey(spec({ labels: labels(53) }))).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+          message: expect.stringContaining('at most 52 labels'),
+        });
+        const { name } = await provider.generateKey(spec({ labels: labels(52) }));
+        await expect(provider.updateLabels(name, { more: 'x' })).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+          message: expect.stringContaining('53 labels'),
+        });
+        for (const _ of [2, 3]) await provider.rotateKey(name);
+        await provider.setPrimaryVersion(name, 2);
+        const { primary } = await provider.rotateKey(name);
+        expect(primary).toBe(`${name}/cryptoKeyVersions/4`);
+        const changed = await provider.updateLabels(name, { more: 'x', 'own-0': null });
+        expect(changed.labels).toMatchObject({ more: 'x' });
+      });
+
       it('of the version in use are not for callers to change', async () => {
         const { name } = await provider.generateKey(spec());
-        for (const label of ['a2a-primary', 'a2a-version-1'])
+        for (const label of ['a2a-primary', 'a2a-version-1', 'a2a-disabled'])
           await expect(provider.updateLabels(name, { [label]: '1' })).rejects.toMatchObject({
             code: 'INVALID_ARGUMENT',
             attempts: 0,
@@ -603,6 +623,37 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         await provider.destroyKey(key.primary ?? '');
         await provider.restoreKey(key.primary ?? '');
         expect(await states()).toEqual(['ENABLED', 'ENABLED']);
+      });
+
+      it('brings back a version that was DISABLED as it was, whatever disabled it', async () => {
+        const key = await provider.generateKey(spec());
+        await provider.rotateKey(key.name);
+        await provider.destroyKey(key.primary ?? '');
+        await provider.restoreKey(key.primary ?? '', { state: 'DISABLED' });
+        await provider.destroyKey(key.name, undefined, { force: true });
+        const restored = await provider.restoreKey(key.name);
+        expect((await provider.listKeyVersions(key.name)).map(({ state }) => state)).toEqual([
+          'DISABLED',
+          'ENABLED',
+        ]);
+        expect(restored.labels).not.toHaveProperty('a2a-disabled');
+        expect(restored.labels).not.toHaveProperty('a2a-restoring');
+      });
+
+      it('gives a version that was restored its grace anew', async (context) => {
+        const { clock } = underTest;
+        if (clock === undefined) return context.skip();
+        const key = await provider.generateKey(
+          spec({ purpose: 'ASYMMETRIC_DECRYPT', algorithm: 'RSA_DECRYPT_OAEP_2048_SHA256' }),
+        );
+        await provider.rotateKey(key.name);
+        clock.advanceDays(10);
+        const wish = { graceSeconds: 7 * 86_400, retireAfterSeconds: 8 * 86_400 };
+        expect((await provider.retire(key.name, wish)).scheduled).toHaveLength(1);
+        await provider.restoreKey(key.primary ?? '');
+        expect(await provider.retire(key.name, wish)).toMatchObject({ disabled: [], scheduled: [] });
+        clock.advanceDays(8);
+        expect((await provider.retire(key.name, wish)).scheduled).toHaveLength(1);
       });
 
       it('restores to DISABLED when asked, and has nothing to restore twice', async () => {

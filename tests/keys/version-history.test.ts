@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { KeyVersionState } from '../../src/keys/key-provider.js';
 import {
+  hasTimes,
   isHistoryLabel,
   type Labels,
   lifecycleOf,
@@ -100,8 +101,25 @@ describe('the history of a key', () => {
     for (const version of [9, 10, 40]) expect(wasActivated(labels, version)).toBe(true);
   });
 
+  it('keeps what was written last, the version in use, and the highest that ever was', () => {
+    let labels: Labels = Object.fromEntries(Array.from({ length: 58 }, (_, index) => [`own-${index}`, 'x']));
+    for (let version = 2; version <= 20; version++) {
+      labels = withPrimary(labels, { from: version - 1, to: version, at: at(version) });
+      labels = { ...labels, [PRIMARY_LABEL]: String(version) };
+    }
+    labels = { ...withPrimary(labels, { from: 20, to: 3, at: at(30) }), [PRIMARY_LABEL]: '3' };
+    for (const version of [4, 5, 6, 7, 8, 9])
+      labels = withTimes(labels, version, { retiredTime: at(40 + version) });
+    expect(Object.keys(labels)).toHaveLength(63);
+    const kept = Array.from({ length: 20 }, (_, index) => index + 1).filter((number) =>
+      hasTimes(labels, number),
+    );
+    expect(kept).toEqual([3, 8, 9, 20]);
+    expect(rotationCandidates(labels, enabled(3, 10, 20, 21), 3).map(({ version }) => version)).toEqual([21]);
+  });
+
   it('is not for callers to change', () => {
-    for (const label of [PRIMARY_LABEL, 'a2a-version-1', 'a2a-version-10', 'a2a-restoring'])
+    for (const label of [PRIMARY_LABEL, 'a2a-version-1', 'a2a-version-10', 'a2a-restoring', 'a2a-disabled'])
       expect(isHistoryLabel(label)).toBe(true);
     for (const label of ['a2a-version-', 'a2a-version-01', 'a2a-policy', 'team'])
       expect(isHistoryLabel(label)).toBe(false);

@@ -9,7 +9,7 @@ import {
   type KeyMetadata,
   type KeyProvider,
   type KeySpec,
-  type KMSClient,
+  KMSClient,
   type KMSConfig,
 } from '../../src/index.js';
 import { lifecycleOf } from '../../src/keys/version-history.js';
@@ -107,7 +107,7 @@ async function crashEverywhere(scenario: Scenario): Promise<number> {
   for (let afterRpc = 1; afterRpc <= ENOUGH; afterRpc++) {
     const subject = await newSubject(maker, scenario);
     const act = (own: KMSClient): Promise<unknown> => scenario.act(own, subject.key);
-    const end = await crashAfter(emulator, { afterRpc, config, act });
+    const end = await crashAfter(emulator, { afterRpc, config, act, open: (own) => new KMSClient(own) });
     if (scenario.staysUsable !== false) await expectUsableAndOfOneMind(subject, witnesses);
     if (end === 'completed') return afterRpc - 1;
     const outcome = await act(resuming);

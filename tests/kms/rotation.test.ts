@@ -623,3 +623,99 @@ describe('retirement at the same time as', () => {
     expect(await versionInUse(key)).toBe(version(key, 1));
   });
 });
+
+describe('the way back of a key with many labels', () => {
+  /** As somebody does who labels everything that there is. */
+  async function fillUp(key: KeyMetadata, total: number): Promise<void> {
+    const labels = await readLabels(key);
+    const missing = total - Object.keys(labels).length;
+    const more = Array.from({ length: missing }, (_, index) => [`own-${index}`, 'x'] as const);
+    await writeLabels(key, { ...labels, ...Object.fromEntries(more) });
+  }
+
+  it.each([60, 61])(
+    'of %i does not have the version signed with again that it led away from',
+    async (total) => {
+      const key = await newKey();
+      await fillUp(key, total);
+      await client.rotateKey(key.name);
+      await client.setPrimaryVersion(key.name, 1);
+      const rotated = await client.rotateKey(key.name);
+      expect(rotated.primary).toBe(version(key, 3));
+      expect(await versionInUse(key)).toBe(version(key, 3));
+      const archived = newClient(emulator, { ...quick, publicKeyArchive: new MemoryPublicKeyArchive() });
+      const { disabled } = await archived.retire(key.name, { graceSeconds: 0 });
+      await archived.close();
+      expect(disabled).toEqual([version(key, 1), version(key, 2)]);
+    },
+  );
+
+  it('is refused where the labels have no room for it, and retirement says that it cannot begin', async () => {
+    const key = await newKey();
+    await client.rotateKey(key.name);
+    const labels = await readLabels(key);
+    await writeLabels(key, { 'a2a-primary': labels['a2a-primary'] ?? '' });
+    await fillUp(key, 64);
+    await expect(client.setPrimaryVersion(key.name, 1)).rejects.toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('take some of them away with updateLabels'),
+    });
+    expect(await versionInUse(key)).toBe(version(key, 2));
+    expect((await client.retire(key.name)).kept).toEqual([
+      { name: version(key, 1), reason: expect.stringContaining('labels') },
+    ]);
+    await client.updateLabels(key.name, { 'own-0': null, 'own-1': null });
+    expect((await client.setPrimaryVersion(key.name, 1)).primary).toBe(version(key, 1));
+  });
+});
+
+describe('setPrimaryVersion, when the key changes in the same moment', () => {
+  /** Has the write lost once, so that something can be done before it is made again. */
+  async function meanwhile(
+    which: { readonly rpc: string; readonly after?: number },
+    key: KeyMetadata,
+    change: () => Promise<unknown>,
+  ): Promise<void> {
+    const clock = new ManualClock(Date.now());
+    await using slow = newClient(emulator, { clock });
+    const fault = emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' }, times: 1 });
+    const setting = slow.setPrimaryVersion(key.name, 1);
+    const refused = expect(setting).rejects.toMatchObject({ code: 'CONCURRENT_CHANGE' });
+    await vi.waitFor(() => expect([fault.hits, clock.pendingTimers > 1]).toEqual([1, true]));
+    await change();
+    clock.advance(1_000);
+    await refused;
+  }
+
+  it('by retirement, which disables the version: says so, and the version before goes on being the one in use', async () => {
+    const key = await newKey();
+    await client.rotateKey(key.name);
+    await using archiving = newClient(emulator, {
+      ...quick,
+      publicKeyArchive: new MemoryPublicKeyArchive(),
+    });
+    await meanwhile({ rpc: 'UpdateCryptoKey' }, key, () => archiving.retire(key.name, { graceSeconds: 0 }));
+    expect(await readLabels(key)).toMatchObject({ 'a2a-primary': '2' });
+    expect(await versionInUse(key)).toBe(version(key, 2));
+    await setState(version(key, 1), 'ENABLED');
+    expect(await versionInUse(key)).toBe(version(key, 2));
+  });
+
+  it('of a symmetric key by somebody else: says so, and the key goes on encrypting', async () => {
+    const key = await newKey(SYMMETRIC);
+    await client.rotateKey(key.name);
+    await meanwhile({ rpc: 'UpdateCryptoKeyPrimaryVersion' }, key, () =>
+      setState(version(key, 1), 'DISABLED'),
+    );
+    expect((await client.getKey(key.name)).primary).toBe(version(key, 2));
+    await client.encrypt(key.name, message);
+  });
+
+  it('and another one is put to use: says so, and leaves that one', async () => {
+    const key = await newKey();
+    await client.rotateKey(key.name);
+    // The second list of the versions is the one after the write.
+    await meanwhile({ rpc: 'ListCryptoKeyVersions', after: 1 }, key, () => client.rotateKey(key.name));
+    expect(await versionInUse(key)).toBe(version(key, 3));
+  });
+});

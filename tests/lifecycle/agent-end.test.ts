@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { A2AKeyExchange } from '../../src/index.js';
+import { crashAfter } from '../support/crash.js';
+import { officialClient } from '../support/emulator.js';
 import { DAY_SECONDS, startWorld } from '../support/lifecycle.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -102,6 +105,53 @@ describe('restoreAgent', () => {
     const signature = await exchange.signMessage('bot', message);
     expect(await exchange.verifyMessage('bot', message, signature)).toBe(true);
     expect(await exchange.decryptAsAgent('bot', jwe)).toEqual(message);
+  });
+
+  it('is finished by the next call wherever it died: every version is as it was, and the agent signs', async () => {
+    await using world = await startWorld();
+    const maker = await world.join();
+    const { clock, archive: publicKeyArchive } = world;
+    const retry = { initialDelayMs: 1, maxDelayMs: 2 };
+    let crashes = 0;
+    for (let end: 'crashed' | 'completed' = 'crashed'; end === 'crashed'; crashes++) {
+      const agentId = `bot-${crashes}`;
+      await maker.generateAgentKey(agentId);
+      await maker.rotateAgentKey(agentId);
+      await maker.destroyAgent(agentId);
+      end = await crashAfter(world.emulator, {
+        afterRpc: crashes + 1,
+        config: { clock, publicKeyArchive, retry },
+        open: (config) => new A2AKeyExchange(config),
+        act: (exchange) => exchange.restoreAgent(agentId),
+      });
+      await maker.restoreAgent(agentId);
+      const key = await maker.describeAgent(agentId);
+      expect(key.versions.map(({ state }) => state)).toEqual(['ENABLED', 'ENABLED']);
+      expect(key.labels).not.toHaveProperty('a2a-restoring');
+      const signature = await maker.signMessage(agentId, message);
+      expect(await maker.verifyMessage(agentId, message, signature)).toBe(true);
+    }
+    expect(crashes).toBeGreaterThan(10);
+  });
+
+  it('does not enable what was disabled after an incident', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    const name = await exchange.generateAgentKey('bot');
+    await exchange.signMessage('bot', message);
+    await exchange.getPublicKeys('bot');
+    await exchange.rotateAgentKey('bot');
+    const official = officialClient(world.emulator);
+    await official.updateCryptoKeyVersion({
+      cryptoKeyVersion: { name: `${name}/cryptoKeyVersions/1`, state: 'DISABLED' },
+      updateMask: { paths: ['state'] },
+    });
+    await official.close();
+    await exchange.destroyAgent('bot', { force: true });
+    await exchange.restoreAgent('bot');
+    const { versions } = await exchange.describeAgent('bot');
+    expect(versions.map(({ state }) => state)).toEqual(['DISABLED', 'ENABLED']);
+    expect(await exchange.restoreAgent('bot')).toEqual([]);
   });
 
   it('leaves the versions disabled when asked to', async () => {

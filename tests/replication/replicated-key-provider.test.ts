@@ -159,6 +159,44 @@ it('destroys nothing anywhere when one key ring would destroy too soon', async (
   await standby.close();
 });
 
+describe('restoreKey', () => {
+  const spec = { name: 'k', purpose: 'ASYMMETRIC_SIGN', algorithm: 'EC_SIGN_P256_SHA256' } as const;
+
+  it.each([
+    ['ENABLED', undefined],
+    ['ENABLED', 'ENABLED'],
+    ['DISABLED', 'DISABLED'],
+  ] as const)(
+    'that reached one key ring only is finished by calling it again: %s, %s',
+    async (end, state) => {
+      await exchange.keys.generateKey(spec);
+      await exchange.keys.destroyKey('k');
+      const fault = locations.standby.faults.add({ rpc: '*', status: { code: 'PERMISSION_DENIED' } });
+      const incomplete = { code: 'REPLICATION_INCOMPLETE', completed: [FIRST] };
+      for (const _ of ['first', 'again'])
+        await expect(exchange.keys.restoreKey('k', { state })).rejects.toMatchObject(incomplete);
+      fault.remove();
+      expect((await exchange.keys.restoreKey('k', { state })).name).toBe(`${FIRST}/cryptoKeys/k`);
+      for (const keyRing of [FIRST, STANDBY]) {
+        const versions = await exchange.keys.listKeyVersions(`${keyRing}/cryptoKeys/k`);
+        expect(versions.map((version) => version.state)).toEqual([end]);
+      }
+    },
+  );
+
+  it('has nothing to restore where no key ring has, nor where it is not what was asked for', async () => {
+    await exchange.keys.generateKey(spec);
+    const nothing = { code: 'FAILED_PRECONDITION' };
+    await expect(exchange.keys.restoreKey('k')).rejects.toMatchObject(nothing);
+    await exchange.keys.destroyKey('k');
+    await exchange.keys.restoreKey(`${STANDBY}/cryptoKeys/k`, { state: 'DISABLED' });
+    await expect(exchange.keys.restoreKey('k', { state: 'ENABLED' })).rejects.toMatchObject({
+      code: 'REPLICATION_INCOMPLETE',
+      failures: [{ keyRing: STANDBY, problem: 'FAILED_PRECONDITION' }],
+    });
+  });
+});
+
 it('symmetric keys are rotated on a schedule in both key rings', async () => {
   const spec = { purpose: 'ENCRYPT_DECRYPT', algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION' } as const;
   await exchange.keys.generateKey({ name: 'kek', ...spec });

@@ -1,19 +1,27 @@
 /** A process that dies after its n-th RPC: that one takes effect, its answer is lost, and no further one is made. */
 
 import type { KmsEmulator } from '../../src/emulator/index.js';
-import { KMSClient, type KMSConfig } from '../../src/index.js';
+import type { KMSConfig } from '../../src/index.js';
 import { clientConfig } from './emulator.js';
 
-export interface Crash {
+export interface Crash<Client extends Closable> {
   /** Number of the RPC, from 1. */
   readonly afterRpc: number;
   readonly config?: Partial<KMSConfig>;
-  readonly act: (client: KMSClient) => Promise<unknown>;
+  readonly open: (config: KMSConfig) => Client;
+  readonly act: (client: Client) => Promise<unknown>;
+}
+
+interface Closable {
+  close(): Promise<void>;
 }
 
 /** Runs the work in a client of its own. `completed` when it needed fewer RPCs than it was given. */
-export async function crashAfter(emulator: KmsEmulator, crash: Crash): Promise<'crashed' | 'completed'> {
-  const client = new KMSClient(clientConfig(emulator, crash.config));
+export async function crashAfter<Client extends Closable>(
+  emulator: KmsEmulator,
+  crash: Crash<Client>,
+): Promise<'crashed' | 'completed'> {
+  const client = crash.open(clientConfig(emulator, crash.config));
   const lost = emulator.faults.add({
     rpc: '*',
     after: crash.afterRpc - 1,
