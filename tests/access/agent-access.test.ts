@@ -13,6 +13,7 @@ import {
   InvalidArgumentError,
   KMSClient,
   PermissionDeniedError,
+  signCompactJws,
   systemClock,
 } from '../../src/index.js';
 import { clientConfig, newExchange, officialClient } from '../support/emulator.js';
@@ -335,12 +336,14 @@ describe('each role does exactly its own operations', () => {
     >
   > = {
     signMessage: { allowed: ['signer'], run: (x, agent) => x.signMessage(agent, message) },
+    signBatch: { allowed: ['signer'], run: (x, agent) => x.signBatch(agent, [message]) },
+    signCompactJws: { allowed: ['signer'], run: (x, _, key) => signCompactJws(x.keys, key, message) },
     getPublicKey: {
-      allowed: ['verifier', 'rotator', 'administrator'],
+      allowed: ALL,
       run: (x, agent) => x.getPublicKey(agent),
     },
     verifyMessage: {
-      allowed: ['verifier', 'rotator', 'administrator'],
+      allowed: ALL,
       run: (x, agent) => x.verifyMessage(agent, message, Buffer.alloc(70)),
     },
     getKey: { allowed: ALL, run: (x, _, key) => x.keys.getKey(key) },
