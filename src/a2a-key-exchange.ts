@@ -18,7 +18,7 @@ import {
   preflight,
 } from './access/preflight.js';
 import { configuredTasks } from './access/preflight-needs.js';
-import type { AuditTrail } from './audit/audit-trail.js';
+import type { AuditRecorder, AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
@@ -29,11 +29,11 @@ import { type ComplianceReportOptions, createComplianceReport } from './complian
 import type { ComplianceReport } from './compliance/report.js';
 import { complianceSources } from './compliance/sources.js';
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config/agent-config.js';
-import type { KMSConfig } from './config/kms-config.js';
+import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
-import { AgentKeyNotFoundError, InvalidArgumentError } from './errors.js';
+import { AgentKeyNotFoundError, InvalidArgumentError, OperationAbortedError } from './errors.js';
 import { type ExchangeStats, exchangeReadings, exchangeStats } from './exchange-stats.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
@@ -42,7 +42,7 @@ import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy
 import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
 import type { AccessChange } from './keys/access.js';
 import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
-import type { ProtectionLevel } from './keys/algorithms.js';
+import type { ProtectionLevel } from './keys/algorithm-types.js';
 import type { Impersonation } from './keys/impersonation.js';
 import type {
   CallOptions,
@@ -103,12 +103,16 @@ export interface EnvelopeOptions extends EnvelopeCipherOptions {
  * ```
  */
 export class A2AKeyExchange {
-  /** The keys behind the agents, for everything that is not about an agent: other keys, encryption, versions. */
+  /**
+   * The keys behind the agents, for everything that is not about an agent: other keys, encryption, versions
+   * (docs/providers.md).
+   */
   readonly keys: KeyProvider;
   /** Master keys, endorsements of agents' keys, and encryption to agents. */
   readonly hierarchy: KeyHierarchy;
   /** The audit trail, where the configuration has one: its anchor, checkpoints and counts. */
   readonly audit: AuditTrail | undefined;
+  readonly #trail: AuditRecorder | undefined;
   readonly #auditKeyLevel: ProtectionLevel;
   readonly #ensureMasters: boolean;
   readonly #access: AgentAccess;
@@ -147,13 +151,17 @@ export class A2AKeyExchange {
       agents,
     });
     this.keys = keys;
-    this.audit = audited.trail;
-    this.audit?.signWith(keys);
+    this.#trail = audited.trail;
+    this.#trail?.signWith(keys);
+    this.audit = this.#trail;
     this.#auditKeyLevel = audited.auditKeyLevel;
     this.#migration = migration;
     this.hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       logger,
+      // Undefined is HSM to the provider, and lets an agent that was not migrated keep its key; HSM by name does not.
+      protectionLevel:
+        source.kind === 'migration' && rest.protectionLevel === 'HSM' ? undefined : rest.protectionLevel,
       defaultAlgorithm: defaultAlgorithm.name,
       pinnedVersions: pinnedNames(kms),
       ...(hierarchy && {
@@ -183,6 +191,7 @@ export class A2AKeyExchange {
     this.#batches = new BatchSigning(this.keys, {
       versionKeys: this.hierarchy.versionKeys,
       clock: rest.clock,
+      operationMs: kms.deadlines?.operationMs ?? OPERATION_DEFAULT_MS,
     });
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;
@@ -202,8 +211,8 @@ export class A2AKeyExchange {
   }
 
   /**
-   * Makes sure that the key ring exists, with `hierarchy` in the configuration the master keys, and with `audit` the key of
-   * the audit trail. With `replicas` it starts without a key ring that cannot be reached, as long as another one has the
+   * Makes sure that the key ring exists, and, where configured, the master keys (`hierarchy`) and the key of the audit
+   * trail (`audit`). With `replicas` it starts without a key ring that cannot be reached, as long as another one has the
    * keys, and logs that; a key ring that refuses keeps it from starting.
    * @throws PermissionDeniedError; KeySpecMismatchError when a key of that name is another one; AuditWriteError.
    * @throws ReplicationIncompleteError when a key ring could be reached and does not have the keys.
@@ -211,7 +220,7 @@ export class A2AKeyExchange {
   async initialize(options?: CallOptions): Promise<void> {
     this.#telemetry?.start();
     const auditKey = { provider: this.keys, protectionLevel: this.#auditKeyLevel };
-    await initializeAudited(this.audit, { ...auditKey, options, logger: this.#logger }, async () => {
+    await initializeAudited(this.#trail, { ...auditKey, options, logger: this.#logger }, async () => {
       if (this.#ensureMasters) await this.hierarchy.initialize(options);
       else await this.keys.initialize(options);
     });
@@ -227,7 +236,6 @@ export class A2AKeyExchange {
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
     const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
     const keys = await this.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
-    this.#migration.requireLevel(agentId, keys, options?.protectionLevel);
     return keys.name;
   }
 
@@ -252,23 +260,28 @@ export class A2AKeyExchange {
   /**
    * Signs up to 65,536 messages with one operation of the HSM. Each gets a receipt (a COSE Receipt, CBOR) that
    * `verifyReceipt` checks alone and that tells nothing of the others. The messages may be changed after the call.
+   * @throws InvalidArgumentError for what is no batch; UnsupportedAlgorithmError when COSE has no number for the key's
+   *   algorithm; IntegrityError when the signature is not what was asked for; what signing throws.
    */
   async signBatch(
     agentId: string,
     messages: readonly (Uint8Array | BlindedMessage)[],
     options: CallOptions = {},
   ): Promise<readonly Buffer[]> {
-    const blinded = this.#batches.blind(agentId, messages);
-    return this.#withKey('signBatch', agentId, options, async (keyName) => {
-      const receipts = await this.#batches.signBatch(keyName, blinded, options);
+    const batch = this.#batches.prepareBatch(agentId, messages, options);
+    return this.#withKey('signBatch', agentId, batch.forLookUp, async (keyName) => {
+      const receipts = await this.#batches.signBatch(keyName, batch);
       this.#lifecycle.touch(agentId, 'signing');
       return receipts;
     });
   }
 
   /**
-   * Signs many messages with one ordinary signature each, in their order, so many at a time. A message that fails does not
-   * end the others; a quota that is used up slows all of them down. The messages must stay unchanged until it is done.
+   * Signs many messages with one ordinary signature each, in their order, a limited number at a time. A message that
+   * fails does not end the others; a quota that is used up slows all of them down. The messages must stay unchanged
+   * until it is done.
+   * @throws InvalidArgumentError for options and messages that are wrong; what looking the key up throws, an abort excepted;
+   *   what `onProgress` throws.
    */
   async signMany(
     agentId: string,
@@ -278,10 +291,15 @@ export class A2AKeyExchange {
     const many = this.#batches.prepareMany(agentId, messages, options);
     const { signal, timeoutMs, reason, correlationId } = options;
     const forLookUp = { signal, timeoutMs, reason, correlationId };
-    return this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
+    const signing = this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
       const outcomes = await this.#batches.signMany(keyName, many);
       if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
       return outcomes;
+    });
+    return signing.catch((error: unknown) => {
+      // Whether the key was known already when the caller aborted makes no difference; nothing is signed any more.
+      if (!(error instanceof OperationAbortedError) || !signal?.aborted) throw error;
+      return this.#batches.signMany(agentId, many);
     });
   }
 
@@ -325,10 +343,10 @@ export class A2AKeyExchange {
   }
 
   /**
-   * The agent's public keys to be published together, `lifecycle` says of what: of the version in use, of one that was
-   * prepared and will be used next, and of those that were replaced and are still ENABLED. With `replicas` of all key
-   * rings, in their order, since any of them may sign; in each in ascending order of the versions. They are read from Cloud
-   * KMS, not from a cache, and versions named in `pinnedVersions` make no difference.
+   * The agent's public keys that are to be published together, each with its `lifecycle`: of the version in use, of one
+   * that was prepared and will be used next, and of those that were replaced and are still ENABLED. With `replicas` of
+   * all key rings, in their order, since any of them may sign; in each in ascending order of the versions. They are
+   * read from Cloud KMS, not from a cache, and versions named in `pinnedVersions` make no difference.
    * @throws ReplicationIncompleteError when a key ring could not give its own.
    * @throws NoUsableVersionError when no version is ENABLED.
    */
@@ -358,7 +376,7 @@ export class A2AKeyExchange {
 
   /** Evidence for an auditor: every key, its versions, the HSM's statements, who has access, what could not be looked at. */
   complianceReport(options?: ComplianceReportOptions): Promise<ComplianceReport> {
-    return createComplianceReport(complianceSources(this.#sources, this.audit, this.#clock), options);
+    return createComplianceReport(complianceSources(this.#sources, this.#trail, this.#clock), options);
   }
 
   /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */
@@ -408,7 +426,7 @@ export class A2AKeyExchange {
     return this.#lifecycle.rotate('activateAgentRotation', agentId, options);
   }
 
-  /** Uses an ENABLED version, by number or full name, from now on: back from a rotation that went wrong. */
+  /** Uses an ENABLED version, given by number or full name, from now on: the way back from a rotation that went wrong. */
   setAgentPrimaryVersion(
     agentId: string,
     version: number | string,
@@ -417,7 +435,7 @@ export class A2AKeyExchange {
     return this.#lifecycle.setPrimaryVersion(agentId, version, options);
   }
 
-  /** Has `rotateDueKeys` rotate the agent's key from now on, by the policy that is kept in the key; null ends that. */
+  /** Sets the policy by which `rotateDueKeys` rotates the agent's key; it is kept in the key. null removes it. */
   setRotationPolicy(agentId: string, policy: RotationPolicy | null, options?: RoleOptions): Promise<void> {
     return this.#lifecycle.setRotationPolicy(agentId, policy, options);
   }
@@ -440,7 +458,10 @@ export class A2AKeyExchange {
     return this.#lifecycle.destroyAgent(agentId, options);
   }
 
-  /** Takes back `destroyAgent` as long as the versions are only scheduled; gives the keys that were restored. */
+  /**
+   * Takes back `destroyAgent` as long as the versions are only scheduled for destruction.
+   * @returns the keys that were restored.
+   */
   restoreAgent(agentId: string, options?: RestoreOptions): Promise<readonly KeyMetadata[]> {
     return this.#lifecycle.restoreAgent(agentId, options);
   }
@@ -478,7 +499,7 @@ export class A2AKeyExchange {
     return this.#migration.migrateAgent(agentId, options);
   }
 
-  /** As `migrateAgent` for all agents with software keys, so many at once, with a report for each. */
+  /** As `migrateAgent` for all agents with software keys, a limited number at once, with a report for each. */
   migrateAllAgents(options: MigrateAllAgentsOptions): Promise<MigrationReport> {
     return this.#migration.migrateAllAgents(options);
   }
@@ -503,7 +524,7 @@ export class A2AKeyExchange {
     return this.#access.grant(agentId, member, role, options);
   }
 
-  /** Takes a role on the agent's key from a member, also one it has under a condition. What it inherits stays. */
+  /** Takes a role on the agent's key from a member, also where it is bound under a condition. Inherited roles stay. */
   revokeAgentAccess(
     agentId: string,
     member: string,
@@ -519,15 +540,16 @@ export class A2AKeyExchange {
   }
 
   /**
-   * What the identity of this process lacks for what the configuration means it to do: each permission with the key ring or
-   * key it is missing on, what it is for and which roles hold it. Changes nothing, and is not refused for what is missing.
+   * Which permissions the identity of this process lacks for what its configuration means it to do: each permission
+   * with the key ring or key it is missing on, what it is for and which roles hold it. Changes nothing, and does not
+   * fail because a permission is missing.
    * @throws AccessControlUnsupportedError for software keys.
    */
   preflight(options?: PreflightOptions): Promise<PreflightReport> {
     return preflight(this.#preflight, options);
   }
 
-  /** Settles when nothing runs in the background: no scheduled rotation, and no note of when an agent was last used. */
+  /** Settles when nothing runs in the background: no scheduled rotation, and no write of when an agent was last used. */
   idle(): Promise<void> {
     return this.#lifecycle.idle();
   }

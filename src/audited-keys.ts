@@ -1,19 +1,20 @@
 /** The audit trail of a configuration with agents: one trail for all providers that it opens. */
 
-import type { AuditTrail } from './audit/audit-trail.js';
+import type { AuditRecorder } from './audit/audit-trail.js';
 import { createAuditTrail, withTrail } from './audit/create-audit-trail.js';
+import { shownIdentity } from './config/access-config.js';
 import type { ResolvedAgentConfig } from './config/agent-config.js';
 import type { ResolvedAuditConfig } from './config/audit-config.js';
 import { endpointOf, shownEndpoint } from './config/endpoint.js';
 import type { KeySource } from './config/flags.js';
 import type { KMSConfig } from './config/kms-config.js';
 import type { SoftwareKeyStoreConfig } from './config/software-config.js';
-import type { ProtectionLevel } from './keys/algorithms.js';
+import type { ProtectionLevel } from './keys/algorithm-types.js';
 
 interface AuditedKeys {
   /** With the trail among its observers. */
   readonly kms: KMSConfig;
-  readonly trail: AuditTrail | undefined;
+  readonly trail: AuditRecorder | undefined;
   /** Of the key that signs the trail: in software where nothing else is, and its checkpoints say so. */
   readonly auditKeyLevel: ProtectionLevel;
 }
@@ -38,6 +39,7 @@ export function withAudit(
     protectionLevel,
     requireAttestation: kms.requireAttestation ?? false,
     ...(replicas.length > 0 && { replicas: replicas.length }),
+    ...shownIdentity({ ...kms, impersonateAgents: agents.impersonateAgents }),
     ...shownEndpoint(endpointOf(kms)),
   };
   const trail = createAuditTrail(audit, { clock, logger, configuration, agentOf });

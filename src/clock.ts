@@ -7,7 +7,7 @@
 export interface Clock {
   /** Wall-clock time in milliseconds since 1970-01-01T00:00:00Z. It may be set back or forward at any moment. */
   now(): number;
-  /** Whole milliseconds since any moment before: what deadlines go by. Never set, and never less than it was. */
+  /** Whole milliseconds since any moment before: what deadlines go by. It is never set, and never decreases. */
   monotonic(): number;
   /** Calls `callback` once after `delayMs` milliseconds, unless the returned function is called before. */
   setTimer(delayMs: number, callback: () => void, options?: TimerOptions): CancelTimer;

@@ -10,7 +10,7 @@ import { readCaches } from './telemetry/provider-readings.js';
 import { StartedReadings } from './telemetry/provider-telemetry.js';
 import type { Reading } from './telemetry/readings.js';
 
-/** Plain frozen data. */
+/** What an exchange has counted. Plain frozen data. */
 export interface ExchangeStats {
   /** The providers behind the agents: one for each key ring, and the software keys where they are open. */
   readonly providers: readonly ProviderStats[];

@@ -118,16 +118,15 @@ export type {
   TestedPermissions,
 } from './keys/access.js';
 export type { AgentAlgorithmAlias } from './keys/algorithm-alias.js';
-export {
-  type AlgorithmEntry,
-  algorithmsOf,
-  findAlgorithm,
-  type KeyAlgorithm,
-  type KeyPurpose,
-  type ProtectionLevel,
-  type SignatureEncoding,
-  type SigningAlgorithm,
-} from './keys/algorithms.js';
+export type {
+  AlgorithmEntry,
+  KeyAlgorithm,
+  KeyPurpose,
+  ProtectionLevel,
+  SignatureEncoding,
+  SigningAlgorithm,
+} from './keys/algorithm-types.js';
+export { algorithmsOf, findAlgorithm } from './keys/algorithms.js';
 export type { Impersonation } from './keys/impersonation.js';
 export type {
   CallOptions,

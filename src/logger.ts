@@ -3,13 +3,13 @@
  * key material, plaintext and tokens never reach a logger.
  */
 export interface Logger {
-  /** Steps of an operation, for who looks for a fault. */
+  /** Steps of an operation, for finding faults. */
   debug(fields: object, message: string): void;
-  /** What went as it should. */
+  /** What went as expected. */
   info(fields: object, message: string): void;
-  /** What somebody should look at; the call goes on. */
+  /** What somebody should look into; the call goes on. */
   warn(fields: object, message: string): void;
-  /** What failed without a caller to tell. */
+  /** Failures that no caller learns of. */
   error(fields: object, message: string): void;
 }
 

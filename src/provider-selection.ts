@@ -1,22 +1,26 @@
-/** Which provider of keys a configuration asks for. The configuration alone decides: no failure leads from one to another. */
+/**
+ * Which provider of keys a configuration asks for. The configuration alone decides: no failure has a software key sign or
+ * encrypt in the place of the HSM.
+ */
 
 import type { Clock } from './clock.js';
 import type { KeySource } from './config/flags.js';
 import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
 import type { ReplicaConfig } from './config/replication-config.js';
-import type { SoftwareKeyStoreConfig } from './config/software-config.js';
+import { resolveStoreConfig, type SoftwareKeyStoreConfig } from './config/software-config.js';
 import { InvalidConfigError } from './errors.js';
-import type { SigningAlgorithm } from './keys/algorithms.js';
-import type { KeyMetadata, KeyProvider } from './keys/key-provider.js';
+import type { SigningAlgorithm } from './keys/algorithm-types.js';
+import type { KeyProvider } from './keys/key-provider.js';
 import { cryptoKeyName, keyRingName } from './keys/resource-name.js';
 import { KMSClient } from './kms/kms-client.js';
 import type { Logger } from './logger.js';
-import { AgentMigration } from './migration/agent-migration.js';
+import { AgentMigration, type AgentMigrationOptions } from './migration/agent-migration.js';
 import { ArchivedKeys } from './migration/archived-keys.js';
 import { KeyRouter, type Providers } from './migration/key-router.js';
 import type { KeyImporter, MigrationServices } from './migration/migrate-key.js';
 import { MigratingKeyProvider } from './migration/migrating-key-provider.js';
-import { phaseCheck } from './migration/phase-check.js';
+import { phaseCheck, type StoreLook } from './migration/phase-check.js';
+import { listLeftKeys } from './migration/remains.js';
 import { SoftwareArchive } from './migration/software-archive.js';
 import { SoftwareKeys } from './migration/software-keys.js';
 import { Location } from './replication/location.js';
@@ -107,13 +111,12 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
     const common = { projectId, locationId, keyRingId, publicKeyArchive, logger, clock };
     return new SoftwareKeyProvider({ ...common, observers, telemetry, softwareKeyStore: store });
   };
-  const openStore = (store: SoftwareKeyStoreConfig): SoftwareKeys =>
-    new SoftwareKeys(softwareProvider(store));
   const sources: OpenedProvider[] = [];
   const counted = <T extends OpenedProvider>(provider: T): T => {
     sources.push(provider);
     return provider;
   };
+  const hsmKeys = source.kind === 'software' ? source.hsmKeys : 'used';
   const providers = openProviders(source, {
     openStore: (store) => new SoftwareKeys(counted(softwareProvider(store))),
     openHsm: () => counted(new KMSClient(kms)),
@@ -121,7 +124,8 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
   // Two keys for each agent, and versions of each.
   const maxVersions = 8 * maxCachedAgents;
   const archived = archive && new ArchivedKeys({ archive, clock, maxVersions });
-  const look = (): Promise<readonly KeyMetadata[] | undefined> => lookInto(source.store, openStore);
+  const unopened = providers.software === undefined ? source.store : undefined;
+  const look = lookInto(unopened, (store) => new SoftwareKeys(softwareProvider(store)));
   const { NODE_ENV: nodeEnv } = process.env;
   const keyRing = keyRingName(kms);
   const observers = kms.observers ?? [];
@@ -129,7 +133,8 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
     router: new KeyRouter(providers),
     keyRing,
     archived,
-    hsmKeys: source.kind === 'software' ? source.hsmKeys : 'used',
+    hsmKeys,
+    defaultAlgorithm: defaultAlgorithm.name,
     phaseCheck: phaseCheck({ providers, keyRing, look, logger, observers, nodeEnv }),
   });
   const { hsm, software } = providers;
@@ -142,11 +147,19 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
           now: () => clock.now(),
         };
   const archivedKeyName = async (keyId: string): Promise<string | undefined> => {
-    if (source.kind !== 'software' || source.hsmKeys === 'none' || archived === undefined) return undefined;
-    const name = cryptoKeyName(keyRingName(kms), keyId);
+    if (hsmKeys !== 'switched-off' || archived === undefined) return undefined;
+    const name = cryptoKeyName(keyRing, keyId);
     return (await archived.has(name, 'hsm')) ? name : undefined;
   };
-  return { keys, migration: new AgentMigration({ services, source, archivedKeyName }), sources };
+  const migration = new AgentMigration({ services, source: withoutStore(source), archivedKeyName });
+  return { keys, migration, sources };
+}
+
+/** The providers alone hold what opens a store, for as long as they need it. */
+function withoutStore(source: KeySource<SoftwareKeyStoreConfig>): AgentMigrationOptions['source'] {
+  if (source.kind !== 'migration') return { kind: source.kind };
+  const { kind, phase, retentionDays, softwareKeys } = source;
+  return { kind, phase, retentionDays, softwareKeys };
 }
 
 function openProviders(
@@ -165,19 +178,41 @@ function openProviders(
   return { hsm, software: open.openStore(store), phase };
 }
 
-/** What a store holds that is not opened any more. Where there is no database none is made for the look. */
-async function lookInto(
-  store: SoftwareKeyStoreConfig | undefined,
+/**
+ * The look into a store that is not opened: what opens it is copied now, since the caller may wipe its own, and forgotten
+ * afterwards. Where there is no database none is made.
+ */
+function lookInto(
+  configured: SoftwareKeyStoreConfig | undefined,
   openStore: (store: SoftwareKeyStoreConfig) => SoftwareKeys,
-): Promise<readonly KeyMetadata[] | undefined> {
-  if (store?.type !== 'file') return [];
-  if (!storeExists(store.path)) return undefined;
-  const opened = openStore(store);
-  try {
-    return await opened.listKeys();
-  } finally {
-    await opened.close();
-  }
+): StoreLook {
+  let store = configured?.type === 'file' ? withSecret(configured) : undefined;
+  return {
+    async leftKeys(options) {
+      if (store === undefined) return [];
+      if (!storeExists(store.path)) return undefined;
+      const opened = openStore(store);
+      try {
+        return await listLeftKeys(opened, options);
+      } finally {
+        await opened.close();
+      }
+    },
+    forget() {
+      store?.key?.fill(0);
+      store = undefined;
+    },
+  };
+}
+
+type FileStoreConfig = Extract<SoftwareKeyStoreConfig, { readonly type: 'file' }>;
+
+/** With a copy of the secret, as far as there is one. What is wrong with it is said when the store is opened. */
+function withSecret(store: FileStoreConfig): FileStoreConfig {
+  const resolved = resolveStoreConfig(store, process.env);
+  return resolved.ok && resolved.value.type === 'file'
+    ? { type: 'file', path: store.path, ...resolved.value.secret }
+    : store;
 }
 
 const canImport = (provider: KeyProvider): provider is KeyProvider & KeyImporter => 'importKey' in provider;

@@ -135,9 +135,8 @@ describe('a caller’s reason and correlation id', () => {
   it.each(cases)('are on every call that %s makes, and in its events', async (method, call) => {
     const sink = memorySink();
     // A process that remembers nothing, so that look-ups show too.
-    const exchange = newExchange(emulator, { hierarchy: {}, audit: { sink } });
+    const exchange = newExchange(emulator, { hierarchy: {}, audit: { sink, failClosed: true } });
     onTestFinished(() => exchange.close());
-    await exchange.audit?.open();
     await exchange.idle();
     emulator.requests.clear();
     const first = sink.lines.length;

@@ -12,9 +12,9 @@ import { startKmsEmulator } from 'a2a-kms/emulator';
 
 function show({ verdict, lines, problems, chains }: AuditVerification): void {
   console.log(`  ${verdict}: ${lines} lines`);
-  for (const { writer, events, checkpoints, unsigned, lostEvents, signers } of chains) {
+  for (const { writer, events, checkpoints, unsigned, signedLater, lostEvents, signers } of chains) {
     console.log(
-      `  ${writer}: ${events} events, ${checkpoints} checkpoints, ${unsigned} lines unsigned, ${lostEvents} events lost`,
+      `  ${writer}: ${events} events, ${checkpoints} checkpoints, ${unsigned} lines unsigned, ${signedLater} signed later, ${lostEvents} events lost`,
     );
     for (const { kid, protectionLevel } of signers) console.log(`  signed by ${kid} (${protectionLevel})`);
   }

@@ -41,7 +41,7 @@ export interface MissingPermission {
 
 /** Which permissions the identity of the process lacks for its tasks. Nothing was changed to find out. */
 export interface PreflightReport {
-  /** Whether nothing is missing, as far as it could be found out. */
+  /** True if nothing is missing, as far as could be found out. */
   readonly ok: boolean;
   readonly tasks: readonly PreflightTask[];
   readonly missing: readonly MissingPermission[];
@@ -112,7 +112,7 @@ export async function preflight(
     .map(({ resource }) => ({
       resource,
       reason:
-        'the key ring may not exist, or not be visible. Whether it could be made (cloudkms.keyRings.create, on the project) Cloud KMS does not tell.',
+        'the key ring may not exist, or may not be visible. Cloud KMS does not tell whether it could be created (cloudkms.keyRings.create, on the project).',
     }));
   if (impersonatesAgents && tasks.some((task) => task === 'sign' || task === 'batch'))
     unknown.push({

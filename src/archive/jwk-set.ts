@@ -8,12 +8,12 @@ import { ArchiveError, type ErrorContext } from '../errors.js';
 import { decodeBase64url } from '../identity/base64url.js';
 import { type JwkLike, jwkThumbprint } from '../identity/jwk.js';
 import { fromJwkMembers, fromPem } from '../identity/jwk-material.js';
-import {
-  findAlgorithm,
-  isKeyAlgorithm,
-  type KeyAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../keys/algorithms.js';
+import type {
+  DecryptionAlgorithmEntry,
+  KeyAlgorithm,
+  SigningAlgorithmEntry,
+} from '../keys/algorithm-types.js';
+import { findAlgorithm, isKeyAlgorithm } from '../keys/algorithms.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
 
@@ -25,7 +25,8 @@ export interface ArchivedJwk extends JwkLike {
   readonly kty: string;
   /** RFC 7638 SHA-256 thumbprint, base64url. */
   readonly kid: string;
-  readonly use: 'sig';
+  /** `enc` for a key that is encrypted to: it is kept as a record that there is such a key, and verifies nothing. */
+  readonly use: 'sig' | 'enc';
   /** When the key was generated, in seconds since the epoch. */
   readonly nbf: number;
   /** When its version was disabled or its destruction scheduled, in seconds since the epoch. */
@@ -68,7 +69,7 @@ export function toArchivedJwk(
   key: ArchivedPublicKey,
   context: ErrorContext = { operation: 'archive', resource: key.keyVersion },
 ): ArchivedJwk {
-  const algorithm = signingAlgorithm(context, key.algorithm);
+  const algorithm = keyPairAlgorithm(context, key.algorithm);
   const members = membersOf(context, algorithm, key.pem);
   const jwk: JwkLike & { readonly kty: string } = {
     ...members,
@@ -77,7 +78,7 @@ export function toArchivedJwk(
   return {
     ...jwk,
     kid: jwkThumbprint(members),
-    use: 'sig',
+    use: algorithm.purpose === 'ASYMMETRIC_SIGN' ? 'sig' : 'enc',
     nbf: Math.floor(key.notBefore.getTime() / 1_000),
     ...(key.notAfter && { exp: Math.ceil(key.notAfter.getTime() / 1_000) }),
     a2a_key_version: key.keyVersion,
@@ -98,7 +99,7 @@ export function fromArchivedJwk(context: ErrorContext, entry: unknown): Archived
   ) {
     throw new ArchiveError(context, 'the entry does not say of which version the key is, and from when.');
   }
-  const algorithm = signingAlgorithm(context, a2a_algorithm);
+  const algorithm = keyPairAlgorithm(context, a2a_algorithm);
   const key: ArchivedPublicKey = {
     keyVersion: a2a_key_version,
     algorithm: algorithm.name,
@@ -113,16 +114,21 @@ export function fromArchivedJwk(context: ErrorContext, entry: unknown): Archived
   throw new ArchiveError(context, `${wrong} is not what it is for a key of ${algorithm.name}.`);
 }
 
-function signingAlgorithm(context: ErrorContext, name: unknown): SigningAlgorithmEntry {
+type KeyPairAlgorithmEntry = SigningAlgorithmEntry | DecryptionAlgorithmEntry;
+
+function keyPairAlgorithm(context: ErrorContext, name: unknown): KeyPairAlgorithmEntry {
   const entry = isKeyAlgorithm(name) ? findAlgorithm(name) : undefined;
-  if (entry?.purpose === 'ASYMMETRIC_SIGN') return entry;
-  throw new ArchiveError(context, `${JSON.stringify(name)} is not a signing algorithm.`);
+  if (entry?.purpose === 'ASYMMETRIC_SIGN' || entry?.purpose === 'ASYMMETRIC_DECRYPT') return entry;
+  throw new ArchiveError(
+    context,
+    `${JSON.stringify(name)} is no algorithm that signs or decrypts with a key pair.`,
+  );
 }
 
 /** The members that make up the key (RFC 7638 section 3.2), from its PEM. */
 function membersOf(
   context: ErrorContext,
-  algorithm: SigningAlgorithmEntry,
+  algorithm: KeyPairAlgorithmEntry,
   pem: string,
 ): JwkLike & { readonly kty: string } {
   const { key } = algorithm;
@@ -144,7 +150,7 @@ const akpName = (parameterSet: string): string =>
 
 type Shape = Extract<ReturnType<typeof fromPem>, { readonly ok: true }>['value']['shape'];
 
-function isOfType({ key }: SigningAlgorithmEntry, shape: Shape): boolean {
+function isOfType({ key }: KeyPairAlgorithmEntry, shape: Shape): boolean {
   if (key.kind === 'ec') return shape.kind === 'ec' && shape.curve === key.curve;
   if (key.kind === 'rsa') return shape.kind === 'rsa' && shape.modulusBits === key.modulusBits;
   return shape.kind === key.kind;
@@ -153,7 +159,7 @@ function isOfType({ key }: SigningAlgorithmEntry, shape: Shape): boolean {
 /** The PEM of an entry's key. Whether it is one for the algorithm is judged afterwards. */
 function pemOf(
   context: ErrorContext,
-  { key }: SigningAlgorithmEntry,
+  { key }: KeyPairAlgorithmEntry,
   entry: Readonly<Record<string, unknown>>,
 ): string {
   if (key.kind === 'pqc') {

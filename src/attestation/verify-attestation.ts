@@ -55,7 +55,7 @@ export type AttestationCheckName =
   | 'key'
   | 'certificate-validity';
 
-/** What one check of a statement came to. */
+/** The result of one check of a statement. */
 export interface AttestationCheck {
   readonly name: AttestationCheckName;
   /** `not-checked`: an earlier check left nothing to work on, or it cannot be checked for this kind of key. */

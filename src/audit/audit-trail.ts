@@ -1,5 +1,5 @@
 /**
- * `AuditTrail`: an observer of providers that writes what they did as a chain of events and has the chain signed by a key
+ * `AuditRecorder`: an observer of providers that writes what they did as a chain of events and has the chain signed by a key
  * of its own. It sees no plaintext and keeps no data, only digests.
  */
 
@@ -25,7 +25,7 @@ import type { AuditEvent, LineBody } from './line.js';
 import type { TrailSink } from './sink.js';
 import { startDetails } from './start.js';
 
-/** Where a chain stood. Kept outside of the reach of who could change the trail, it shows what was cut off later. */
+/** Where a chain stood. Store it where whoever can change the trail cannot: it shows what was cut off later. */
 export interface AuditAnchor {
   readonly writer: string;
   readonly sequence: number;
@@ -45,10 +45,40 @@ export interface AuditStats {
   readonly unsigned: number;
 }
 
-interface AuditTrailOptions {
+/**
+ * The audit trail of one provider or exchange, at its property `audit`; made from the option `audit`
+ * (docs/audit-trail.md).
+ */
+export interface AuditTrail {
+  /** The last line that is written, to be kept elsewhere; undefined before the first. */
+  anchor(): AuditAnchor | undefined;
+  /**
+   * Signs everything up to now, also that events were lost.
+   * @returns whether all of it is signed; what went wrong is logged.
+   */
+  checkpoint(): Promise<boolean>;
+  /** What was counted since the process began. */
+  stats(): AuditStats;
+  /**
+   * Writes what is waiting, signs it and closes the sink. Events after it are not written. What goes wrong is logged. The
+   * owner of the trail does it when it is closed itself.
+   */
+  close(): Promise<void>;
+}
+
+/** What the trail of this process is worth, for the evidence of an auditor. */
+interface AuditTrailState extends AuditStats {
+  readonly failClosed: boolean;
+  /** Protection level of the version that signed the last checkpoint; undefined before the first. */
+  readonly signedBy: string | undefined;
+  /** Whether the last attempt at a checkpoint failed, so that it is tried again. */
+  readonly isFailing: boolean;
+}
+
+interface AuditRecorderOptions {
   readonly sink: TrailSink;
-  readonly checkpointEvery: number;
-  readonly checkpointSeconds: number;
+  readonly checkpointAfterLines: number;
+  readonly checkpointAfterSeconds: number;
   readonly failClosed: boolean;
   readonly writeTimeoutMs: number;
   readonly newWriter: () => string;
@@ -64,12 +94,8 @@ const NOTHING_DONE = 'nothing was done';
 const WITHHELD = 'the call was made, and its result is withheld';
 const NOT_RECORDED: CallObserver = { end: () => {} };
 
-/**
- * The audit trail of one provider or exchange, at its property `audit`; made from the option `audit` (docs/audit-
- * trail.md).
- */
-export class AuditTrail implements ProviderObserver {
-  readonly #options: AuditTrailOptions;
+export class AuditRecorder implements ProviderObserver, AuditTrail {
+  readonly #options: AuditRecorderOptions;
   readonly #configuration: AuditEvent['configuration'];
   readonly #writer: ChainWriter;
   /** Calls that the trail itself makes, to sign: they show as checkpoints. */
@@ -82,8 +108,10 @@ export class AuditTrail implements ProviderObserver {
   #events = 0;
   #checkpoints = 0;
   #failedCheckpoints = 0;
+  #signedBy: string | undefined;
+  #isFailing = false;
 
-  constructor(options: AuditTrailOptions) {
+  constructor(options: AuditRecorderOptions) {
     this.#options = options;
     const { sink, clock, logger, writeTimeoutMs, newWriter, failClosed, configuration } = options;
     this.#configuration = { ...configuration, failClosed };
@@ -97,7 +125,7 @@ export class AuditTrail implements ProviderObserver {
     });
   }
 
-  /** Has checkpoints signed from now on. */
+  /** Sets what signs checkpoints from now on. */
   signWith(signer: JwsSigner): void {
     this.#signer = signer;
   }
@@ -107,7 +135,7 @@ export class AuditTrail implements ProviderObserver {
     await this.#guard('initialize', this.#writer.ensureOpen(), NOTHING_DONE);
   }
 
-  /** Has the beginning signed. @throws AuditWriteError with `failClosed`, when that is not possible. */
+  /** Signs the beginning of the trail. @throws AuditWriteError with `failClosed`, when that is not possible. */
   async begun(): Promise<void> {
     if ((await this.checkpoint()) || !this.#options.failClosed) return;
     throw new AuditWriteError(
@@ -133,10 +161,6 @@ export class AuditTrail implements ProviderObserver {
     this.#append({ type: 'notice', notice: warning, time: this.#now(), details }).catch(() => {});
   }
 
-  /**
-   * Has everything up to now signed.
-   * @returns whether all of it is; what went wrong is logged.
-   */
   async checkpoint(): Promise<boolean> {
     try {
       await this.#writer.flush();
@@ -151,7 +175,6 @@ export class AuditTrail implements ProviderObserver {
     return this.#writer.unsigned === 0;
   }
 
-  /** The last line that is written, to be kept elsewhere; undefined before the first. */
   anchor(): AuditAnchor | undefined {
     const { writer, sequence, sha256 } = this.#writer.anchor;
     return writer === undefined || sequence === 0 ? undefined : { writer, sequence, sha256 };
@@ -168,7 +191,11 @@ export class AuditTrail implements ProviderObserver {
     };
   }
 
-  /** Writes what waits, has it signed and closes the sink. Events after it are not written. */
+  state(): AuditTrailState {
+    const { failClosed } = this.#options;
+    return { ...this.stats(), failClosed, signedBy: this.#signedBy, isFailing: this.#isFailing };
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -222,13 +249,13 @@ export class AuditTrail implements ProviderObserver {
   }
 
   #afterWrite(): void {
-    const { checkpointEvery, checkpointSeconds, clock } = this.#options;
+    const { checkpointAfterLines, checkpointAfterSeconds, clock } = this.#options;
     if (this.#isClosed || (this.#writer.unsigned === 0 && !this.#writer.hasUntold)) return;
-    const isDue = this.#writer.unsigned >= checkpointEvery;
+    const isDue = this.#writer.unsigned >= checkpointAfterLines;
     // After a failure the timer runs, and it alone says when to try again.
     if (isDue && this.#signing === undefined && !this.#isBackingOff) void this.#sign();
     this.#cancelTimer ??= clock.setTimer(
-      checkpointSeconds * 1_000,
+      checkpointAfterSeconds * 1_000,
       () => {
         this.#cancelTimer = undefined;
         this.#isBackingOff = false;
@@ -259,6 +286,8 @@ export class AuditTrail implements ProviderObserver {
       const checkpoint = await this.#own.run(true, () => signSection(signer, toSign));
       await this.#writer.append(checkpoint);
       this.#checkpoints += 1;
+      this.#signedBy = checkpoint.statement.protectionLevel;
+      this.#isFailing = false;
       return true;
     } catch (error) {
       this.#failed(error);
@@ -269,6 +298,7 @@ export class AuditTrail implements ProviderObserver {
   #failed(error: unknown): void {
     this.#failedCheckpoints += 1;
     this.#isBackingOff = true;
+    this.#isFailing = true;
     const problem = error instanceof Error ? error.message : 'unknown reason';
     this.#options.logger.error(
       { event: 'audit-checkpoint-failed', unsigned: this.#writer.unsigned, problem },
@@ -288,7 +318,7 @@ export class AuditTrail implements ProviderObserver {
     if (origin.kind === 'own') return;
     this.#options.logger.warn(
       { event: 'audit-checkpoint-unchecked', ...origin },
-      'the key of the last checkpoint in the audit trail cannot be had; only its verification tells whether it is genuine',
+      'the key of the last checkpoint in the audit trail cannot be obtained; only its verification tells whether it is genuine',
     );
   }
 

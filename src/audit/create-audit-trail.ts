@@ -3,13 +3,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { ResolvedAuditConfig } from '../config/audit-config.js';
-import type { ProtectionLevel } from '../keys/algorithms.js';
+import type { ProtectionLevel } from '../keys/algorithm-types.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { auditKeySpec } from '../keys/master-key-name.js';
 import type { Logger } from '../logger.js';
 import { ensureKey } from '../provider/ensure-key.js';
 import type { ProviderObserver } from '../provider/observer.js';
-import { AuditTrail } from './audit-trail.js';
+import { AuditRecorder } from './audit-trail.js';
 import { FileSink } from './file-sink.js';
 import type { AuditEvent } from './line.js';
 import { LineSink, loggerSink, type TrailSink } from './sink.js';
@@ -22,7 +22,7 @@ interface AuditContext {
   readonly agentOf?: ((keyId: string) => string | undefined) | undefined;
 }
 
-export function createAuditTrail(config: ResolvedAuditConfig, context: AuditContext): AuditTrail {
+export function createAuditTrail(config: ResolvedAuditConfig, context: AuditContext): AuditRecorder {
   const { sink, writerId, ...limits } = config;
   const { clock, logger, configuration, agentOf = () => undefined } = context;
   // Two chains of one name, as of a file that was rotated and the one behind it, could not be told apart.
@@ -33,13 +33,13 @@ export function createAuditTrail(config: ResolvedAuditConfig, context: AuditCont
       : sink.type === 'file'
         ? new FileSink({ ...sink, newWriter })
         : new LineSink(loggerSink(sink.logger));
-  return new AuditTrail({ ...limits, sink: target, newWriter, clock, logger, configuration, agentOf });
+  return new AuditRecorder({ ...limits, sink: target, newWriter, clock, logger, configuration, agentOf });
 }
 
 /** The observers of a provider, the trail among them if there is one. */
 export const withTrail = (
   observers: readonly ProviderObserver[],
-  trail: AuditTrail | undefined,
+  trail: AuditRecorder | undefined,
 ): readonly ProviderObserver[] => (trail === undefined ? observers : [...observers, trail]);
 
 /**
@@ -48,7 +48,7 @@ export const withTrail = (
  * @throws AuditWriteError with `failClosed`, when the trail cannot be written or signed; the provider's error for the key.
  */
 export async function initializeAudited<T>(
-  trail: AuditTrail | undefined,
+  trail: AuditRecorder | undefined,
   keys: {
     readonly provider: Pick<KeyProvider, 'generateKey' | 'getKey'>;
     readonly protectionLevel: ProtectionLevel;

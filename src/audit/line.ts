@@ -111,7 +111,7 @@ const lineSchema = z.discriminatedUnion('type', [eventSchema, noticeSchema, chec
 
 /** One call, as the audit trail has it: who, what, when, with which key version, and how it ended. */
 export type AuditEvent = z.output<typeof eventSchema>;
-/** Something in the trail that is no call: a start, lines lost or torn, software keys in production. */
+/** An entry of the trail that is not a call: a start, lines lost or torn, software keys in production. */
 export type AuditNotice = z.output<typeof noticeSchema>;
 /** A signature over the lines since the checkpoint before. */
 export type AuditCheckpoint = z.output<typeof checkpointSchema>;

@@ -7,9 +7,9 @@ import { callShape, parseOptions } from '../provider/call-input.js';
 import { schemaProblems } from '../schema-problems.js';
 import { MAX_BATCH_MESSAGES } from './sign-batch.js';
 
-/** All optional. */
+/** Options of a `BatchSigner`; all are optional. */
 export interface BatchSignerOptions {
-  /** Messages that one operation of the HSM signs at the most, 1 to 65,536. Default 4,096: receipts of about 600 bytes. */
+  /** The most messages that one operation of the HSM signs, 1 to 65,536. Default 4,096: receipts of about 600 bytes. */
   readonly maxBatch?: number | undefined;
   /**
    * How long a message may wait for others when nothing else holds it up, in milliseconds, 0 to 60,000. Default 0: an idle
@@ -17,9 +17,12 @@ export interface BatchSignerOptions {
    * message takes that much longer under low load. A full batch does not wait.
    */
   readonly maxDelayMs?: number | undefined;
-  /** Messages that wait or are being signed at the most, 1 to 10,000,000. Default 65,536. */
+  /** The most messages that wait or are being signed, 1 to 10,000,000. Default 65,536. */
   readonly maxQueue?: number | undefined;
-  /** What happens to a call when the queue is full. Default `reject`, with `QueueFullError`; `wait` has it wait in line. */
+  /**
+   * What happens to a call when the queue is full. Default `reject`, with `QueueFullError`; with `wait` it waits in
+   * line.
+   */
   readonly whenFull?: 'reject' | 'wait' | undefined;
   /**
    * Deadline of a call in milliseconds, from the call to its receipt. Default 90,000: a quota per minute that is used up

@@ -51,7 +51,7 @@ export class BatchSigner {
   readonly #agentId: string;
   readonly #options: ResolvedSignerOptions;
   readonly #context: ErrorContext;
-  /** Messages of one batch at the most: those that have a place in the queue. */
+  /** Messages of one batch at most: those that have a place in the queue. */
   readonly #limit: number;
   readonly #messages: WaitingMessages;
   readonly #pace: Pace;

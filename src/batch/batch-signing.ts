@@ -4,7 +4,9 @@ import type { Clock } from '../clock.js';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
 import { agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import { callOptions, parseOptions } from '../provider/call-input.js';
 import { Pace } from '../provider/pace.js';
+import { SharedDeadline } from '../provider/shared-deadline.js';
 import type { BlindedMessage } from './blinded-message.js';
 import { QuotaLine } from './quota-line.js';
 import { type BatchKey, blindAll, signBlinded } from './sign-batch.js';
@@ -19,6 +21,16 @@ import {
 interface BatchSigningOptions {
   readonly versionKeys: BatchKey['versionKeys'];
   readonly clock: Clock;
+  /** Deadline of a batch whose caller names none, in milliseconds. */
+  readonly operationMs: number;
+}
+
+/** What `signBatch` was called with, checked. Its time runs. */
+interface Batch {
+  readonly messages: readonly BlindedMessage[];
+  readonly deadline: SharedDeadline;
+  /** Look-ups wait for the quota of reads, which says nothing of that for signatures. */
+  readonly forLookUp: CallOptions;
 }
 
 /** What `signMany` was called with, checked. */
@@ -31,30 +43,38 @@ export class BatchSigning {
   readonly #provider: Pick<KeyProvider, 'signDetailed'>;
   readonly #versionKeys: BatchKey['versionKeys'];
   readonly #clock: Clock;
+  readonly #operationMs: number;
   readonly #pace: Pace;
   readonly #line: QuotaLine;
 
-  constructor(provider: Pick<KeyProvider, 'signDetailed'>, { versionKeys, clock }: BatchSigningOptions) {
+  constructor(provider: Pick<KeyProvider, 'signDetailed'>, options: BatchSigningOptions) {
+    const { versionKeys, clock, operationMs } = options;
     this.#provider = provider;
     this.#versionKeys = versionKeys;
     this.#clock = clock;
+    this.#operationMs = operationMs;
     this.#pace = new Pace(clock);
     this.#line = new QuotaLine(clock, this.#pace);
   }
 
-  /** @throws InvalidArgumentError for what cannot be a batch. */
-  blind(agentId: string, messages: readonly (Uint8Array | BlindedMessage)[]): readonly BlindedMessage[] {
-    return blindAll(agentContext('signBatch', agentId), messages);
+  /** @throws InvalidArgumentError for what cannot be a batch, and for every option that is wrong. */
+  prepareBatch(
+    agentId: string,
+    messages: readonly (Uint8Array | BlindedMessage)[],
+    options: CallOptions,
+  ): Batch {
+    const context = agentContext('signBatch', agentId);
+    const parsed = parseOptions(context, callOptions, options);
+    const blinded = blindAll(context, messages);
+    const time = { clock: this.#clock, defaultTimeoutMs: this.#operationMs };
+    const deadline = new SharedDeadline(context, parsed, time);
+    return { messages: blinded, deadline, forLookUp: { ...parsed, onQuota: 'retry' } };
   }
 
   /** The receipts of the messages, in their order, by one signature of the key. */
-  signBatch(
-    keyId: string,
-    messages: readonly BlindedMessage[],
-    options: CallOptions,
-  ): Promise<readonly Buffer[]> {
+  signBatch(keyId: string, { messages, deadline }: Batch): Promise<readonly Buffer[]> {
     const batchKey = { provider: this.#provider, versionKeys: this.#versionKeys, keyId };
-    return signBlinded(contextOf('signBatch', keyId), batchKey, messages, options);
+    return signBlinded(contextOf('signBatch', keyId), batchKey, messages, deadline);
   }
 
   /** @throws InvalidArgumentError for what is not a list of bytes, and for every option that is wrong. */

@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache';
 import { type ErrorContext, InvalidConfigError, InvalidJwkError } from '../errors.js';
 import { p1363ToDer } from '../identity/der.js';
 import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
-import type { SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { verifySignature } from '../provider/signature-check.js';
 import type { Cbor } from './cbor.js';
 import { type ReceiptContent, sigStructure } from './receipt-format.js';
@@ -141,7 +141,7 @@ function readKeys(context: ErrorContext, trusted: TrustedKeys): ReadonlyMap<stri
     : isList(trusted)
       ? trusted.map((key) => readKey(context, key))
       : [readKey(context, trusted)];
-  if (keys.length === 0) throw new InvalidJwkError(context, 'none is there that signs receipts.');
+  if (keys.length === 0) throw new InvalidJwkError(context, 'none of them is a key that signs receipts.');
   return new Map(
     keys.map((trustedKey) => [latin1(Buffer.from(trustedKey.key.thumbprint, 'base64url')), trustedKey]),
   );

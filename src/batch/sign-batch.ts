@@ -10,15 +10,17 @@ import {
   UnsupportedAlgorithmError,
 } from '../errors.js';
 import { derToP1363 } from '../identity/der.js';
-import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { buildMerkleTree } from '../merkle.js';
+import type { SharedDeadline } from '../provider/shared-deadline.js';
 import { type BlindedMessage, blind, nextBlinding } from './blinded-message.js';
 import { type Cbor, loadCbor } from './cbor.js';
 import { encodeProtectedHeader, type SignedRoot, sigStructure } from './receipt-format.js';
 import { ReceiptWriter } from './receipt-writer.js';
 
-/** A receipt then has 16 nodes. More messages at once would hold up the process for longer than the HSM takes. */
+/** A receipt then has 16 nodes. To write so many takes seconds, far longer than the HSM does for the root. */
 export const MAX_BATCH_MESSAGES = 65_536;
 /** Receipts that are written before others in the process get their turn; a few milliseconds. */
 const RECEIPTS_PER_TURN = 512;
@@ -63,23 +65,29 @@ export function blindAll(
   return messages.map((message: unknown, index) => blind(context, `messages[${index}]`, message));
 }
 
-/** The receipts of the messages, in their order, from one signature. */
+/**
+ * The receipts of the messages, in their order, from one signature.
+ * @param deadline of all calls that it takes. Once the root is signed, only an abort keeps the receipts from being written.
+ */
 export async function signBlinded(
   context: ErrorContext,
   batchKey: BatchKey,
   messages: readonly BlindedMessage[],
-  options: CallOptions,
+  deadline: SharedDeadline,
 ): Promise<readonly Buffer[]> {
   const cbor = await loadCbor();
   const leafHashes = messages.map(({ leafHash }) => leafHash);
   // A receipt has at least one node (RFC 9942), which a tree of one leaf has not.
   if (leafHashes.length === 1) leafHashes.push(nextBlinding());
   const tree = buildMerkleTree(leafHashes);
-  const signed = await signRoot(context, batchKey, { cbor, root: tree.root }, options);
+  const signed = await signRoot(context, batchKey, { cbor, root: tree.root }, deadline);
   const writer = new ReceiptWriter(cbor, signed);
   const receipts: Buffer[] = [];
   for (const [leafIndex, { blinding }] of messages.entries()) {
-    if (leafIndex > 0 && leafIndex % RECEIPTS_PER_TURN === 0) await nextTurn();
+    if (leafIndex > 0 && leafIndex % RECEIPTS_PER_TURN === 0) {
+      await nextTurn();
+      deadline.throwIfAborted();
+    }
     const path = tree.inclusionPath(leafIndex);
     receipts.push(writer.write({ treeSize: tree.size, leafIndex, path, blinding }));
   }
@@ -90,15 +98,18 @@ async function signRoot(
   context: ErrorContext,
   { provider, versionKeys, keyId }: BatchKey,
   tree: { readonly cbor: Cbor; readonly root: Uint8Array },
-  options: CallOptions,
+  deadline: SharedDeadline,
 ): Promise<SignedRoot> {
   const { cbor, root } = tree;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const { keyVersion, key } = await versionKeys.current(context, keyId, options);
+    // Reads have a quota of their own, which says nothing of that for signatures: their turn is waited for.
+    const forLookUp = { ...deadline.next(), onQuota: 'retry' } as const;
+    const { keyVersion, key } = await versionKeys.current(context, keyId, forLookUp);
     const { algorithm, coseAlgorithm } = requireCose(context, key.algorithm.name);
     const thumbprint = Buffer.from(key.thumbprint, 'base64url');
     const protectedHeader = encodeProtectedHeader(cbor, { algorithm: coseAlgorithm, keyId: thumbprint });
-    const signed = await provider.signDetailed(keyId, sigStructure(cbor, protectedHeader, root), options);
+    const data = sigStructure(cbor, protectedHeader, root);
+    const signed = await provider.signDetailed(keyId, data, deadline.next());
     // Another version signed than the one the header names: the key was rotated in between.
     if (signed.keyVersion !== keyVersion) continue;
     return { protectedHeader, signature: toCoseSignature(context, algorithm, signed.signature) };

@@ -5,11 +5,11 @@
 
 import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
-import type { Clock } from '../clock.js';
+import type { CancelTimer, Clock } from '../clock.js';
 import { A2AKmsError, type ErrorContext, OperationAbortedError, ResourceExhaustedError } from '../errors.js';
 import type { CallOptions, SignatureDetails } from '../keys/key-provider.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
-import type { Pace } from '../provider/pace.js';
+import type { Pace, Slot } from '../provider/pace.js';
 import type { QuotaLine } from './quota-line.js';
 
 /** Options of `signMany`. */
@@ -25,7 +25,7 @@ export interface SignManyOptions extends Pick<CallOptions, 'reason' | 'correlati
    * reported as failed with `ResourceExhaustedError`. Default 120,000: quotas per minute return within one.
    */
   readonly maxQuotaWaitMs?: number | undefined;
-  /** Called after each message. What it throws ends it all. */
+  /** Called after each message. If it throws, nothing further is signed, and it is not called again. */
   readonly onProgress?: ((progress: SignManyProgress) => void) | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface SignManyProgress {
   readonly total: number;
 }
 
-/** What came of one message. */
+/** The result for one message. */
 export type SignManyOutcome =
   | ({ readonly status: 'signed' } & SignatureDetails)
   | { readonly status: 'failed'; readonly error: A2AKmsError };
@@ -84,7 +84,7 @@ export function parseSignManyOptions(
 
 /**
  * Signs messages one by one. They must stay unchanged until it is done.
- * @throws what `onProgress` throws.
+ * @throws what `onProgress` throws, when no call is under way any more.
  */
 export async function signEach(
   context: ErrorContext,
@@ -104,8 +104,17 @@ class Run {
   readonly #options: ResolvedSignManyOptions;
   /** One for all calls: the caller's own signal would have a listener for each. */
   readonly #stop = new AbortController();
+  /** Ends the waits for the quota. */
+  readonly #leave = new AbortController();
   readonly #outcomes: SignManyOutcome[];
   #abortion: OperationAbortedError | undefined;
+  /** Set as soon as nothing is to be begun any more, nor reported. */
+  #failure: { readonly error: unknown } | undefined;
+  /** The latest answer that the quota is used up, and what is reported when it was so for too long. */
+  #refusal: ResourceExhaustedError | undefined;
+  /** Calls that wait for the quota. */
+  #inLine = 0;
+  #cancelWatch: CancelTimer | undefined;
   #next = 0;
   #signed = 0;
   #failed = 0;
@@ -124,35 +133,40 @@ class Run {
     this.#options = options;
     this.#outcomes = new Array<SignManyOutcome>(messages.length);
     this.#lastSignedAt = signer.clock.monotonic();
-    setMaxListeners(0, this.#stop.signal);
+    setMaxListeners(0, this.#stop.signal, this.#leave.signal);
   }
 
   async finish(): Promise<readonly SignManyOutcome[]> {
     const { signal, concurrency } = this.#options;
-    const onAbort = (): void => this.#stop.abort(signal?.reason);
+    const onAbort = (): void => this.#end(signal?.reason);
     if (signal?.aborted) onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });
-    try {
-      const workers = Array.from({ length: Math.min(concurrency, this.#messages.length) }, () =>
-        this.#work(),
-      );
-      await Promise.all(workers);
-    } catch (error) {
-      this.#stop.abort(error);
-      throw error;
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
-    }
+    const workers = Array.from({ length: Math.min(concurrency, this.#messages.length) }, () => this.#work());
+    await Promise.all(workers);
+    signal?.removeEventListener('abort', onAbort);
+    this.#cancelWatch?.();
+    if (this.#failure !== undefined) throw this.#failure.error;
     return this.#outcomes;
   }
 
+  /** Never rejects: the others have to come to their ends first. */
   async #work(): Promise<void> {
+    try {
+      await this.#signInTurn();
+    } catch (error) {
+      this.#failure ??= { error };
+      this.#end(error);
+    }
+  }
+
+  async #signInTurn(): Promise<void> {
     for (;;) {
       const index = this.#next;
       const message = this.#messages[index];
       if (message === undefined) return;
       this.#next += 1;
       const outcome = await this.#sign(message);
+      if (this.#failure !== undefined) return;
       this.#outcomes[index] = outcome;
       if (outcome.status === 'signed') this.#signed += 1;
       else this.#failed += 1;
@@ -165,13 +179,13 @@ class Run {
   }
 
   async #sign(message: Uint8Array): Promise<SignManyOutcome> {
-    const { timeoutMs, maxQuotaWaitMs, reason, correlationId } = this.#options;
+    const { timeoutMs, reason, correlationId } = this.#options;
     const purpose = { reason, correlationId };
-    const { clock, line, pace } = this.#signer;
+    const { clock, pace } = this.#signer;
     const { signal } = this.#stop;
     for (;;) {
-      const slot = await line.turn(signal);
-      if (slot === undefined) return { status: 'failed', error: this.#aborted() };
+      const slot = await this.#turn();
+      if (slot === undefined) return { status: 'failed', error: this.#unsigned() };
       try {
         const signed = await this.#signer.sign(message, { ...purpose, signal, timeoutMs, onQuota: 'fail' });
         pace.succeeded();
@@ -181,9 +195,53 @@ class Run {
         if (!(error instanceof A2AKmsError)) throw error;
         if (!(error instanceof ResourceExhaustedError)) return { status: 'failed', error };
         pace.refused(slot, error.retryAfterMs);
-        if (clock.monotonic() - this.#lastSignedAt >= maxQuotaWaitMs) return { status: 'failed', error };
+        this.#refusal = error;
+        if (this.#isTooLong) this.#leave.abort();
       }
     }
+  }
+
+  /** The turn of a call; undefined when it is not to be made any more. */
+  async #turn(): Promise<Slot | undefined> {
+    this.#inLine += 1;
+    if (this.#signer.pace.perSecond !== undefined) this.#watch();
+    const slot = await this.#signer.line.turn(this.#leave.signal);
+    this.#inLine -= 1;
+    return slot;
+  }
+
+  /** Looks, when the time is over, whether the quota let a signature through meanwhile; with one timer for all. */
+  #watch(): void {
+    if (this.#cancelWatch !== undefined) return;
+    const { clock } = this.#signer;
+    const leftMs = this.#lastSignedAt + this.#options.maxQuotaWaitMs - clock.monotonic();
+    this.#cancelWatch = clock.setTimer(Math.max(0, leftMs), () => {
+      this.#cancelWatch = undefined;
+      if (this.#inLine === 0) return;
+      if (this.#isTooLong) this.#leave.abort();
+      else this.#watch();
+    });
+  }
+
+  get #isTooLong(): boolean {
+    const { maxQuotaWaitMs } = this.#options;
+    return this.#signer.clock.monotonic() - this.#lastSignedAt >= maxQuotaWaitMs;
+  }
+
+  #end(reason: unknown): void {
+    this.#stop.abort(reason);
+    this.#leave.abort();
+  }
+
+  /** Why a call is not made any more. */
+  #unsigned(): A2AKmsError {
+    if (this.#stop.signal.aborted) return this.#aborted();
+    // Calls of others may have been what the quota was used up for.
+    this.#refusal ??= new ResourceExhaustedError(
+      this.#context,
+      `the quota let no signature through for ${this.#options.maxQuotaWaitMs} ms (maxQuotaWaitMs).`,
+    );
+    return this.#refusal;
   }
 
   #aborted(): OperationAbortedError {

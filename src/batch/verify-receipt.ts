@@ -4,15 +4,15 @@
  */
 
 import { InvalidArgumentError } from '../errors.js';
-import type { SigningAlgorithm } from '../keys/algorithms.js';
+import type { SigningAlgorithm } from '../keys/algorithm-types.js';
 import { hashLeaf, rootOfInclusion } from '../merkle.js';
 import { type Cbor, loadCbor } from './cbor.js';
 import { type ReceiptJson, readReceipt } from './receipt-json.js';
 import { type ReceiptTrust, rootsOf, type TrustedKeys, type TrustedRoots } from './receipt-trust.js';
 
 /**
- * What came of looking at a receipt. Its tree size and leaf index are not part of it: the root does not say how many leaves
- * it has, so a receipt can be changed to claim another size for which its path has the same form.
+ * The result of examining a receipt. Its tree size and leaf index are not part of it: the root does not say how many
+ * leaves it has, so a receipt can be changed to claim another size for which its path has the same form.
  */
 export type ReceiptVerdict =
   | {

@@ -12,6 +12,12 @@ export interface AuditTrailState {
   readonly failedCheckpoints: number;
   /** Lines that no checkpoint covers yet. */
   readonly unsigned: number;
+  /** Whether a call fails whose event cannot be written. */
+  readonly failClosed: boolean;
+  /** Protection level of the version that signed the last checkpoint; undefined before the first. */
+  readonly signedBy: string | undefined;
+  /** Whether the last attempt at a checkpoint failed. */
+  readonly isFailing: boolean;
 }
 
 export function processFindings(sources: {
@@ -41,17 +47,29 @@ function auditTrail(subject: string, state: AuditTrailState | undefined): Observ
     const detail = 'this process writes no audit trail.';
     return { check, subject, result: 'failed', detail, evidence: { configured: false } };
   }
-  const { lostEvents, failedCheckpoints } = state;
-  const isWhole = lostEvents === 0 && failedCheckpoints === 0;
-  return {
-    check,
-    subject,
-    result: isWhole ? 'passed' : 'failed',
-    detail: isWhole
-      ? 'this process writes an audit trail and has lost no event. Whether the trail is unchanged, only its verification says.'
-      : `this process has lost ${lostEvents} events and ${failedCheckpoints} checkpoints of its audit trail.`,
-    evidence: { ...state },
-  };
+  const broken = brokenOf(state);
+  const weak = weakOf(state);
+  const result = broken.length > 0 ? 'failed' : weak.length > 0 ? 'warning' : 'passed';
+  const told = [...broken, ...weak, `${state.unsigned} lines wait for the next checkpoint`];
+  const detail = `this process writes an audit trail: ${told.join('; ')}. Whether it is unchanged, only its verification says.`;
+  return { check, subject, result, detail, evidence: { ...state } };
+}
+
+function brokenOf({ lostEvents, isFailing }: AuditTrailState): readonly string[] {
+  return [
+    ...(lostEvents > 0 ? [`${lostEvents} events could not be written`] : []),
+    ...(isFailing ? ['the last checkpoint could not be signed or written'] : []),
+  ];
+}
+
+function weakOf({ failClosed, signedBy }: AuditTrailState): readonly string[] {
+  const key =
+    signedBy === undefined
+      ? ['no checkpoint is signed yet']
+      : signedBy === 'HSM'
+        ? []
+        : [`it is signed by a ${signedBy} key, and whoever has that can sign another trail`];
+  return failClosed ? key : [...key, 'failClosed is off, and a call goes on whose event cannot be written'];
 }
 
 /** What holds for a key ring as a whole. */

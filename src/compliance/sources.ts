@@ -8,13 +8,13 @@ import type { AuditTrailState } from './process-findings.js';
 
 export function complianceSources(
   providers: readonly (KMSClient | SoftwareKeyProvider)[],
-  auditTrail: { stats(): AuditTrailState } | undefined,
+  auditTrail: { state(): AuditTrailState } | undefined,
   clock: Clock,
 ): ComplianceSources {
   return {
     kms: providers.filter((provider) => provider instanceof KMSClient).map(toSource),
     software: providers.filter((provider) => !(provider instanceof KMSClient)),
-    auditTrail: auditTrail?.stats(),
+    auditTrail: auditTrail?.state(),
     now: () => clock.now(),
   };
 }

@@ -12,7 +12,10 @@ export interface AccessRolesConfig {
   readonly administrator?: string | undefined;
 }
 
-/** The service account that uses an agent's keys, for each agent that has one; the others' are used by the process's own. */
+/**
+ * The service account that uses an agent's keys, for each agent that has one. The keys of the others are used by the
+ * process's own identity.
+ */
 export type AgentImpersonations =
   | Readonly<Record<string, Impersonation>>
   | ((agentId: string) => Impersonation | undefined);
@@ -58,4 +61,22 @@ export function identityProblems(config: {
   if (!isEmulator && emulatorAccessToken !== undefined)
     return [{ field: 'emulatorAccessToken', problem: 'is for an emulator only' }];
   return [];
+}
+
+/**
+ * Whom the process acts as, for the audit trail. Which account an agent's or a key's calls are made as can depend on its id:
+ * then only Cloud Audit Logs name it.
+ */
+export function shownIdentity(config: {
+  readonly impersonate?: Impersonation | undefined;
+  readonly impersonateKeys?: unknown;
+  readonly impersonateAgents?: unknown;
+}): Readonly<Record<string, string | boolean>> {
+  const { impersonate, impersonateKeys, impersonateAgents } = config;
+  return {
+    ...(impersonate !== undefined && {
+      impersonates: typeof impersonate === 'string' ? impersonate : impersonate.serviceAccount,
+    }),
+    ...((impersonateKeys !== undefined || impersonateAgents !== undefined) && { impersonatesByKey: true }),
+  };
 }

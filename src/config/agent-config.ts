@@ -8,13 +8,8 @@ import {
   ENDORSEMENT_VALIDITY_MAX_SECONDS,
 } from '../identity/endorsement-validity.js';
 import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorithm-alias.js';
-import {
-  algorithmsOf,
-  findAlgorithm,
-  type ProtectionLevel,
-  type SigningAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../keys/algorithms.js';
+import type { ProtectionLevel, SigningAlgorithm, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from '../keys/key-provider.js';
 import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
 import { createDefaultLogger, type Logger } from '../logger.js';
@@ -157,14 +152,17 @@ export interface A2AKeyExchangeConfig extends KMSConfig {
     | {
         /**
          * 1, the default: new agents get HSM keys, software agents go on. 2: software agents may be migrated. 3: software
-         * keys only verify. 4: the software store is not opened.
+         * keys only verify and decrypt. 4: the software store is not opened.
          */
         readonly phase?: MigrationPhase | undefined;
         /** How long the software key of a migrated agent is kept for a rollback. Days, default 90. */
         readonly retentionDays?: number | undefined;
       }
     | undefined;
-  /** Has `initialize` make sure of the master keys: the root that endorses agents' keys, and the key-encryption key. */
+  /**
+   * Makes `initialize` ensure that the master keys exist: the root that endorses agents' keys, and the key-encryption
+   * key.
+   */
   readonly hierarchy?:
     | {
         /** Default `ecdsa-p384`. */

@@ -18,9 +18,12 @@ export interface AuditSink {
 export type AuditSinkConfig =
   | {
       readonly type: 'file';
-      /** Made when it is not there, readable by its owner only (0600). One file for each process. */
+      /** Made when it is not there, readable by its owner only (0600). One file for each trail. */
       readonly path: string;
-      /** `commit`, the default: on the disk before a call returns. `never`: left to the operating system. */
+      /**
+       * `commit`, the default: an event counts as written when it is on the disk; with `failClosed` that is before the call
+       * returns. `never`: left to the operating system.
+       */
       readonly fsync?: 'commit' | 'never' | undefined;
     }
   | {
@@ -41,10 +44,13 @@ export interface AuditConfig {
    */
   readonly writerId?: string | undefined;
   /** Lines after which a checkpoint is signed. Default 1,000. */
-  readonly checkpointEvery?: number | undefined;
-  /** Seconds after which lines that are not signed yet are. Default 60. */
-  readonly checkpointSeconds?: number | undefined;
-  /** Whether a call whose event cannot be written fails, with `AuditWriteError`. Default false: the loss is logged and shows. */
+  readonly checkpointAfterLines?: number | undefined;
+  /** Seconds after which lines that are still unsigned are signed. Default 60. */
+  readonly checkpointAfterSeconds?: number | undefined;
+  /**
+   * Whether a call whose event cannot be written fails, with `AuditWriteError`. Default false: the loss is logged and
+   * shows in the trail.
+   */
   readonly failClosed?: boolean | undefined;
   /** How long a write may take. Milliseconds, default 5,000. */
   readonly writeTimeoutMs?: number | undefined;
@@ -93,8 +99,8 @@ export const auditSchema = z.strictObject({
     .string('must be a string')
     .regex(/^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,79}$/, 'has 1 to 80 letters, digits or ._:@/-')
     .optional(),
-  checkpointEvery: whole(1_000, 1_000_000),
-  checkpointSeconds: whole(60, 86_400),
+  checkpointAfterLines: whole(1_000, 1_000_000),
+  checkpointAfterSeconds: whole(60, 86_400),
   failClosed: z.boolean('must be true or false').default(false),
   writeTimeoutMs: whole(5_000, 3_600_000),
 });

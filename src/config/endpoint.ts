@@ -8,12 +8,17 @@ import type { Environment } from './shapes.js';
 const HOST = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+)(?::[0-9]{1,5})?$/;
 const HOST_AND_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+):[0-9]{1,5}$/;
 
+/** The forms above also have ports that are none, and brackets around what is no IPv6 address. */
+const isAddress = (text: string): boolean => URL.canParse(`https://${text}`) && !/:0*$/.test(text);
+
 /** Host of an endpoint of Google Cloud. */
 export const hostSchema = z
   .string('must be a host name')
-  .regex(HOST, 'is not a host name, optionally with a port');
+  .refine((text) => HOST.test(text) && isAddress(text), 'is not a host name, optionally with a port');
 /** Address of an emulator. */
-export const emulatorHostSchema = z.string('must be HOST:PORT').regex(HOST_AND_PORT, 'is not HOST:PORT');
+export const emulatorHostSchema = z
+  .string('must be HOST:PORT')
+  .refine((text) => HOST_AND_PORT.test(text) && isAddress(text), 'is not HOST:PORT');
 
 /** Where the calls go. */
 export type KmsEndpoint =
@@ -53,7 +58,7 @@ export function endpointProblems(config: unknown, environment: Environment): Con
   const emulator = emulatorSource(config, environment);
   if (emulator === undefined || typeof config !== 'object' || config === null) return [];
   const problems: ConfigProblem[] = [];
-  if (emulator.field === 'KMS_EMULATOR_HOST' && !HOST_AND_PORT.test(emulator.address)) {
+  if (emulator.field === 'KMS_EMULATOR_HOST' && !emulatorHostSchema.safeParse(emulator.address).success) {
     problems.push({
       field: emulator.field,
       problem: `is not HOST:PORT: ${JSON.stringify(emulator.address.slice(0, 100))}`,
@@ -69,7 +74,7 @@ export function endpointProblems(config: unknown, environment: Environment): Con
     problems.push({
       field: emulator.field,
       problem:
-        'an emulator protects nothing and is refused with NODE_ENV=production; set allowEmulatorInProduction to use it all the same',
+        'an emulator protects nothing and is refused with NODE_ENV=production; set allowEmulatorInProduction to use it anyway',
     });
   }
   return problems;

@@ -12,8 +12,8 @@ const FLAG_VARIABLES = {
 } as const;
 
 /**
- * 1: new agents get HSM keys, software agents go on. 2: software agents may be migrated. 3: software keys only verify.
- * 4: the software store is not opened.
+ * 1: new agents get HSM keys, software agents go on. 2: software agents may be migrated. 3: software keys only verify and
+ * decrypt. 4: the software store is not opened.
  */
 export type MigrationPhase = 1 | 2 | 3 | 4;
 

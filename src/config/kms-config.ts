@@ -4,7 +4,8 @@ import { z } from 'zod';
 import type { AttestationRoots } from '../attestation/roots.js';
 import { type Clock, systemClock } from '../clock.js';
 import { type ConfigProblem, InvalidConfigError } from '../errors.js';
-import { isKeyAlgorithm, type KeyAlgorithm, type ProtectionLevel } from '../keys/algorithms.js';
+import type { KeyAlgorithm, ProtectionLevel } from '../keys/algorithm-types.js';
+import { isKeyAlgorithm } from '../keys/algorithms.js';
 import type { Impersonation } from '../keys/impersonation.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import { createDefaultLogger, type Logger } from '../logger.js';
@@ -73,7 +74,7 @@ export const kmsShape = {
     .prefault({}),
   channels: z
     .strictObject({
-      /** gRPC connections at the most; a further one is opened when all are full. */
+      /** The most gRPC connections; a further one is opened when all are full. */
       count: count(4, 64),
       /** Calls at the same time on one connection; the Cloud KMS front end allows about 100 streams. */
       maxConcurrentCalls: count(100, 1_000),
@@ -109,7 +110,7 @@ export interface KMSConfig {
   readonly emulatorHost?: string | undefined;
   /** Allows an emulator with `NODE_ENV=production`. Default false. */
   readonly allowEmulatorInProduction?: boolean | undefined;
-  /** Access token that calls to an emulator carry which enforces IAM. Refused without an emulator. */
+  /** Access token for calls to an emulator that enforces IAM. Refused without an emulator. */
   readonly emulatorAccessToken?: string | undefined;
   /**
    * Service account to act as in all calls, in place of the process's own identity, which needs
@@ -117,8 +118,8 @@ export interface KMSConfig {
    */
   readonly impersonate?: Impersonation | undefined;
   /**
-   * Service account to act as where a key is used to sign, encrypt or decrypt; called with the short id of the key. Where
-   * it gives none, and for all other calls, `impersonate` counts.
+   * Service account to act as where a key is used to sign, encrypt or decrypt; called with the short id of the key.
+   * Where it returns undefined, and for all other calls, `impersonate` applies.
    */
   readonly impersonateKeys?: ((keyId: string) => Impersonation | undefined) | undefined;
   /** Host that gives out tokens of service accounts. Default `iamcredentials.googleapis.com`. */
@@ -159,7 +160,7 @@ export interface KMSConfig {
     | undefined;
   readonly channels?:
     | {
-        /** gRPC connections at the most; a further one is opened when all are full. Default 4. */
+        /** The most gRPC connections; a further one is opened when all are full. Default 4. */
         readonly count?: number | undefined;
         /** Calls at the same time on one connection. Default 100, what the Cloud KMS front end allows. */
         readonly maxConcurrentCalls?: number | undefined;

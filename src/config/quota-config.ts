@@ -1,7 +1,8 @@
 /** The part of the configuration about quotas of Cloud KMS. */
 
 import { z } from 'zod';
-import { isKeyAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import type { KeyAlgorithm } from '../keys/algorithm-types.js';
+import { isKeyAlgorithm } from '../keys/algorithms.js';
 
 /** Tokens a minute; administrative requests cost one each. What is left out is not limited. */
 export interface QuotaLimitsConfig {

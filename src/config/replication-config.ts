@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 
-/** A key ring that stands by for the configured one, in the same project. */
+/** A standby key ring for the configured one, in the same project. */
 export interface ReplicaConfig {
   /** Another Cloud KMS location, so that both do not fail together. */
   readonly locationId: string;
@@ -15,7 +15,7 @@ export interface ReplicaConfig {
 
 /** When a location counts as unavailable, and for how long. */
 export interface ReplicationConfig {
-  /** Failures one after the other. Default 3. */
+  /** Failures in a row. Default 3. */
   readonly failureThreshold?: number | undefined;
   /** Milliseconds after which one call tries the location again. Default 10,000. */
   readonly halfOpenAfterMs?: number | undefined;
@@ -63,6 +63,6 @@ export function replicaProblems(
       seen.add(ring);
       return [];
     }
-    return [{ field: `replicas.${index}`, problem: 'is a key ring that is named already' }];
+    return [{ field: `replicas.${index}`, problem: 'is a key ring that is already listed' }];
   });
 }

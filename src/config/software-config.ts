@@ -12,7 +12,7 @@ const STORE_PASSPHRASE_VARIABLE = 'A2A_SOFTWARE_KEY_STORE_PASSPHRASE';
 
 /** AES-256. */
 export const STORE_KEY_BYTES = 32;
-/** Short enough to be guessed in spite of scrypt; NIST SP 800-63B section 5.1.1.1 asks for 8 at the least. */
+/** Short enough to be guessed in spite of scrypt; NIST SP 800-63B section 5.1.1.1 asks for 8 at least. */
 const PASSPHRASE_MIN_LENGTH = 8;
 const PASSPHRASE_MAX_LENGTH = 1_024;
 

@@ -174,11 +174,11 @@ export class EnvelopeCipher {
   }
 
   /**
-   * A Node stream that decrypts what is written to it. It gives plaintext on before it has seen the end: **when it fails,
-   * what was received of it must be discarded**. Use `pipeline`, and act on the data when that has succeeded.
+   * A Node stream that decrypts what is written to it. It passes plaintext on before it has seen the end: **when it
+   * fails, what was received of it must be discarded**. Use `pipeline`, and act on the data when that has succeeded.
    *
-   * It fails with StreamDecryptionError when the stream is damaged, cut short, extended or put together from parts or the
-   * associated data is not right, and with InvalidEnvelopeError when the bytes are not an encrypted stream.
+   * It fails with StreamDecryptionError when the stream is damaged, cut short, extended or put together from parts or
+   * the associated data is not right, and with InvalidEnvelopeError when the bytes are not an encrypted stream.
    */
   decryptStream(associatedData: Uint8Array = NO_DATA, options?: EnvelopeCallOptions): Transform {
     return this.#streams.node({ operation: 'decryptStream', kind: 'decrypt', associatedData, options });

@@ -9,7 +9,7 @@ import { schemaProblems } from '../schema-problems.js';
 
 /** Options of an `EnvelopeCipher`. */
 export interface EnvelopeCipherOptions {
-  /** How far one data key is used for messages. A limit above the cap is refused. */
+  /** Limits of the use of one data key for messages. A limit above its cap is refused. */
   readonly dataKeys?:
     | {
         /** Milliseconds, default 60,000, at most 300,000 (5 minutes). */
@@ -29,7 +29,7 @@ export interface EnvelopeCipherOptions {
         readonly maxAgeMs?: number | undefined;
       }
     | undefined;
-  /** How long a call may wait for a data key. Milliseconds, default 10,000; `timeoutMs` of a call goes before it. */
+  /** How long a call may wait for a data key. Milliseconds, default 10,000; `timeoutMs` of a call takes precedence. */
   readonly timeoutMs?: number | undefined;
   /**
    * Why the cipher calls its provider, as in `CallOptions`. It is the cipher's, not a call's: data keys, and the calls that
@@ -43,8 +43,8 @@ export interface EnvelopeCipherOptions {
 }
 
 /**
- * What a call may set for itself; not what to do when a quota is used up, nor a reason, since its call to the provider is
- * shared with others. A reason is given to the cipher.
+ * Options of one call. `onQuota` and `reason` are not among them, because the call to the provider may be shared with
+ * others; a reason is given to the cipher.
  */
 export type EnvelopeCallOptions = Pick<CallOptions, 'signal' | 'timeoutMs'>;
 

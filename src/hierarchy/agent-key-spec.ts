@@ -4,14 +4,13 @@ import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorithm-alias.js';
-import {
-  algorithmsOf,
-  type DecryptionAlgorithm,
-  findAlgorithm,
-  type ProtectionLevel,
-  type SigningAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../keys/algorithms.js';
+import type {
+  DecryptionAlgorithm,
+  ProtectionLevel,
+  SigningAlgorithm,
+  SigningAlgorithmEntry,
+} from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeySpec } from '../keys/key-provider.js';
 import { checkPolicy, formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
@@ -52,7 +51,8 @@ export interface AgentKeyOptions extends CallOptions {
 /** What the configuration gives a new agent. */
 interface AgentKeyDefaults {
   readonly defaultAlgorithm: SigningAlgorithmEntry;
-  readonly protectionLevel: ProtectionLevel;
+  /** Undefined leaves it to the provider, whose keys are HSM keys unless it says otherwise. */
+  readonly protectionLevel: ProtectionLevel | undefined;
 }
 
 /** A key to make for an agent; its name and own labels are added by who knows the agent. */
@@ -113,7 +113,7 @@ export function agentKeySpecs(
   }
   const signing = (): RoleKeySpec => {
     const entry = algorithm === undefined ? defaults.defaultAlgorithm : signingAlgorithm(context, algorithm);
-    requireLevel(context, entry, common.protectionLevel);
+    requireLevel(context, entry, common.protectionLevel ?? 'HSM');
     const policy = rotationPolicy && { [POLICY_LABEL]: formatPolicy(rotationPolicy) };
     const labels = { ...common.labels, ...policy };
     return { role: 'signing', purpose: 'ASYMMETRIC_SIGN', algorithm: entry.name, ...common, labels };

@@ -16,7 +16,8 @@ import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import type { PublicJwk } from '../identity/jwk.js';
 import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
 import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
-import { algorithmsOf, type ProtectionLevel, type SigningAlgorithm } from '../keys/algorithms.js';
+import type { ProtectionLevel, SigningAlgorithm } from '../keys/algorithm-types.js';
+import { algorithmsOf } from '../keys/algorithms.js';
 import {
   type CallOptions,
   type KeyMetadata,
@@ -42,7 +43,7 @@ import { AgentKeys, requireAgentId, requireRole } from './agent-keys.js';
 import { type DescribeHierarchyOptions, describeKeys, type HierarchyDescription } from './describe.js';
 import { VersionKeys } from './version-keys.js';
 
-/** All optional. */
+/** Options of a `KeyHierarchy`; all are optional. */
 export interface KeyHierarchyOptions {
   /** Of the root key. Default `ecdsa-p384`. */
   readonly rootAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
@@ -66,7 +67,7 @@ export interface KeyHierarchyOptions {
   readonly clock?: Clock | undefined;
 }
 
-/** The keys that everything else hangs on. */
+/** The keys at the top of the hierarchy. */
 export interface MasterKeys {
   /** Signs endorsements. */
   readonly root: KeyMetadata;
@@ -90,7 +91,7 @@ export interface EndorseOptions extends CallOptions {
   readonly validitySeconds?: number | undefined;
 }
 
-const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM');
+const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE');
 const algorithm = z.string('must be an algorithm name').default('EC_SIGN_P384_SHA384');
 const wholeNumber = (min: number, max: number) =>
   z
@@ -100,7 +101,7 @@ const wholeNumber = (min: number, max: number) =>
 const schema = z.strictObject(
   {
     rootAlgorithm: algorithm,
-    masterProtectionLevel: level,
+    masterProtectionLevel: level.default('HSM'),
     endorsementValiditySeconds: wholeNumber(1, ENDORSEMENT_VALIDITY_MAX_SECONDS).default(
       ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
     ),
@@ -108,7 +109,7 @@ const schema = z.strictObject(
       .nullable()
       .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
     defaultAlgorithm: algorithm,
-    protectionLevel: level,
+    protectionLevel: level.optional(),
     maxCachedAgents: wholeNumber(1, 10_000_000).default(10_000),
     pinnedVersions: z.array(z.string('must be the full name of a version'), 'must be a list').default([]),
     logger: z
@@ -233,7 +234,7 @@ export class KeyHierarchy {
   }
 
   /**
-   * Makes a new version of the agent's encryption key and has everybody encrypt to it from now on. Older versions keep
+   * Makes a new version of the agent's encryption key, which messages are encrypted to from now on. Older versions keep
    * decrypting until they are disabled.
    */
   async rotateEncryptionKey(agentId: string, options: CallOptions = {}): Promise<KeyMetadata> {
@@ -273,8 +274,8 @@ export class KeyHierarchy {
   }
 
   /**
-   * Has the root say that the agent's key in use is the agent's: one signature in the HSM. Publish the endorsement with
-   * the key, and make a new one before it expires and after each rotation.
+   * Signs, with the root key, that the agent's key in use is the agent's: one signature in the HSM. Publish the
+   * endorsement with the key, and make a new one before it expires and after each rotation.
    */
   async endorseAgentKey(agentId: string, options: EndorseOptions = {}): Promise<string> {
     const {

@@ -18,7 +18,10 @@ const refuse = (problem: string): { readonly ok: false; readonly problem: string
   problem,
 });
 
-/** R ‖ S, each of `coordinateBytes` bytes, from a DER signature. */
+/**
+ * R ‖ S (IEEE P1363) from the DER of an ECDSA signature. `coordinateBytes` is the size of each: 32 for P-256 and
+ * secp256k1, 48 for P-384. Anything but the one canonical DER form is `{ ok: false }`, with the reason as `problem`.
+ */
 export function derToP1363(der: Uint8Array, coordinateBytes: number): ParseResult<Buffer> {
   requireCoordinateSize(coordinateBytes);
   if (der[0] !== SEQUENCE) return refuse('the signature is not a DER SEQUENCE.');
@@ -37,7 +40,7 @@ export function derToP1363(der: Uint8Array, coordinateBytes: number): ParseResul
   return { ok: true, value: raw };
 }
 
-/** The DER of a signature given as R ‖ S. */
+/** The DER of an ECDSA signature that is given as R ‖ S (IEEE P1363), each of `coordinateBytes` bytes. */
 export function p1363ToDer(signature: Uint8Array, coordinateBytes: number): ParseResult<Buffer> {
   requireCoordinateSize(coordinateBytes);
   if (signature.length !== 2 * coordinateBytes) {

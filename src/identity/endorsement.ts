@@ -78,7 +78,7 @@ export interface IssueEndorsementOptions extends CallOptions {
 
 /** What an endorsement is checked against. */
 export interface VerifyEndorsementOptions {
-  /** The root's public key, or those of its versions; got from somewhere that is trusted, never from the agent. */
+  /** The root's public key, or those of its versions, from a trusted source, never from the agent. */
   readonly rootPublicKey: PublicKeyInput | readonly PublicKeyInput[];
   /** The agent that the key is expected to be of. */
   readonly agentId: string;
@@ -108,7 +108,7 @@ const verifyOptions = z.strictObject({
     .default(CLOCK_SKEW_DEFAULT_SECONDS),
 });
 
-/** Has the root key sign an endorsement. One signature in the HSM. */
+/** Signs an endorsement with the root key: one signature in the HSM. */
 export async function issueEndorsement(
   provider: JwsSigner,
   rootKeyId: string,
@@ -153,7 +153,7 @@ export function requireValidity(context: ErrorContext, validitySeconds: number):
 }
 
 /**
- * Checks offline that the root says now that the key is the agent's.
+ * Checks offline, against the root's public key, that an endorsement is valid now and says that the key is the agent's.
  * @throws EndorsementError saying which check failed.
  * @throws InvalidJwkError when a key that was passed in is not usable.
  */
@@ -217,7 +217,8 @@ async function verifyByRoot(
     // `kid` only chooses among keys that are trusted already.
     const kid = memberOf(peekJwsHeader(endorsement, { limitCharacters: LIMIT_CHARACTERS }), 'kid');
     const root = roots.find(({ jwk, thumbprint }) => kid === thumbprint || kid === jwk.kid);
-    if (root === undefined) throw refuse(context, 'root-key', 'it is not by a root key that was given.');
+    if (root === undefined)
+      throw refuse(context, 'root-key', 'it is not signed by any of the given root keys.');
     const { payload } = await verifyCompactJws(endorsement, root, {
       algorithm: root.algorithm.joseName,
       typ: ENDORSEMENT_TYPE,

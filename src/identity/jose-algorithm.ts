@@ -3,13 +3,12 @@
  * whoever holds one never has to ask a message what to do.
  */
 
-import {
-  type AsymmetricKeyType,
-  allAlgorithms,
-  type DecryptionAlgorithmEntry,
-  findAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../keys/algorithms.js';
+import type {
+  AsymmetricKeyType,
+  DecryptionAlgorithmEntry,
+  SigningAlgorithmEntry,
+} from '../keys/algorithm-types.js';
+import { allAlgorithms, findAlgorithm } from '../keys/algorithms.js';
 
 /** An algorithm that has a name in JOSE. */
 export type JoseAlgorithm = (SigningAlgorithmEntry | DecryptionAlgorithmEntry) & {

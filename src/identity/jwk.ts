@@ -6,7 +6,7 @@
 
 import { createHash, KeyObject } from 'node:crypto';
 import { type ErrorContext, InvalidJwkError } from '../errors.js';
-import type { KeyAlgorithm } from '../keys/algorithms.js';
+import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import type { ParseResult } from '../keys/parse-result.js';
 import {
   algorithmsForKey,
@@ -43,7 +43,7 @@ export interface JosePublicKey {
   readonly material: KeyMaterial['material'];
 }
 
-/** A JWK of anybody; its members are checked, not believed. */
+/** Anybody's JWK; its members are checked, not believed. */
 export interface JwkLike {
   readonly kty?: unknown;
   readonly kid?: unknown;
@@ -133,8 +133,8 @@ export function parsePublicKey(
 }
 
 /**
- * RFC 7638 SHA-256 thumbprint of the key's required members, base64url. The members are taken as they are; a key of a
- * stranger goes through `parsePublicKey` first.
+ * RFC 7638 SHA-256 thumbprint of the key's required members, base64url. The members are hashed as they are: nothing
+ * checks that they make a key.
  */
 export function jwkThumbprint(jwk: JwkLike): string {
   const members = new Map<string, unknown>(Object.entries(jwk));

@@ -10,7 +10,8 @@ import {
   JwsVerificationError,
   UnsupportedAlgorithmError,
 } from '../errors.js';
-import { algorithmsOf, findAlgorithm, type SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { requireBytes } from '../provider/call-input.js';
 import { verifySignature } from '../provider/signature-check.js';
@@ -44,7 +45,7 @@ export interface SignJwsOptions extends CallOptions {
 export interface VerifyJwsOptions {
   /** JOSE name of the one algorithm that is accepted. `EdDSA` and `Ed25519` are the same. */
   readonly algorithm: string;
-  /** Refuses another `typ`, or none. */
+  /** The `typ` that the header must have. Default: any, or none. */
   readonly typ?: string | undefined;
   /** Extensions that the caller implements; any other one that the header calls critical is refused. */
   readonly understoodCritical?: readonly string[] | undefined;

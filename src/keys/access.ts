@@ -19,11 +19,11 @@ export interface AccessBinding {
   };
 }
 
-/** What a change of a policy came to. */
+/** The result of a change of a policy. */
 export interface AccessChange {
   /** Full name of the key. */
   readonly keyName: string;
-  /** True: this call wrote the policy, or it is as asked for after a write of this call whose answer was lost. False: it was so already. */
+  /** True if this call wrote the policy, or sent a write whose answer was lost. False if the policy said so already. */
   readonly changed: boolean;
 }
 
@@ -48,11 +48,14 @@ export interface AccessManager {
    * @param role full name of the role, e.g. `roles/cloudkms.signer`.
    */
   grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange>;
-  /** Takes a role on one key back from a member. What is inherited from the key ring or the project stays. */
+  /** Takes a role on one key from a member. Roles inherited from the key ring or the project stay. */
   revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange>;
   /** Who has which role by the policy of the key itself; inherited roles are not in it. */
   listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]>;
-  /** Of a key, or of the key ring when none is named; one result for each key ring. */
+  /**
+   * Which of the permissions the caller has on a key, or on the key ring when no key is named; one result for each key
+   * ring.
+   */
   testPermissions(
     keyId: string | undefined,
     permissions: readonly string[],

@@ -1,6 +1,6 @@
 /** Short names for the algorithms agents sign with. */
 
-import type { SigningAlgorithm } from './algorithms.js';
+import type { SigningAlgorithm } from './algorithm-types.js';
 
 const AGENT_ALGORITHM_ALIASES = {
   'ecdsa-p256': 'EC_SIGN_P256_SHA256',

@@ -1,6 +1,6 @@
 /** The DigestInfo that RSASSA-PKCS1-v1_5 signs (RFC 8017 section 9.2), for a digest that is given. */
 
-import type { DigestName } from './algorithms.js';
+import type { DigestName } from './algorithm-types.js';
 
 /** DER up to the digest (RFC 8017 section 9.2, note 1). */
 const PREFIXES: Readonly<Record<DigestName, Buffer>> = {

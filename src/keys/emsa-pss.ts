@@ -1,7 +1,7 @@
 /** EMSA-PSS encoding of a given digest (RFC 8017 section 9.1.1), which node:crypto only does together with hashing. */
 
 import { createHash, randomBytes } from 'node:crypto';
-import type { DigestName } from './algorithms.js';
+import type { DigestName } from './algorithm-types.js';
 
 /**
  * The encoded message to be passed through the RSA private key without padding. The salt is as long as the digest and

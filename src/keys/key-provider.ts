@@ -3,7 +3,12 @@
  * suite. A key id is a short id, a full CryptoKey name, or a full CryptoKeyVersion name, which pins the version.
  */
 
-import type { KeyAlgorithm, ProtectionLevel, SignatureEncoding, SigningAlgorithm } from './algorithms.js';
+import type {
+  KeyAlgorithm,
+  ProtectionLevel,
+  SignatureEncoding,
+  SigningAlgorithm,
+} from './algorithm-types.js';
 
 /** The longest and the shortest time between two rotations, in seconds (`CryptoKey.rotation_period` in resources.proto). */
 export const ROTATION_PERIOD_MIN_SECONDS = 86_400;
@@ -209,8 +214,8 @@ export interface RotationSchedule {
 /** Options of `destroyKey`. */
 export interface DestroyOptions extends CallOptions {
   /**
-   * Also what is refused otherwise: a version given by name while it is in use, and a version whose public key could not
-   * be archived. Default false.
+   * Destroys also what is otherwise refused: a version given by name while it is in use, and a version whose public key
+   * could not be archived. Default false.
    */
   readonly force?: boolean | undefined;
 }
@@ -265,20 +270,23 @@ export interface KeyProvider {
   /** Makes a new version and uses it from now on: `prepareRotation` and `activateRotation` in one. */
   rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult>;
   /**
-   * Makes a new version and does not use it yet; its public key can be read from now on. Where one waits already it is
-   * the one. The version in use is written down first, so that the new one is not taken for it.
+   * Makes a new version and does not use it yet; its public key can be read from now on. If one is waiting already,
+   * that is the one. The version in use is recorded first, so that the new one is not mistaken for it.
    */
   prepareRotation(keyId: string, options?: RotationOptions): Promise<RotationResult>;
-  /** Puts the prepared version to use; the lowest where several wait, the others are disposed of. Without one, nothing. */
+  /**
+   * Puts the prepared version to use. If several are waiting, the lowest is used and the others are disposed of; if
+   * none is, nothing changes.
+   */
   activateRotation(keyId: string, options?: RotationOptions): Promise<RotationResult>;
   /**
-   * Disables versions that were replaced long enough ago, and schedules disabled ones for destruction. A public key goes
-   * to the archive before; never touches the version in use and a prepared one, and no symmetric key.
+   * Disables versions that were replaced long enough ago, and schedules disabled ones for destruction. Public keys are
+   * archived first. The version in use, a prepared version and symmetric keys are never touched.
    */
   retire(keyId: string, options?: RetireOptions): Promise<RetirementResult>;
   /** Uses an ENABLED version, given by number or name, from now on: the way back after a rotation that went wrong. */
   setPrimaryVersion(keyId: string, version: number | string, options?: CallOptions): Promise<KeyMetadata>;
-  /** Has the provider rotate a symmetric key by itself; null ends that. */
+  /** Sets the schedule by which the provider itself rotates a symmetric key; null removes it. */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,

@@ -1,6 +1,6 @@
 /** The keys that the agents' keys, data and the audit trail hang on: one of each role in a key ring. */
 
-import type { ProtectionLevel } from './algorithms.js';
+import type { ProtectionLevel } from './algorithm-types.js';
 import type { KeySpec } from './key-provider.js';
 
 /** `root` signs endorsements, `kek` wraps data keys, `audit` signs the checkpoints of the audit trail. */

@@ -1,9 +1,10 @@
 /**
  * Where public keys outlive their key versions. Cloud KMS gives out the public keys of ENABLED versions only, so a key is
- * put here before its version is disabled or destroyed, and what it signed can be verified ever after.
+ * put here before its version is disabled or destroyed, and what it signed can be verified ever after. A migration puts
+ * the keys here that agents are encrypted to as well: they tell that the HSM has, or had, such a key.
  */
 
-import type { KeyAlgorithm } from './algorithms.js';
+import type { KeyAlgorithm } from './algorithm-types.js';
 
 /** A public key and the version it is of. */
 export interface ArchivedPublicKey {

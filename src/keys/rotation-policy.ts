@@ -11,7 +11,7 @@ import {
 import type { ParseResult } from './parse-result.js';
 import { type Labels, versionTimes } from './version-history.js';
 
-/** All times in whole seconds. */
+/** When an agent's signing key is rotated, and what becomes of old versions. All times are whole seconds. */
 export interface RotationPolicy {
   /** A version is replaced when it has been in use this long: 86,400 (a day) to 3,153,600,000. */
   readonly rotateAfterSeconds: number;

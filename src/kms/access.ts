@@ -52,7 +52,7 @@ export async function grantAccess(
   if (isPublicMember(member) && publicMembers !== 'allow') {
     throw new InvalidArgumentError(
       context,
-      `${member} is everybody. Name who it is for, or say publicMembers: 'allow'.`,
+      `${member} is everybody. Name who it is for, or pass publicMembers: 'allow'.`,
     );
   }
   const name = calls.wholeKey('grantAccess', keyId);

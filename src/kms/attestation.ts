@@ -26,7 +26,7 @@ import type { PublicKeys } from './public-keys.js';
 import type { RpcCaller } from './rpc-caller.js';
 import type { UsableVersion } from './version-resolver.js';
 
-/** What was found out about one version, and what it was found from: file it as it is, it is JSON. */
+/** The verdict about one version, and the evidence that it rests on. It is JSON: file it as it is. */
 export interface KeyAttestation extends AttestationVerdict {
   /** Full name of the version. */
   readonly keyVersion: string;

@@ -5,7 +5,7 @@
 
 import { constants, publicEncrypt } from 'node:crypto';
 import { IntegrityError } from '../errors.js';
-import type { DecryptionAlgorithmEntry } from '../keys/algorithms.js';
+import type { DecryptionAlgorithmEntry } from '../keys/algorithm-types.js';
 import { type KeyReference, parseVersionOf } from '../keys/resource-name.js';
 import {
   checkOaepSize,

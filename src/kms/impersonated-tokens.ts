@@ -54,7 +54,7 @@ export class ImpersonatedTokens {
       // The token at hand is good for this call; who comes after its end will be told why there is no other.
       this.#fetch(key, identity).catch((error: unknown) => {
         const { serviceAccount } = identity;
-        this.#options.logger.warn({ serviceAccount, error }, 'a token could not be renewed ahead of its end');
+        this.#options.logger.warn({ serviceAccount, error }, 'a token could not be renewed before its end');
       });
     }
     return token.value;
@@ -122,7 +122,7 @@ function toError(
   if (failure.status === 'UNAUTHENTICATED' || !isAnswer(failure.cause))
     return new UnauthenticatedError(
       context,
-      `no token of ${serviceAccount} could be asked for: ${failure.message}.`,
+      `no token of ${serviceAccount} could be requested: ${failure.message}.`,
     );
   return new ImpersonationError(context, serviceAccount, `IAM Credentials said: ${failure.message}`);
 }

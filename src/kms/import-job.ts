@@ -5,7 +5,7 @@
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { AlreadyExistsError, IntegrityError, NotFoundError, ServiceError } from '../errors.js';
-import type { ProtectionLevel } from '../keys/algorithms.js';
+import type { ProtectionLevel } from '../keys/algorithm-types.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { IMPORT_METHOD, IMPORT_MODULUS_BITS } from './import-wrapping.js';

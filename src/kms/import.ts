@@ -13,14 +13,19 @@ import {
   KeySpecMismatchError,
   NoUsableVersionError,
 } from '../errors.js';
+import type { CryptoKeyName } from '../keys/resource-name.js';
+import { wasActivated, withTimes } from '../keys/version-history.js';
 import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { activeImportJob } from './import-job.js';
 import { wrapForImport } from './import-wrapping.js';
 import { algorithmInUse, awaitOutcome, createKey, findKey } from './key-creation.js';
+import { changeLabels } from './labels.js';
+import { holdPrimary } from './primary.js';
 import { isOfType } from './public-keys.js';
 import { toVersionRecord, type VersionRecord } from './resources.js';
+import { readRotationState } from './rotation-state.js';
 import type { KeySnapshot } from './version-resolver.js';
 
 /** A private key, and what tells it from others. */
@@ -84,7 +89,10 @@ export async function ensureImported(
   return core.resolver.refresh(operation, key.name);
 }
 
-/** As `ensureImported`, beside other versions where the key has some: they stay as they are, also in their algorithm. */
+/**
+ * As `ensureImported`, beside other versions where the key has some: they stay as they are, also in their algorithm, and so
+ * does the one in use. A version that came in beside it is no new one that a rotation could lead to, or dispose of.
+ */
 export async function ensureImportedVersion(
   core: KmsCore,
   operation: Operation,
@@ -95,9 +103,26 @@ export async function ensureImportedVersion(
   requireSameSpec(operation.context(), { ...key, algorithm: spec.algorithm.name }, spec);
   const versions = await settledVersions(core, operation, spec);
   const known = await findImported(core, operation, spec, { material, versions });
+  const before = await readRotationState(core, operation, spec.key);
+  if (known === undefined) await holdPrimary(core, operation, before);
   const version = known ?? (await importVersion(core, operation, spec, { material, versions }));
+  await keepFromRotations(core, operation, spec.key, version);
   await core.resolver.refresh(operation, key.name);
   return version;
+}
+
+async function keepFromRotations(
+  core: KmsCore,
+  operation: Operation,
+  key: CryptoKeyName,
+  version: VersionRecord,
+): Promise<void> {
+  const { candidates } = await readRotationState(core, operation, key);
+  if (candidates.every(({ number }) => number !== version.number)) return;
+  const replacedTime = new Date(core.config.clock.now());
+  await changeLabels(core, operation, key, ({ labels }) =>
+    wasActivated(labels, version.number) ? labels : withTimes(labels, version.number, { replacedTime }),
+  );
 }
 
 /** Not an import-only key: it can be rotated to a key that is born in the HSM, which is the way out of an imported one. */

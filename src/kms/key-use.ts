@@ -1,7 +1,7 @@
 /** The methods of `KMSClient` that use keys, behind the class that documents them. */
 
 import { OperationAbortedError } from '../errors.js';
-import type { KeyPurpose } from '../keys/algorithms.js';
+import type { KeyPurpose } from '../keys/algorithm-types.js';
 import type {
   CallOptions,
   EncryptionOptions,

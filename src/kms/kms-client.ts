@@ -3,8 +3,9 @@
  * and the work is handed over to the modules beside it.
  */
 
-import type { AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
+import { shownIdentity } from '../config/access-config.js';
 import { serverOf, shownEndpoint } from '../config/endpoint.js';
 import { type KMSConfig, parseKMSConfig } from '../config/kms-config.js';
 import type {
@@ -54,7 +55,8 @@ import { RpcCaller } from './rpc-caller.js';
 import { VersionResolver } from './version-resolver.js';
 
 /**
- * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process.
+ * Keys in Cloud KMS. Private keys are made in Google's HSMs and are never in this process, but for one that the caller has and
+ * imports. Keys of protection level `SOFTWARE`, which have to be asked for by name, are kept by Cloud KMS outside an HSM.
  *
  * @example
  * ```ts
@@ -73,6 +75,7 @@ import { VersionResolver } from './version-resolver.js';
 export class KMSClient implements KeyProvider, AccessManager {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
+  readonly #trail: AuditRecorder | undefined;
   readonly #quota: QuotaGuard;
   readonly #connections: readonly KmsConnection[];
   readonly #iamCredentials: IamCredentials;
@@ -109,15 +112,16 @@ export class KMSClient implements KeyProvider, AccessManager {
       counts: new CallCounts(),
     };
     const flags = { hsmKeys: true, softwareKeys: false, requireAttestation };
-    const configuration = { ...flags, ...shownEndpoint(endpoint) };
-    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
-    this.audit?.signWith(this);
+    const configuration = { ...flags, ...shownIdentity(resolved), ...shownEndpoint(endpoint) };
+    this.#trail = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.#trail?.signWith(this);
+    this.audit = this.#trail;
     this.#telemetry = providerTelemetry(resolved.telemetry, {
       ...{ provider: 'kms', keyRing, server: serverOf(endpoint) },
       stats: () => this.stats(),
     });
     const observers = [...this.#telemetry.observers, ...resolved.observers];
-    this.#calls = new ClientCalls(core, withTrail(observers, this.audit));
+    this.#calls = new ClientCalls(core, withTrail(observers, this.#trail));
     if (endpoint.kind === 'emulator') {
       logger.warn(
         { emulator: `${endpoint.host}:${endpoint.port}` },
@@ -137,7 +141,7 @@ export class KMSClient implements KeyProvider, AccessManager {
    */
   async initialize(options?: CallOptions): Promise<void> {
     const { logger } = this.#calls.core.config;
-    await initializeAudited(this.audit, { provider: this, protectionLevel: 'HSM', options, logger }, () =>
+    await initializeAudited(this.#trail, { provider: this, protectionLevel: 'HSM', options, logger }, () =>
       this.#calls.observed({ method: 'initialize', options }, async (calls) => {
         const operation = calls.open('initialize', this.keyRing, options);
         await operation.run(() => ensureKeyRing(calls.core, operation));
@@ -159,10 +163,11 @@ export class KMSClient implements KeyProvider, AccessManager {
   }
 
   /**
-   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. The key that was
-   * made outside is as good as its past: the version is marked as imported for ever. Repeating it after a failure adopts
-   * what is there, if it is the same key.
-   * @param pkcs8 the private key, PKCS#8 DER. It is read before this returns its promise's result, and stays the caller's to wipe.
+   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. A key that was
+   * made outside is only as trustworthy as its past: the version is marked as imported forever. Repeating it after a
+   * failure adopts what is there, if it is the same key.
+   * @param pkcs8 the private key, PKCS#8 DER. It must stay unchanged until the promise settles; wiping it is up to the
+   *   caller.
    * @throws KeySpecMismatchError when the existing key is another one, in its attributes or in its material.
    * @throws KeyImportFailedError with the reason that Cloud KMS gives.
    */
@@ -173,8 +178,8 @@ export class KMSClient implements KeyProvider, AccessManager {
   }
 
   /**
-   * As `importKey`, into a version beside those that the key has, which may be of other sizes; a version that holds the same
-   * key already is found. Which version is in use is for `setPrimaryVersion` to say.
+   * As `importKey`, into one more version of a key, whose other versions may have other sizes. A version that holds the
+   * same key already is adopted. The new version is not put to use; `setPrimaryVersion` does that.
    */
   importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
     return this.#calls.observed({ method: 'importKeyVersion', keyId: spec.name, options }, (calls) =>
@@ -311,7 +316,10 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** Has Cloud KMS rotate a symmetric key by itself; null ends that. The bounds are checked before the call. */
+  /**
+   * Sets the schedule by which Cloud KMS itself rotates a symmetric key; null removes it. The bounds are checked before
+   * the call.
+   */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
@@ -348,7 +356,7 @@ export class KMSClient implements KeyProvider, AccessManager {
 
   /**
    * Takes back a scheduled destruction. Restored versions are ENABLED, but for those of a whole key that were DISABLED
-   * before; a replaced version has its grace anew. After a failure it may be called again.
+   * before; a replaced version starts its grace period again. After a failure it may be called again.
    * @throws FailedPreconditionError when nothing is scheduled, and no restore was under way.
    */
   restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
@@ -415,7 +423,7 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** Takes a role on one key from a member, also where it has it under a condition. What it inherits stays. */
+  /** Takes a role on one key from a member, also where it is bound under a condition. Inherited roles stay. */
   revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange> {
     return this.#calls.observed({ method: 'revokeAccess', keyId, options }, (calls) =>
       access.revokeAccess(calls, keyId, { member, role }, options),

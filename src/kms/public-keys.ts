@@ -7,7 +7,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { FailedPreconditionError, IntegrityError, NotFoundError } from '../errors.js';
-import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithms.js';
+import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithm-types.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
 import type { Operation } from '../provider/operation.js';

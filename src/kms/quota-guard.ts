@@ -8,7 +8,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { ResourceExhaustedError } from '../errors.js';
-import type { AlgorithmEntry } from '../keys/algorithms.js';
+import type { AlgorithmEntry } from '../keys/algorithm-types.js';
 import type { Operation } from '../provider/operation.js';
 import type { QuotaStats } from '../provider/stats.js';
 import { QuotaBucket, type QuotaRequest, type Turn, type TurnOutcome } from './quota-bucket.js';

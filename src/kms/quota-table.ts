@@ -7,7 +7,7 @@
  * operation (decryption with RSA).
  */
 
-import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithms.js';
+import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithm-types.js';
 import type { RpcName } from './rpc.js';
 
 /** What is counted apart from the others: reading and writing of resources, and use of keys by where they are. */

@@ -132,5 +132,5 @@ const withoutTimes = (labels: Labels, replaced: readonly Replaced[]): Retirement
     .filter(({ version }) => versionTimes(labels, version.version).replacedTime === undefined)
     .map(({ version }) => ({
       name: version.record.name,
-      reason: 'the key has so many labels that none can say when it was replaced; take some of them away',
+      reason: 'the key has so many labels that none can say when it was replaced; remove some of them',
     }));

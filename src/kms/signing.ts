@@ -1,7 +1,8 @@
 /** Signs in the HSM: the digest or the message, as the algorithm of the version demands, with checksums both ways. */
 
 import { IntegrityError, UnsupportedAlgorithmError } from '../errors.js';
-import { algorithmsOf, type ProtectionLevel, type SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { ProtectionLevel, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
+import { algorithmsOf } from '../keys/algorithms.js';
 import type { SignatureDetails } from '../keys/key-provider.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';
@@ -31,7 +32,7 @@ export function signWith(
     if (algorithm.purpose !== 'ASYMMETRIC_SIGN') {
       throw new UnsupportedAlgorithmError(
         operation.context(),
-        `${algorithm.name} does not sign.`,
+        `${algorithm.name} is not a signing algorithm.`,
         algorithmsOf('ASYMMETRIC_SIGN'),
       );
     }

@@ -4,7 +4,7 @@
  */
 
 import { FailedPreconditionError, NotFoundError } from '../errors.js';
-import type { KeyPurpose } from '../keys/algorithms.js';
+import type { KeyPurpose } from '../keys/algorithm-types.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';

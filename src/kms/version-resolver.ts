@@ -11,7 +11,8 @@ import {
   NoUsableVersionError,
   UnsupportedAlgorithmError,
 } from '../errors.js';
-import { type AlgorithmEntry, algorithmsOf, findAlgorithm, type KeyPurpose } from '../keys/algorithms.js';
+import type { AlgorithmEntry, KeyPurpose } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import {
   type CryptoKeyName,
   type KeyReference,

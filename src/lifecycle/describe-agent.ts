@@ -18,7 +18,7 @@ import { type ReadRings, toUnread, type UnreadKeyRing } from './read-rings.js';
 /** Public keys that are read at once. */
 const READ_CONCURRENCY = 4;
 
-/** An agent as it stands in the key ring. */
+/** An agent and its key, as the key ring has them. */
 export interface AgentSummary {
   readonly agentId: string;
   /** Full CryptoKey name. */

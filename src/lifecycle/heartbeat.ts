@@ -107,7 +107,7 @@ export class Heartbeat {
       this.#nextMs.set(keyName, this.#context.clock.now() + DAY_MS);
       logger.warn(
         { keyName, permission: error.permission },
-        'the use of a key could not be written down; pruneStaleAgents will take its agent for unused',
+        'the use of a key could not be written down; for pruneStaleAgents its agent counts as unused',
       );
     } else logger.debug({ keyName, error }, 'the use of a key could not be written down');
   }

@@ -27,7 +27,7 @@ const DEFAULT_CONCURRENCY = 4;
 export interface RotateDueKeysOptions extends CallOptions {
   /** Keys that are worked on at once, 1 to 64. Default 4: a rotation writes, and writes have the smallest quota. */
   readonly concurrency?: number | undefined;
-  /** Told after each key. What it throws ends the run: no further key is begun. */
+  /** Called after each key. If it throws, no further key is begun. */
   readonly onProgress?: ((progress: RotationProgress) => void) | undefined;
 }
 
@@ -167,7 +167,7 @@ async function workOn(
       return undefined;
     if (!policy.ok) return { ...common, disposed: [], outcome: 'failed', reason: policy.problem };
     if (key.purpose === 'ENCRYPT_DECRYPT') {
-      const reason = `Cloud KMS rotates a symmetric key itself: use setRotationSchedule, and take the label ${POLICY_LABEL} away.`;
+      const reason = `Cloud KMS rotates a symmetric key itself: use setRotationSchedule, and remove the label ${POLICY_LABEL}.`;
       return { ...common, disposed: [], outcome: 'failed', code: 'INVALID_ARGUMENT', reason };
     }
     const number = primaryNumber(key.labels, versions);

@@ -19,7 +19,7 @@ export interface RotationSchedulerOptions {
   readonly intervalSeconds?: number | undefined;
   /** Keys that are worked on at once, 1 to 64. Default 4. */
   readonly concurrency?: number | undefined;
-  /** Told after each run. What it throws is logged. */
+  /** Called after each run. What it throws is logged. */
   readonly onReport?: ((report: RotationReport) => void) | undefined;
 }
 

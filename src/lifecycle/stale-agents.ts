@@ -20,9 +20,9 @@ const CONCURRENCY = 4;
 
 /** Options of `pruneStaleAgents`. */
 export interface PruneStaleAgentsOptions extends CallOptions {
-  /** An agent is stale when none of its keys was used for so many seconds; at least 172,800 (two days). */
+  /** An agent is stale when none of its keys was used for this many seconds; at least 172,800 (two days). */
   readonly unusedFor: number;
-  /** Default true: only tells what would be done. */
+  /** Default true: only reports what would be done. */
   readonly dryRun?: boolean | undefined;
   /** Seconds between the mark and the destruction, at least 86,400. Default 604,800 (7 days). */
   readonly confirmAfter?: number | undefined;

@@ -5,15 +5,8 @@
 
 import { mapBounded } from '../bounded.js';
 import type { KeySource } from '../config/flags.js';
-import {
-  A2AKmsError,
-  AgentKeyNotFoundError,
-  type ErrorContext,
-  KeySpecMismatchError,
-  MigrationPhaseError,
-} from '../errors.js';
+import { A2AKmsError, AgentKeyNotFoundError, type ErrorContext, MigrationPhaseError } from '../errors.js';
 import { ownerOf, requireAgentId } from '../hierarchy/agent-keys.js';
-import type { AgentKeySet } from '../hierarchy/key-hierarchy.js';
 import {
   type AgentId,
   type AgentKeyRole,
@@ -21,11 +14,13 @@ import {
   agentKeyId,
   agentOfLabels,
 } from '../keys/agent-key-name.js';
-import type { ProtectionLevel } from '../keys/algorithms.js';
+import { findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import { importMissing } from './encryption-versions.js';
 import {
   describeMigrated,
   findKey,
+  hsmSpecOf,
   type KeyToMigrate,
   type MigrationServices,
   migrateKey,
@@ -43,11 +38,13 @@ import type {
   PurgeReport,
 } from './migration-report.js';
 import { purgeKeys } from './purge.js';
+import { type Remains, remainsOf } from './remains.js';
+import type { SoftwareKeys } from './software-keys.js';
 import { type MigrationStrategy, standingOf } from './standing.js';
 
 const ROLES = ['signing', 'encryption'] as const satisfies readonly AgentKeyRole[];
 
-interface AgentMigrationOptions {
+export interface AgentMigrationOptions {
   /** The key with that id, if HSM keys are switched off and the archive has public keys of it. */
   readonly archivedKeyName?: ((keyId: string) => Promise<string | undefined>) | undefined;
   /** Only where HSM keys and the software store are both open. */
@@ -80,7 +77,9 @@ export class AgentMigration {
     const keys: KeyToMigrate[] = [];
     for (const role of ROLES) {
       const key = await findKey(services.software, agentKeyId(agent, role), callOptions);
-      if (key !== undefined && ownerOf(key, role) === agent) keys.push({ agentId: agent, role, key });
+      if (key === undefined || ownerOf(key, role) !== agent) continue;
+      if ((await toDoWith(services.software, key, callOptions)) !== 'destroyed')
+        keys.push({ agentId: agent, role, key });
     }
     if (keys.length === 0) throw new AgentKeyNotFoundError(context, agent);
     return this.#migrate(
@@ -95,7 +94,11 @@ export class AgentMigration {
     const context = { operation: 'migrateAllAgents', resource: 'software key store' };
     const { strategy, dryRun, concurrency, onProgress, ...callOptions } = parseMigrateAll(context, options);
     const services = this.#open(context, dryRun ? undefined : strategy);
-    const agents = byAgent(await services.software.listKeys(callOptions));
+    const found: KeyMetadata[] = [];
+    for (const key of await services.software.listKeys(callOptions)) {
+      if ((await toDoWith(services.software, key, callOptions)) === 'kept') found.push(key);
+    }
+    const agents = byAgent(found);
     let done = 0;
     const reports = await mapBounded(agents, concurrency, async ({ agentId, keys }) => {
       const mode = dryRun ? 'plan' : 'do-new';
@@ -137,20 +140,6 @@ export class AgentMigration {
     return { key, provider };
   }
 
-  /**
-   * An agent that was not migrated keeps its software key when `generateAgentKey` asks for one; unless the caller says by
-   * name that it has to be an HSM key.
-   * @throws KeySpecMismatchError
-   */
-  requireLevel(agentId: string, keys: AgentKeySet, askedFor: ProtectionLevel | undefined): void {
-    if (this.#source.kind !== 'migration' || askedFor !== 'HSM') return;
-    const other = [keys.signing, keys.encryption].find((key) => key && key.protectionLevel !== askedFor);
-    if (other === undefined) return;
-    throw new KeySpecMismatchError(agentContext('generateAgentKey', agentId), [
-      { field: 'protectionLevel', expected: askedFor, actual: other.protectionLevel },
-    ]);
-  }
-
   /** Full name of an agent's signing key that is known by its archived public keys, while HSM keys are switched off. */
   async archivedKeyName(agent: AgentId): Promise<string | undefined> {
     return this.#archivedKeyName?.(agentKeyId(agent, 'signing'));
@@ -187,7 +176,7 @@ export class AgentMigration {
       const standing = standingOf(each.key);
       if (standing.kind === 'migrated') {
         // A rollback may have rotated the software key since.
-        if (mode !== 'plan') await services.archived.exportKey(services.software, each.key.name, options);
+        if (mode !== 'plan') await this.#takeAlong(services, context, each, options);
         const mayHandOver = mode === 'do' && this.#source.softwareKeys !== 'forbidden';
         const handover = mayHandOver ? 'again' : 'left-out';
         keys.push(await describeMigrated(services, context, { ...each, ...standing, handover }, options));
@@ -205,6 +194,19 @@ export class AgentMigration {
     }
     const done = mode === 'plan' ? 'would-migrate' : 'migrated';
     return { agentId, outcome: moved === 0 ? 'already-migrated' : done, keys };
+  }
+
+  /** What a rollback made of a key that was migrated before: public keys, and versions that agents were encrypted to. */
+  async #takeAlong(
+    services: MigrationServices,
+    context: ErrorContext,
+    { key, role }: KeyToMigrate,
+    options: CallOptions,
+  ): Promise<void> {
+    await services.archived.exportKey(services.software, key.name, options);
+    const algorithm = findAlgorithm(key.algorithm)?.name;
+    if (role !== 'encryption' || algorithm === undefined) return;
+    await importMissing(services, context, hsmSpecOf(key, algorithm), options);
   }
 
   /** @throws MigrationPhaseError where there is nothing to migrate from or to, or it is not time for it. */
@@ -248,6 +250,11 @@ interface AgentWish {
   readonly strategy: MigrationStrategy;
   /** `do-new` leaves the handovers of earlier runs alone: each costs a signature in the HSM. */
   readonly mode: 'plan' | 'do' | 'do-new';
+}
+
+/** What there is to do with a software key: nothing with one that is gone, unless an HSM key took its place before. */
+async function toDoWith(software: SoftwareKeys, key: KeyMetadata, options: CallOptions): Promise<Remains> {
+  return standingOf(key).kind === 'migrated' ? 'kept' : remainsOf(software, key.name, options);
 }
 
 /** The agents that have software keys, in the order of their ids, each with its keys, the signing key first. */

@@ -19,7 +19,7 @@ import { isGiven, parseOptions } from '../provider/call-input.js';
 
 /** `typ` of the JWS by the old key. */
 export const HANDOVER_TYPE = 'a2a-handover+jwt';
-/** `typ` of the JWS by the new key around it. */
+/** `typ` of the JWS by the new key, which wraps the one by the old key. */
 export const HANDOVER_ACCEPTANCE_TYPE = 'a2a-handover-acceptance+jwt';
 
 /** Two signatures of ML-DSA-87 and an RSA-4096 key, base64url twice over, with room to spare. */

@@ -1,7 +1,8 @@
 /**
  * Which provider does what with which key. HSM keys are the rule; a software key signs only where the flags and the phase
- * say so by name, and nothing that fails in one provider is ever tried in the other. The standing of a key is read from the
- * software store at each call, so that all processes agree.
+ * say so by name, and no signature or ciphertext that fails in one provider is ever made by the other. (Reading is another matter:
+ * the software key verifies and decrypts what it made before.) The standing of a key is read from the software store at each
+ * call, so that all processes agree.
  */
 
 import {
@@ -94,7 +95,7 @@ export function refuseUnmigrated(context: ErrorContext, key: KeyMetadata): Softw
       : `Call migrateAgent(${JSON.stringify(owner.agentId)}, { strategy: 'regenerate' }), or go back to phase 2.`;
   return new SoftwareSigningRefusedError(
     context,
-    'the key is a software key, which only verifies in migration.phase 3.',
+    'the key is a software key, which only verifies and decrypts in migration.phase 3.',
     next,
   );
 }
@@ -102,6 +103,6 @@ export function refuseUnmigrated(context: ErrorContext, key: KeyMetadata): Softw
 const refuseRetired = (context: ErrorContext): SoftwareSigningRefusedError =>
   new SoftwareSigningRefusedError(
     context,
-    'it is the version of a software key that an HSM key has taken the place of.',
+    'it is the version of a software key that an HSM key has replaced.',
     'Use the key without a version.',
   );

@@ -6,7 +6,6 @@
 
 import {
   type ErrorContext,
-  MigrationPhaseError,
   NotFoundError,
   NoUsableVersionError,
   UnsupportedAlgorithmError,
@@ -14,7 +13,8 @@ import {
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import { parsePublicKey } from '../identity/jwk.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
-import { algorithmsOf, findAlgorithm, type KeyAlgorithm, type SigningAlgorithm } from '../keys/algorithms.js';
+import type { KeyAlgorithm, SigningAlgorithm } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type {
   CallOptions,
   KeyMetadata,
@@ -24,6 +24,7 @@ import type {
 } from '../keys/key-provider.js';
 import { isHistoryLabel } from '../keys/version-history.js';
 import type { ArchivedKeys } from './archived-keys.js';
+import { importMissing, isBornInHsm, requireImporter } from './encryption-versions.js';
 import { type HandoverParty, issueHandover } from './handover.js';
 import type { MigratedKey } from './migration-report.js';
 import type { SoftwareKeys } from './software-keys.js';
@@ -75,13 +76,7 @@ export async function planKey(
   if (key.primary === undefined) {
     throw new NoUsableVersionError(context, 'the software key has no version that could be migrated.');
   }
-  if (strategy === 'import' && services.importer === undefined) {
-    throw new MigrationPhaseError(
-      context,
-      'keys cannot be imported where HSM keys are kept in more than one key ring.',
-      'Use the strategy "regenerate".',
-    );
-  }
+  if (strategy === 'import') requireImporter(services, context);
   const existing = strategy === 'regenerate' ? await findKey(services.hsm, key.name, options) : undefined;
   const old = findAlgorithm(key.algorithm);
   const inHsm = old?.protectionLevels.includes('HSM') ? old.name : undefined;
@@ -118,7 +113,8 @@ export async function migrateKey(
   const { name } = key;
   const plan = await planKey(services, context, wish, options);
   await archived.exportKey(software, name, options);
-  const hsmKey = await ensureHsmKey(services, plan, key, options);
+  const spec = hsmSpecOf(key, plan.algorithm);
+  const hsmKey = await ensureHsmKey(services, context, { plan, key, spec }, options);
   await archived.exportKey(hsm, name, options);
   const timeMs = Math.floor(now() / 1_000) * 1_000;
   const migratedTime = new Date(timeMs);
@@ -129,6 +125,8 @@ export async function migrateKey(
   // A run that was to make a new key may find the old one imported by an earlier run: what counts is what is there.
   const strategy = handover === undefined ? 'import' : plan.strategy;
   await software.updateLabels(name, migratedLabels(timeMs, strategy), options);
+  // Another process may have rotated the software key while this one was at it; from the label on none does.
+  if (role === 'encryption') await importMissing(services, context, spec, options);
   const { algorithm, primary: to } = hsmKey;
   return {
     ...{ keyName: name, role, strategy, algorithm, from: plan.from, to, migratedTime },
@@ -160,23 +158,36 @@ export async function describeMigrated(
   };
 }
 
-async function ensureHsmKey(
-  services: MigrationServices,
-  plan: Plan,
-  key: KeyMetadata,
-  options: CallOptions,
-): Promise<KeyMetadata> {
-  const { hsm, importer, software } = services;
-  const purpose = findAlgorithm(plan.algorithm)?.purpose;
-  const spec: KeySpec = {
+/** The HSM key in the place of a software key. */
+export function hsmSpecOf(key: KeyMetadata, algorithm: KeyAlgorithm): KeySpec {
+  const purpose = findAlgorithm(algorithm)?.purpose;
+  return {
     name: key.name,
     purpose: purpose === 'ASYMMETRIC_DECRYPT' ? 'ASYMMETRIC_DECRYPT' : 'ASYMMETRIC_SIGN',
-    algorithm: plan.algorithm,
+    algorithm,
     protectionLevel: 'HSM',
     labels: carriedLabels(key),
     destroyScheduledDurationSeconds: key.destroyScheduledDurationSeconds,
   };
-  if (plan.strategy === 'regenerate' || importer === undefined) return hsm.generateKey(spec, options);
+}
+
+async function ensureHsmKey(
+  services: MigrationServices,
+  context: ErrorContext,
+  wish: { readonly plan: Plan; readonly key: KeyMetadata; readonly spec: KeySpec },
+  options: CallOptions,
+): Promise<KeyMetadata> {
+  const { hsm, software } = services;
+  const { plan, key, spec } = wish;
+  if (plan.strategy === 'regenerate') return hsm.generateKey(spec, options);
+  const importer = requireImporter(services, context);
+  if (spec.purpose === 'ASYMMETRIC_DECRYPT') {
+    const existing = await findKey(hsm, key.name, options);
+    if (existing !== undefined && (await isBornInHsm(hsm, existing, options))) {
+      await importMissing(services, context, spec, options);
+      return existing;
+    }
+  }
   const others =
     spec.purpose === 'ASYMMETRIC_DECRYPT' ? await otherVersions(software, key.name, { plan, options }) : [];
   if (others.length === 0) {

@@ -3,7 +3,12 @@
  * rollback. It chooses the provider for each call and key, and has signatures of either kind verified throughout.
  */
 
-import { DecryptionFailedError } from '../errors.js';
+import {
+  DecryptionFailedError,
+  type ErrorContext,
+  FailedPreconditionError,
+  NoUsableVersionError,
+} from '../errors.js';
 import type {
   AccessBinding,
   AccessChange,
@@ -11,7 +16,9 @@ import type {
   GrantOptions,
   TestedPermissions,
 } from '../keys/access.js';
-import { agentOfLabels } from '../keys/agent-key-name.js';
+import { agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
+import type { SigningAlgorithm } from '../keys/algorithm-types.js';
+import { findAlgorithm } from '../keys/algorithms.js';
 import type {
   CallOptions,
   DestroyOptions,
@@ -31,13 +38,15 @@ import type {
   RotationSchedule,
   SignatureDetails,
 } from '../keys/key-provider.js';
-import { type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
+import { cryptoKeyName, type KeyRingName } from '../keys/resource-name.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import { requireAccessManager } from '../provider/access-manager.js';
 import { callOptionsOf } from '../provider/call-input.js';
+import { checkKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { ArchivedKeys } from './archived-keys.js';
 import { type KeyRouter, type KeyUse, type Route, refuseUnmigrated } from './key-router.js';
 import type { PhaseCheck } from './phase-check.js';
+import { remainsOf } from './remains.js';
 import { STANDBY_LABEL, standingOf } from './standing.js';
 import { EitherKindVerification } from './verification.js';
 
@@ -49,6 +58,8 @@ interface MigratingKeyProviderOptions {
   /** Whether there are HSM keys that are not to be used now. */
   readonly hsmKeys: 'used' | 'switched-off' | 'none';
   readonly phaseCheck: PhaseCheck;
+  /** What an agent's signing key is, unless asked for otherwise. */
+  readonly defaultAlgorithm: SigningAlgorithm;
 }
 
 export class MigratingKeyProvider implements KeyProvider, AccessManager {
@@ -58,6 +69,7 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
   readonly #verification: EitherKindVerification;
   readonly #hsmKeys: MigratingKeyProviderOptions['hsmKeys'];
   readonly #phaseCheck: PhaseCheck;
+  readonly #defaultAlgorithm: SigningAlgorithm;
 
   constructor(options: MigratingKeyProviderOptions) {
     this.#router = options.router;
@@ -66,6 +78,7 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
     this.#verification = new EitherKindVerification(options);
     this.#hsmKeys = options.hsmKeys;
     this.#phaseCheck = options.phaseCheck;
+    this.#defaultAlgorithm = options.defaultAlgorithm;
   }
 
   /**
@@ -75,11 +88,15 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
   async initialize(options?: CallOptions): Promise<void> {
     const { hsm, software } = this.#router.providers;
     await software?.initialize(options);
-    await this.#phaseCheck(options);
+    await this.#phaseCheck.run(options);
     await hsm?.initialize(options);
   }
 
-  /** New keys are HSM keys, unless HSM keys are switched off. An agent that has a software key keeps it until migrated. */
+  /**
+   * New keys are HSM keys, unless HSM keys are switched off. An agent that has a software key keeps it until migrated.
+   * @throws UnsupportedAlgorithmError for an HSM key that is asked for by name while HSM keys are switched off.
+   * @throws KeySpecMismatchError when the software key that an agent keeps is not the one asked for.
+   */
   async generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
     const { hsm, software, phase } = this.#router.providers;
     if (hsm === undefined) {
@@ -89,16 +106,18 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
     }
     const existing = await this.#router.softwareKey(String(spec.name), options);
     if (software === undefined || existing === undefined || standingOf(existing).kind !== 'unmigrated') {
-      return hsm.generateKey(spec, options);
+      return this.#generateInHsm(hsm, spec, options);
     }
-    const owner = agentOfLabels(existing.labels);
-    if (owner !== undefined && owner.agentId === agentOfLabels(spec.labels ?? {})?.agentId) {
-      if (phase === 3)
-        throw refuseUnmigrated({ operation: 'generateKey', resource: existing.name }, existing);
+    const isAgents = agentOfLabels(existing.labels) !== undefined;
+    if (isAgents && (await remainsOf(software, existing.name, options)) !== 'destroyed') {
+      const context = { operation: 'generateKey', resource: existing.name };
+      if (phase === 3) throw refuseUnmigrated(context, existing);
+      this.#requireAskedFor(context, existing, spec);
       return existing;
     }
-    // Not an agent's: asking for the key is what moves it. What the software key signed or encrypted stays readable.
-    const key = await hsm.generateKey(spec, options);
+    // Not an agent's, or gone: asking for the key is what moves it. What the software key signed or encrypted stays
+    // readable.
+    const key = await this.#generateInHsm(hsm, spec, options);
     await software.updateLabels(key.name, { [STANDBY_LABEL]: 'true' }, options);
     return key;
   }
@@ -221,11 +240,14 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
 
   async restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
     const route = await this.#route('restoreKey', keyId, 'read', options);
-    const key = await route.provider.restoreKey(keyId, options);
     const retained = await this.#retained(keyId, route, options);
-    const scheduled = await retained?.listKeyVersions(keyId, callOptionsOf(options));
-    if (scheduled?.some(({ state }) => state === 'DESTROY_SCHEDULED'))
-      await retained?.restoreKey(keyId, options);
+    const isScheduled = await this.#isScheduled(retained, keyId, options);
+    const key = await route.provider.restoreKey(keyId, options).catch((error: unknown) => {
+      // After a crash in between, only the software key is left to be restored.
+      if (!isScheduled || !(error instanceof FailedPreconditionError)) throw error;
+      return route.provider.getKey(keyId, callOptionsOf(options));
+    });
+    if (isScheduled) await retained?.restoreKey(keyId, options);
     return key;
   }
 
@@ -292,6 +314,7 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
 
   async close(): Promise<void> {
     const { hsm, software } = this.#router.providers;
+    this.#phaseCheck.close();
     await Promise.all([hsm?.close(), software?.close()]);
   }
 
@@ -326,13 +349,55 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
     return requireAccessManager({ operation, resource: keyId }, provider);
   }
 
+  /** The public key is archived at once: in a rollback it tells that there is an HSM key, also one that never signed. */
+  async #generateInHsm(
+    hsm: KeyProvider,
+    spec: KeySpec,
+    options: CallOptions | undefined,
+  ): Promise<KeyMetadata> {
+    const key = await hsm.generateKey(spec, options);
+    const hasPublicKey = key.purpose !== 'ENCRYPT_DECRYPT';
+    if (hasPublicKey && key.primary !== undefined) await this.#archived?.ensure(hsm, key.primary, options);
+    return key;
+  }
+
+  /** As for a key that the HSM has, except for an algorithm that the HSM has not, which nobody can ask for any more. */
+  #requireAskedFor(context: ErrorContext, existing: KeyMetadata, spec: KeySpec): void {
+    const isInHsm = (name: string): boolean => findAlgorithm(name)?.protectionLevels.includes('HSM') === true;
+    const isKept = !isInHsm(existing.algorithm) && spec.algorithm === this.#defaultAlgorithm;
+    const algorithm = isKept ? existing.algorithm : spec.algorithm;
+    // Checked in a level that there is of it, and compared in the one that was asked for.
+    const protectionLevel = isInHsm(algorithm) ? 'HSM' : 'SOFTWARE';
+    requireSameSpec(context, existing, {
+      ...checkKeySpec({ ...spec, algorithm, protectionLevel }, this.#keyRing, context),
+      protectionLevel: spec.protectionLevel ?? 'SOFTWARE',
+    });
+    if (existing.primary === undefined) {
+      throw new NoUsableVersionError(context, 'the key exists, and none of its versions is ENABLED.');
+    }
+  }
+
   /** Whether a software key that is made while HSM keys are switched off stands in for one of them. */
   async #standsIn(spec: KeySpec): Promise<boolean> {
-    const parsed = parseKeyReference(spec.name, this.#keyRing);
-    if (!parsed.ok || this.#archived === undefined || this.#hsmKeys === 'none') return false;
-    // Only signing keys have public keys in the archive; another key that is no agent's is the one of the HSM.
-    if (agentOfLabels(spec.labels ?? {}) === undefined) return true;
-    return this.#archived.has(parsed.value.key, 'hsm');
+    if (this.#archived === undefined || this.#hsmKeys === 'none') return false;
+    const owner = agentOfLabels(spec.labels ?? {});
+    // A key that is no agent's is the one of the HSM.
+    if (owner === undefined) return true;
+    // One key of the agent in the HSM is enough: in a rollback nobody knows of the others what was archived when.
+    for (const role of ['signing', 'encryption'] as const) {
+      const keyName = cryptoKeyName(this.#keyRing, agentKeyId(owner.agentId, role));
+      if (await this.#archived.has(keyName, 'hsm')) return true;
+    }
+    return false;
+  }
+
+  async #isScheduled(
+    retained: KeyProvider | undefined,
+    keyId: string,
+    options: CallOptions | undefined,
+  ): Promise<boolean> {
+    const versions = (await retained?.listKeyVersions(keyId, callOptionsOf(options))) ?? [];
+    return versions.some(({ state }) => state === 'DESTROY_SCHEDULED');
   }
 
   /** The software keys, for a whole key that is served by the HSM and has a software key too. */

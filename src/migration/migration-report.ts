@@ -21,7 +21,7 @@ export interface MigrateAgentOptions extends CallOptions {
 export interface MigrateAllAgentsOptions extends MigrateAgentOptions {
   /** Agents that are worked on at once, 1 to 64. Default 4: making HSM keys has a small quota. */
   readonly concurrency?: number | undefined;
-  /** Told after each agent. What it throws ends the run. */
+  /** Called after each agent. If it throws, no further agent is begun. */
   readonly onProgress?: ((progress: MigrationProgress) => void) | undefined;
 }
 

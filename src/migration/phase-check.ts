@@ -6,24 +6,36 @@
 
 import { type ErrorContext, StoredKeyDamagedError, UnmigratedAgentsError } from '../errors.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
-import type { CallOptions, KeyMetadata } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/key-provider.js';
 import type { KeyRingName } from '../keys/resource-name.js';
 import type { Logger } from '../logger.js';
 import { observe, type ProviderObserver } from '../provider/observer.js';
 import type { Providers } from './key-router.js';
+import { type LeftKey, listLeftKeys } from './remains.js';
 import type { SoftwareKeys } from './software-keys.js';
-import { standingOf } from './standing.js';
 
-export type PhaseCheck = (options?: CallOptions) => Promise<void>;
+export interface PhaseCheck {
+  /** @throws UnmigratedAgentsError in phase 4, when there are agents that were not migrated. */
+  run(options?: CallOptions): Promise<void>;
+  /** Forgets what it would open the store with. */
+  close(): void;
+}
 
 /** What observers, and so the audit trail, are told at each start where software keys sign. */
 const SOFTWARE_SIGNING_EVENT = 'softwareKeysSign';
 
+/** Into a store that is not opened. */
+export interface StoreLook {
+  /** The keys in it that were not migrated; undefined where there is no store. */
+  leftKeys(options?: CallOptions): Promise<readonly LeftKey[] | undefined>;
+  /** Forgets what opens the store. Nothing is looked at after it. */
+  forget(): void;
+}
+
 interface PhaseCheckOptions {
   readonly providers: Providers;
   readonly keyRing: KeyRingName;
-  /** The keys in a store that is not opened; undefined where there is none to look into. */
-  readonly look: () => Promise<readonly KeyMetadata[] | undefined>;
+  readonly look: StoreLook;
   readonly logger: Logger;
   readonly observers: readonly ProviderObserver[];
   /** `NODE_ENV`. */
@@ -33,27 +45,44 @@ interface PhaseCheckOptions {
 export function phaseCheck(check: PhaseCheckOptions): PhaseCheck {
   const { providers, look, logger } = check;
   const { hsm, software, phase } = providers;
-  return async (options) => {
+  const run: PhaseCheck['run'] = async (options) => {
     if (hsm === undefined || phase < 3) return announce(check, phase);
-    const keys = software === undefined ? await look() : await listReadable(software, logger, options);
-    if (keys === undefined) {
+    const left =
+      software === undefined ? await look.leftKeys(options) : await listReadable(software, logger, options);
+    if (left === undefined) {
       const message = 'there is no software store at the configured place, so no agent in it was looked for';
       return logger.warn({ event: 'software-store-not-found', phase }, message);
     }
-    const unmigrated = keys.filter((key) => standingOf(key).kind === 'unmigrated');
-    if (unmigrated.length === 0) return;
-    const agentIds = [
-      ...new Set(unmigrated.flatMap((key) => agentOfLabels(key.labels)?.agentId ?? [])),
-    ].sort();
+    const kept = left.filter(({ remains }) => remains === 'kept');
+    const agentIds = agentsOf(kept);
     if (phase === 4 && agentIds.length > 0) throw new UnmigratedAgentsError(STARTING, agentIds);
-    const keyNames = unmigrated.map(({ name }) => name).sort();
-    logger.warn(
-      { phase, agentIds, keyNames },
-      phase === 4
-        ? 'the software store holds keys that are no agent’s and are not opened any more'
-        : 'software keys that were not migrated verify only, and cannot sign',
-    );
+    look.forget();
+    warn(logger, phase, {
+      left: kept,
+      message:
+        phase === 4
+          ? 'the software store holds keys that are no agent’s and are not opened any more'
+          : 'software keys that were not migrated verify and decrypt only, and cannot sign',
+    });
+    if (phase === 4) {
+      const message = 'software keys that are scheduled for destruction cannot be restored in this phase';
+      warn(logger, phase, { left: left.filter(({ remains }) => remains === 'scheduled'), message });
+    }
   };
+  return { run, close: () => look.forget() };
+}
+
+const agentsOf = (left: readonly LeftKey[]): readonly string[] =>
+  [...new Set(left.flatMap(({ key }) => agentOfLabels(key.labels)?.agentId ?? []))].sort();
+
+function warn(
+  logger: Logger,
+  phase: number,
+  { left, message }: { readonly left: readonly LeftKey[]; readonly message: string },
+): void {
+  if (left.length === 0) return;
+  const keyNames = left.map(({ key }) => key.name).sort();
+  logger.warn({ phase, agentIds: agentsOf(left), keyNames }, message);
 }
 
 const STARTING: ErrorContext = { operation: 'initialize', resource: 'software key store' };
@@ -63,13 +92,13 @@ async function listReadable(
   software: SoftwareKeys,
   logger: Logger,
   options: CallOptions | undefined,
-): Promise<readonly KeyMetadata[]> {
+): Promise<readonly LeftKey[]> {
   try {
-    return await software.listKeys(options);
+    return await listLeftKeys(software, options);
   } catch (error) {
     if (!(error instanceof StoredKeyDamagedError)) throw error;
     const record = { event: 'stored-key-damaged', damaged: error.damaged };
-    logger.error(record, 'who was not migrated is not known: a record of the software store is damaged');
+    logger.error(record, 'it is not known who was not migrated: a record of the software store is damaged');
     return [];
   }
 }

@@ -1,11 +1,13 @@
 /**
  * The end of migrated software keys: their private keys are deleted when the retention is over and somebody calls for it.
- * Nothing is deleted whose signatures could not be verified afterwards, or whose agent has no HSM key that signs.
+ * Nothing is deleted whose signatures could not be verified afterwards, whose agent has no HSM key in use, or that decrypts
+ * what the HSM key could not.
  */
 
 import { A2AKmsError } from '../errors.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata } from '../keys/key-provider.js';
+import { missingVersions } from './encryption-versions.js';
 import type { MigrationServices } from './migrate-key.js';
 import type { PurgeReport } from './migration-report.js';
 import { standingOf } from './standing.js';
@@ -60,6 +62,11 @@ async function purgeKey(
     const hsmKey = await services.hsm.getKey(key.name, options);
     if (hsmKey.primary === undefined) return { ...common, outcome: 'retained', reason: WITHOUT_SUCCESSOR };
     await services.archived.exportKey(software, key.name, options);
+    const lost = owner.role === 'encryption' ? await missingVersions(services, key.name, options) : [];
+    if (lost.length > 0) {
+      const reason = `what was encrypted to ${lost.map(({ name }) => name).join(', ')} would be lost: the HSM key does not have that key. Call migrateAgent(${JSON.stringify(owner.agentId)}, { strategy: 'import' }).`;
+      return { ...common, outcome: 'retained', reason };
+    }
     if (mode === 'list') return { ...common, outcome: 'would-purge' };
     for (const { name } of versions) await software.purgeKeyVersion(name, options);
     return { ...common, outcome: 'purged' };

@@ -1,6 +1,6 @@
 /**
  * The software provider as it takes part in a migration: every version name that goes out carries the mark of a software
- * version, and one that comes in may. Nothing else about it changes.
+ * version, and one that comes in may.
  */
 
 import type {
@@ -50,8 +50,10 @@ export class SoftwareKeys implements KeyProvider {
     return this.#provider.initialize(options);
   }
 
+  /** Where no level is asked for it is the one that there is; an HSM key that is asked for by name is refused. */
   async generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
-    return markedKey(await this.#provider.generateKey({ ...spec, protectionLevel: 'SOFTWARE' }, options));
+    const { protectionLevel = 'SOFTWARE' } = spec;
+    return markedKey(await this.#provider.generateKey({ ...spec, protectionLevel }, options));
   }
 
   sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {

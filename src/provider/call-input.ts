@@ -2,7 +2,8 @@
 
 import { z } from 'zod';
 import { type ErrorContext, InvalidArgumentError } from '../errors.js';
-import { isKeyAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import type { KeyAlgorithm } from '../keys/algorithm-types.js';
+import { isKeyAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import {
   countOtherLabels,

@@ -1,11 +1,8 @@
 /** What callers pass to be encrypted, checked against what the key takes. */
 
 import { DataTooLargeError, InvalidArgumentError } from '../errors.js';
-import {
-  type DecryptionAlgorithmEntry,
-  HSM_ENCRYPT_MAX_BYTES,
-  SOFTWARE_ENCRYPT_MAX_BYTES,
-} from '../keys/algorithms.js';
+import type { DecryptionAlgorithmEntry } from '../keys/algorithm-types.js';
+import { HSM_ENCRYPT_MAX_BYTES, SOFTWARE_ENCRYPT_MAX_BYTES } from '../keys/limits.js';
 import type { Operation } from './operation.js';
 
 /** Bytes to encrypt or decrypt, and the additional authenticated data. */
@@ -15,7 +12,7 @@ export interface EncryptionInput {
 }
 
 const ENVELOPE_HINT =
-  'Use envelope encryption (EnvelopeCipher), which takes data of any size and has only its data key wrapped by this key.';
+  'Use envelope encryption (EnvelopeCipher), which takes data of any size and wraps only its data key with this key.';
 
 /**
  * For symmetric keys. The limits stand in the comments of EncryptRequest in service.proto.

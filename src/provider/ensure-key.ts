@@ -33,7 +33,7 @@ export async function ensureKey(
     const unreached = failures.map(({ keyRing }) => keyRing);
     logger.warn(
       { event: 'key-ring-not-reached', keyId: spec.name, completed, unreached },
-      'a key ring could not be reached at the start; whether it has the key is made sure of at the next one',
+      'a key ring could not be reached at the start; whether it has the key is checked at the next one',
     );
     return { key, unreached };
   }

@@ -7,12 +7,8 @@ import {
   KeySpecMismatchError,
   UnsupportedAlgorithmError,
 } from '../errors.js';
-import {
-  type AlgorithmEntry,
-  algorithmsOf,
-  findAlgorithm,
-  type ProtectionLevel,
-} from '../keys/algorithms.js';
+import type { AlgorithmEntry, ProtectionLevel } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { ProviderKeyPurpose } from '../keys/key-provider.js';
 import { type CryptoKeyName, type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
 import { countOtherLabels, MAX_LABELS, MAX_OTHER_LABELS } from '../keys/version-history.js';

@@ -13,7 +13,10 @@ export interface ObservedCall {
   readonly keyRing: string;
   /** The key id as the caller gave it; the key ring for calls that are about no key. */
   readonly keyId: string;
-  /** What is signed, verified or decrypted. Never plaintext. To be read before `begin` returns or its promise settles. */
+  /**
+   * The message or digest that is signed or verified, or the ciphertext that is decrypted; never plaintext that is
+   * encrypted. It is the caller's buffer: read it before `begin` returns or its promise settles, and do not change it.
+   */
   readonly subject: Uint8Array | undefined;
   /** The caller's own words, for the audit trail and for Cloud Audit Logs. */
   readonly reason: string | undefined;
@@ -34,7 +37,7 @@ export interface ObservedVersion {
 export interface ObservedOutcome {
   /** `refused`: it failed before Cloud KMS or the store of keys was asked. */
   readonly status: 'succeeded' | 'failed' | 'refused';
-  /** Code of the error, `UNEXPECTED` for what is none of this library's. */
+  /** Code of the error; `UNEXPECTED` for an error that is not this library's. */
   readonly errorCode: ErrorCode | 'UNEXPECTED' | undefined;
   readonly version: ObservedVersion | undefined;
   /** How often Cloud KMS was asked. */

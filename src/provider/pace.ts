@@ -123,7 +123,7 @@ export class Pace {
     this.#refusalsInARow += 1;
   }
 
-  /** To less than the quota bore since it was last used up, that pause included, but for a minute at the most. */
+  /** To less than the quota bore since it was last used up, that pause included, but for a minute at most. */
   #decrease(now: number, successes: number): void {
     const elapsedMs = Math.min(QUOTA_PERIOD_MS, Math.max(1, now - (this.#since ?? now)));
     const borne = (successes / elapsedMs) * 1_000;

@@ -6,7 +6,8 @@ import {
   InvalidArgumentError,
   UnsupportedAlgorithmError,
 } from '../errors.js';
-import { algorithmsOf, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import type { KeyAlgorithm } from '../keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import {
   ROTATION_PERIOD_MAX_SECONDS,
   ROTATION_PERIOD_MIN_SECONDS,

@@ -11,11 +11,11 @@ import {
   type VerifyKeyObjectInput,
   verify,
 } from 'node:crypto';
-import type { AlgorithmEntry, AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { AlgorithmEntry, AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { TurnBudget } from './turn-budget.js';
 
 /**
- * A signature without a version is tried against this many versions of its key at the most, so that a forgery costs little:
+ * A signature without a version is tried against this many versions of its key at most, so that a forgery costs little:
  * enough for a year of weekly rotations. What is older is verified by the name of the version that signed.
  */
 export const MAX_VERIFICATION_CANDIDATES = 64;

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { DataTooLargeError, InvalidArgumentError } from '../errors.js';
-import type { SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import type { Operation } from './operation.js';
 
 /** The message, or its digest that the caller computed. */

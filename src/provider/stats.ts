@@ -8,11 +8,11 @@ export interface OperationStats {
   readonly succeeded: number;
   /** Also what was refused before anything was asked. */
   readonly failed: number;
-  /** How often it failed with which code of an error; `UNEXPECTED` for what is no error of this library. */
+  /** How often it failed, by the code of the error; `UNEXPECTED` for an error that is not this library's. */
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** A cache since it was made. */
+/** Counts of a cache since it was made. */
 export interface CacheStats {
   /** Answered without a call. */
   readonly hits: number;
@@ -58,7 +58,7 @@ interface CommonStats {
   readonly inFlight: number;
 }
 
-/** Of a `KMSClient`. */
+/** What a `KMSClient` has counted. */
 export interface KmsStats extends CommonStats {
   readonly provider: 'kms';
   readonly caches: {
@@ -72,7 +72,7 @@ export interface KmsStats extends CommonStats {
   readonly quota: QuotaStats;
 }
 
-/** Of a `SoftwareKeyProvider`. */
+/** What a `SoftwareKeyProvider` has counted. */
 export interface SoftwareStats extends CommonStats {
   readonly provider: 'software';
   readonly caches: {

@@ -21,7 +21,7 @@ export interface LocationStatus {
 interface LocationOptions {
   readonly keyRing: string;
   readonly provider: KeyProvider;
-  /** Failures one after the other that open the breaker. */
+  /** Failures in a row that open the breaker. */
   readonly failureThreshold: number;
   /** How long an open breaker keeps calls away before one of them tries again. */
   readonly halfOpenAfterMs: number;

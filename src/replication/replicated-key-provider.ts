@@ -209,7 +209,7 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     );
   }
 
-  /** In all rings. A ring whose own delay is shorter than `destroyAfter` keeps all of them untouched. */
+  /** In all rings. If the delay of the key in one ring is shorter than `destroyAfter`, nothing is touched in any. */
   destroyKey(keyId: string, destroyAfter?: number, options?: DestroyOptions): Promise<DestructionResult> {
     return destroyEverywhere(this.#rings, { keyId, destroyAfter }, options);
   }
@@ -245,7 +245,7 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     );
   }
 
-  /** In all rings: whoever may use the key must be able to when a location is not there. */
+  /** In all rings, so that whoever may use the key can do so also while a location is down. */
   grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange> {
     return this.#rings.change('grantAccess', keyId, (provider, id) =>
       managed('grantAccess', provider, id).grantAccess(id, member, role, options),

@@ -5,7 +5,7 @@
 
 import { constants, privateDecrypt, publicEncrypt } from 'node:crypto';
 import { DecryptionFailedError } from '../errors.js';
-import type { DecryptionAlgorithmEntry } from '../keys/algorithms.js';
+import type { DecryptionAlgorithmEntry } from '../keys/algorithm-types.js';
 import { type KeyVersion, keyVersion } from '../keys/resource-name.js';
 import {
   checkOaepSize,

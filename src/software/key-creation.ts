@@ -22,7 +22,7 @@ function requireSoftwareLevel(operation: Operation, spec: CheckedKeySpec): void 
   if (spec.protectionLevel === PROTECTION_LEVEL) return;
   throw new UnsupportedAlgorithmError(
     operation.context(),
-    `a key of protection level ${spec.protectionLevel} was asked for (the default is HSM), and this provider has software keys only; ask for protectionLevel: 'SOFTWARE' by name, or use a KMSClient.`,
+    `a key of protection level ${spec.protectionLevel} was asked for (the default is HSM), and this provider has software keys only; ask for protectionLevel: 'SOFTWARE' by name, or use a KMSClient (in an A2AKeyExchange: ENABLE_HSM_KEYS).`,
     softwareAlgorithmsOf(spec.purpose),
   );
 }

@@ -10,13 +10,8 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { UnsupportedAlgorithmError } from '../errors.js';
-import {
-  type AlgorithmEntry,
-  type AsymmetricKeyType,
-  algorithmsOf,
-  type KeyAlgorithm,
-  type KeyPurpose,
-} from '../keys/algorithms.js';
+import type { AlgorithmEntry, AsymmetricKeyType, KeyAlgorithm, KeyPurpose } from '../keys/algorithm-types.js';
+import { algorithmsOf } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';
 import { entryOf, PROTECTION_LEVEL } from './key-records.js';
 

@@ -3,7 +3,8 @@
  * transactions around it read and write.
  */
 
-import { type AlgorithmEntry, findAlgorithm, type KeyAlgorithm } from '../keys/algorithms.js';
+import type { AlgorithmEntry, KeyAlgorithm } from '../keys/algorithm-types.js';
+import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyMetadata, KeyVersionMetadata, ScheduledDestruction } from '../keys/key-provider.js';
 import {
   type CryptoKeyName,

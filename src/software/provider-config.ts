@@ -20,7 +20,7 @@ import type { TelemetrySetting } from '../telemetry/load.js';
 
 /** Configuration of a `SoftwareKeyProvider`. */
 export interface SoftwareKeyProviderConfig {
-  /** These three make the names of the keys, which are the same as in Cloud KMS. */
+  /** These three make up the names of the keys, which are the same as in Cloud KMS. */
   readonly projectId: string;
   readonly locationId: string;
   readonly keyRingId: string;

@@ -5,7 +5,7 @@
 
 import { constants, type KeyObject, privateEncrypt, type SignKeyObjectInput, sign } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithms.js';
+import type { AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { encodeDigestInfo } from '../keys/digest-info.js';
 import { encodeEmsaPss } from '../keys/emsa-pss.js';
 import type { Operation } from '../provider/operation.js';

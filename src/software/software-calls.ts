@@ -129,12 +129,9 @@ export class SoftwareCalls {
     });
   }
 
-  /** Calls after it are refused; those that run may fail. */
+  /** Calls after it are refused; changes to the store that were begun are finished, other calls that run may fail. */
   close(): Promise<void> {
-    this.#end.closing ??= (async () => {
-      this.core.keyObjects.clear();
-      await this.core.store.close();
-    })();
+    this.#end.closing ??= this.core.store.close().finally(() => this.core.keyObjects.clear());
     return this.#end.closing;
   }
 }

@@ -3,7 +3,7 @@
  * on the way from software keys to an HSM and back. Thin, like `KMSClient`: the work is in the modules beside it.
  */
 
-import type { AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import type { StoreSecret } from '../config/software-config.js';
 import type {
@@ -42,8 +42,8 @@ import { createKeyStore } from './store/create-key-store.js';
  * of another level is refused.
  *
  * A file store may be shared by processes, and by `SoftwareKeyProvider`s of several key rings. Its secret is given in the
- * configuration or in `A2A_SOFTWARE_KEY_STORE_PASSPHRASE` or `A2A_SOFTWARE_KEY_STORE_KEY` (32 bytes, base64). The package
- * `lmdb` has to be installed.
+ * configuration or in `A2A_SOFTWARE_KEY_STORE_PASSPHRASE` or `A2A_SOFTWARE_KEY_STORE_KEY` (32 bytes, base64). It
+ * needs the package `lmdb`, an optional dependency of this one.
  *
  * Each construction logs a warning with `event: 'software-keys-in-production'` when NODE_ENV is `production`.
  *
@@ -67,6 +67,7 @@ import { createKeyStore } from './store/create-key-store.js';
 export class SoftwareKeyProvider implements KeyProvider {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
+  readonly #trail: AuditRecorder | undefined;
   readonly #calls: SoftwareCalls;
   readonly #telemetry: ProviderTelemetry;
 
@@ -79,13 +80,14 @@ export class SoftwareKeyProvider implements KeyProvider {
     const keyObjects = new KeyObjects(store);
     const { type } = resolved.store;
     const configuration = { hsmKeys: false, softwareKeys: true, store: type };
-    this.audit = audit && createAuditTrail(audit, { clock, logger, configuration });
-    this.audit?.signWith(this);
+    this.#trail = audit && createAuditTrail(audit, { clock, logger, configuration });
+    this.#trail?.signWith(this);
+    this.audit = this.#trail;
     this.#telemetry = providerTelemetry(resolved.telemetry, {
       ...{ provider: 'software', keyRing, server: undefined },
       stats: () => this.stats(),
     });
-    const observers = withTrail([...this.#telemetry.observers, ...resolved.observers], this.audit);
+    const observers = withTrail([...this.#telemetry.observers, ...resolved.observers], this.#trail);
     this.#calls = new SoftwareCalls(
       { keyRing, store, keyObjects, publicKeyArchive, clock, logger, counts: new CallCounts() },
       observers,
@@ -120,7 +122,7 @@ export class SoftwareKeyProvider implements KeyProvider {
   initialize(options?: CallOptions): Promise<void> {
     const { logger } = this.#calls.core;
     return initializeAudited(
-      this.audit,
+      this.#trail,
       { provider: this, protectionLevel: 'SOFTWARE', options, logger },
       () =>
         this.#calls.observed({ method: 'initialize', options }, (calls) =>
@@ -264,7 +266,9 @@ export class SoftwareKeyProvider implements KeyProvider {
     );
   }
 
-  /** Has a symmetric key rotated when its time has come and it is used next; null ends that. */
+  /**
+   * Sets a rotation schedule: a symmetric key is rotated when it is next used after its time has come. null removes it.
+   */
   setRotationSchedule(
     keyId: string,
     schedule: RotationSchedule | null,
@@ -343,8 +347,9 @@ export class SoftwareKeyProvider implements KeyProvider {
   }
 
   /**
-   * Removes the secret material of a version now and for good, whatever its state and also when it is in use: there is no
-   * delay and no way back. The version stays in the history, DESTROYED, and its public key keeps verifying. A version
+   * Removes the secret material of a version now, whatever its state and also when it is in use: there is no delay, and
+   * nothing here brings it back. In the file of the store it is still there, encrypted, until its space is used again, and in
+   * copies of it: `rotateStoreKey` and forgetting the old secret puts it out of reach. The version stays in the history, DESTROYED, and its public key keeps verifying. A version
    * that is DESTROYED already is left as it is.
    * @param keyVersion full name of a version.
    */

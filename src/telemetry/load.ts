@@ -7,7 +7,10 @@ import { InvalidConfigError } from '../errors.js';
 /** The package, as far as it is used. */
 export type OpenTelemetryApi = typeof Api;
 
-/** `auto`: if the package is installed. `on`: it has to be. */
+/**
+ * Whether OpenTelemetry is used. `off`: no. `auto`: if `@opentelemetry/api` is installed. `on`: yes, and without the
+ * package the configuration is refused.
+ */
 export type TelemetrySetting = 'off' | 'auto' | 'on';
 
 /** All copies of the API in a process share what the application registered, so that it does not matter which one this is. */

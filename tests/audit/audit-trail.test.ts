@@ -96,7 +96,7 @@ describe('an audit trail', () => {
 
   it('stays one chain, in order, when hundreds of calls end at once', async () => {
     const sink = memorySink();
-    const keys = await auditedKeys({ sink, checkpointEvery: 50 });
+    const keys = await auditedKeys({ sink, checkpointAfterLines: 50 });
     await keys.generateKey(spec);
     const pem = await auditKeyOf(keys);
     await Promise.all(
@@ -130,7 +130,7 @@ describe('an audit trail', () => {
   it('is signed after so many lines, and after so many seconds', async () => {
     const clock = new ManualClock();
     const sink = memorySink();
-    const audit = { sink, checkpointEvery: 3, checkpointSeconds: 60, failClosed: true };
+    const audit = { sink, checkpointAfterLines: 3, checkpointAfterSeconds: 60, failClosed: true };
     const keys = await auditedKeys(audit, { clock });
     await keys.generateKey(spec);
     await keys.sign(spec.name, message);
@@ -151,7 +151,7 @@ describe('an audit trail', () => {
     const clock = new ManualClock();
     const sink = memorySink();
     const logger = recordingLogger();
-    const keys = await auditedKeys({ sink, checkpointEvery: 2, failClosed: true }, { clock, logger });
+    const keys = await auditedKeys({ sink, checkpointAfterLines: 2, failClosed: true }, { clock, logger });
     const pem = await auditKeyOf(keys);
     await keys.audit?.checkpoint();
     // Without a version in use, nothing is signed.
@@ -257,7 +257,6 @@ describe('a sink that fails, with failClosed', () => {
     const late = errorOf(keys.sign(spec.name, message));
     await expect.poll(() => held.isHeld).toBe(false);
     const behind = errorOf(keys.verify(spec.name, message, Buffer.alloc(70)));
-    await keys.audit?.open();
     await new Promise((resolve) => setImmediate(resolve));
     clock.advance(2_000);
     expect(await late).toMatchObject({ code: 'AUDIT', message: expect.stringContaining('2000 ms') });

@@ -57,12 +57,40 @@ describe('an exchange with HSM keys', () => {
       },
     ]);
     expect(operations(sink, 'generateKey').map(({ agent }) => agent)).toContain('ürün botu');
+    const { findings } = await exchange.complianceReport();
+    expect(findings.filter(({ check }) => check === 'audit-trail')).toMatchObject([
+      { result: 'warning', evidence: { signedBy: 'HSM', failClosed: false, isFailing: false } },
+    ]);
     expect(await verdictOf(exchange, sink)).toEqual({
       verdict: 'valid',
       problems: [],
       chains: 1,
       levels: ['HSM'],
     });
+  });
+
+  it('names the service account that it acts as, and says where that depends on the agent', async () => {
+    const emulator = await startTestEmulator();
+    onTestFinished(() => emulator.close());
+    const agent = { serviceAccount: 'agent@test-project.iam.gserviceaccount.com' };
+    const sinks = [
+      { impersonate: 'bot@test-project.iam.gserviceaccount.com' },
+      { impersonate: { serviceAccount: 'bot@test-project.iam.gserviceaccount.com' } },
+      { impersonateAgents: { bot: agent } },
+    ].map((identity) => {
+      const sink = memorySink();
+      const exchange = newExchange(emulator, { audit: { sink, failClosed: true }, ...identity });
+      onTestFinished(() => exchange.close());
+      return { sink, exchange };
+    });
+    await Promise.all(sinks.map(({ exchange }) => exchange.initialize().catch(() => {})));
+    const flags = sinks.map(({ sink }) => Object(events(sink)[0])['configuration']);
+    expect(flags).toMatchObject([
+      { impersonates: 'bot@test-project.iam.gserviceaccount.com' },
+      { impersonates: 'bot@test-project.iam.gserviceaccount.com' },
+      { impersonatesByKey: true },
+    ]);
+    expect(flags[2]).not.toHaveProperty('impersonates');
   });
 
   it('P17 sends the request id with the caller’s reason, and alone without one', async () => {
@@ -169,7 +197,11 @@ describe('the configuration of a trail', () => {
       'audit.sink',
     ],
     ['with an option that is none', { sink: memorySink(), every: 3 }, 'audit.every'],
-    ['with limits out of range', { sink: memorySink(), checkpointEvery: 0 }, 'audit.checkpointEvery'],
+    [
+      'with limits out of range',
+      { sink: memorySink(), checkpointAfterLines: 0 },
+      'audit.checkpointAfterLines',
+    ],
     ['with a writer id that needs escapes', { sink: memorySink(), writerId: 'a b' }, 'audit.writerId'],
   ])('is refused %s', async (_, audit, field) => {
     const ring = { projectId: 'test-project', locationId: 'global', keyRingId: 'agents' };

@@ -5,12 +5,14 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { AuditConfig } from '../../src/config/audit-config.js';
+import type { KMSConfig } from '../../src/config/kms-config.js';
 import type { KeyProvider } from '../../src/keys/key-provider.js';
 import type { KMSClient } from '../../src/kms/kms-client.js';
 import type { Logger } from '../../src/logger.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import { memorySink } from '../support/audit.js';
 import { KEY_RING, newClient, startTestEmulator } from '../support/emulator.js';
+import { memberOf, serviceAccount, startEnforcingEmulator } from '../support/iam.js';
 import { recordingLogger, storeDirectory } from '../support/software-provider.js';
 
 interface Outputs {
@@ -36,7 +38,7 @@ function outputs(): Outputs {
         },
       },
       failClosed: true,
-      checkpointEvery: 5,
+      checkpointAfterLines: 5,
     },
     logger,
     text: () =>
@@ -197,5 +199,54 @@ describe('what the audit trail, the log and errors say', () => {
     await expect(keys.encrypt(secret, Buffer.from('e'))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     expect(out.text()).toContain('"outcome":"refused"');
     expect(out.text()).not.toContain('my secret');
+  });
+
+  it('holds no access token: not the process’s own, not one that was minted, not one that was refused', async () => {
+    const own = randomBytes(24).toString('base64url');
+    const unknown = randomBytes(24).toString('base64url');
+    const account = serviceAccount('bot');
+    const creator = { role: 'roles/iam.serviceAccountTokenCreator', members: [memberOf('host')] };
+    const emulator = await startEnforcingEmulator({
+      bindings: [{ role: 'roles/owner', members: [memberOf('bot')] }],
+      tokens: { [own]: memberOf('host') },
+      serviceAccounts: { [account]: [creator] },
+    });
+    onTestFinished(() => emulator.close());
+    const out = outputs();
+    const open = (rest: Partial<KMSConfig>): KMSClient => {
+      const config = { audit: out.audit, logger: out.logger, emulatorAccessToken: own, ...rest };
+      const keys = newClient(emulator, { ...config, retry: { maxAttempts: 1 } });
+      onTestFinished(() => keys.close());
+      return keys;
+    };
+    const keys = open({ impersonate: account });
+    await makeKeys(keys, 'HSM');
+    const plaintext = randomBytes(32);
+    await useAll(keys, out, { plaintext, aad: randomBytes(16) });
+    for (const refused of [
+      open({}),
+      open({ emulatorAccessToken: unknown }),
+      open({ impersonate: serviceAccount('stranger') }),
+      open({ emulatorAccessToken: unknown, impersonate: account }),
+    ]) {
+      await out.run(() => refused.initialize());
+      await out.run(() => refused.sign('s', plaintext));
+    }
+    const tokens = new Set(
+      emulator.requests.entries.flatMap(
+        ({ metadata }) => metadata.get('authorization')?.replace(/^Bearer /i, '') ?? [],
+      ),
+    );
+    expect([...tokens]).toEqual(expect.arrayContaining([own, unknown]));
+    // And what was minted for the account.
+    expect(tokens.size).toBeGreaterThan(2);
+    expect(out.text()).toContain('PERMISSION_DENIED');
+    expect(out.text()).toContain('UNAUTHENTICATED');
+    expect(out.text()).toContain('IMPERSONATION_FAILED');
+    expect(out.text()).toContain(`"impersonates":"${account}"`);
+    expectNone(
+      out.text(),
+      [...tokens].map((token) => Buffer.from(token)),
+    );
   });
 });

@@ -26,7 +26,7 @@ async function newTrail(signatures = 20): Promise<Trail> {
     ...KEY_RING,
     softwareKeyStore: { type: 'memory' },
     logger: silentLogger,
-    audit: { sink, checkpointEvery: 5, failClosed: true },
+    audit: { sink, checkpointAfterLines: 5, failClosed: true },
   });
   await keys.initialize();
   await keys.generateKey({ ...signingSpec, protectionLevel: 'SOFTWARE' });

@@ -72,8 +72,6 @@ describe('batches of an agent', () => {
 
   it.each([
     ['RSA_SIGN_PSS_2048_SHA256', 'HSM'],
-    ['RSA_SIGN_PSS_4096_SHA512', 'HSM'],
-    ['RSA_SIGN_PKCS1_4096_SHA512', 'HSM'],
     ['EC_SIGN_SECP256K1_SHA256', 'HSM'],
     ['EC_SIGN_ED25519', 'SOFTWARE'],
     ['PQ_SIGN_ML_DSA_44', 'SOFTWARE'],
@@ -146,6 +144,37 @@ describe('batches of an agent', () => {
 });
 
 describe('signMany of an agent', () => {
+  it.each(['known', 'not known yet'])(
+    'that is aborted says so for each message, with the key %s',
+    async (known) => {
+      await using emulator = await startTestEmulator();
+      await using exchange = newExchange(emulator);
+      await exchange.initialize();
+      await exchange.generateAgentKey('invoice-bot');
+      await using other = newExchange(emulator);
+      const used = known === 'known' ? exchange : other;
+      await exchange.idle();
+      emulator.requests.clear();
+      const progress: number[] = [];
+      const outcomes = await used.signMany('invoice-bot', messagesOf(3), {
+        signal: AbortSignal.abort('no longer needed'),
+        onProgress: ({ failed }) => progress.push(failed),
+      });
+      expect(outcomes).toMatchObject(
+        Array(3).fill({ status: 'failed', error: { code: 'ABORTED', cause: 'no longer needed' } }),
+      );
+      expect(progress).toEqual([1, 2, 3]);
+      expect(emulator.requests.count()).toBe(0);
+    },
+  );
+
+  it('fails as a whole when its key cannot be looked up', async () => {
+    await using emulator = await startTestEmulator();
+    await using exchange = newExchange(emulator);
+    await exchange.initialize();
+    await expect(exchange.signMany('nobody', messagesOf(2))).rejects.toThrow(AgentKeyNotFoundError);
+  });
+
   it('gives ordinary signatures, in order, and repeats none in parallel when the quota is used up', async () => {
     await using emulator = await startTestEmulator();
     await using exchange = newExchange(emulator, { retry: { initialDelayMs: 1, maxDelayMs: 2 } });

@@ -3,6 +3,8 @@ import { decode, encode, rfc8949EncodeOptions, Tagged } from 'cborg';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { LABEL, RECEIPT_LIMIT_BYTES } from '../../src/batch/receipt-format.js';
+import { type BatchKey, signBlinded } from '../../src/batch/sign-batch.js';
+import { ManualClock } from '../../src/emulator/index.js';
 import {
   BlindedMessage,
   examineReceipt,
@@ -18,8 +20,8 @@ import {
   UnsupportedAlgorithmError,
   verifyReceipt,
 } from '../../src/index.js';
-import type { SigningAlgorithm } from '../../src/keys/algorithms.js';
-import { handOver, LocalBatchKey } from '../support/batch.js';
+import type { SigningAlgorithm } from '../../src/keys/algorithm-types.js';
+import { deadlineOf, handOver, LocalBatchKey } from '../support/batch.js';
 
 const message = Buffer.from('pay 10 EUR to Käthe');
 const other = Buffer.from('pay 99 EUR to mallory');
@@ -116,6 +118,24 @@ describe('a receipt', () => {
       expect(takeApart(signed).protected.get(1)).toBe(coseAlgorithm);
       expect(await receiptFromJson(json)).toEqual(signed);
     });
+  });
+
+  it('by RSA with SHA-512 verifies with either padding, and with no other', async () => {
+    const pair = generateKeyPairSync('rsa', { modulusLength: 4096 });
+    const pem = pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const [pkcs1, pss] = [
+      new LocalBatchKey('RSA_SIGN_PKCS1_4096_SHA512', pem),
+      new LocalBatchKey('RSA_SIGN_PSS_4096_SHA512', pem),
+    ];
+    for (const [signer, stranger, coseAlgorithm] of [
+      [pkcs1, pss, -259],
+      [pss, pkcs1, -39],
+    ] as const) {
+      const signed = await signer.receiptOf(message);
+      expect(takeApart(signed).protected.get(1)).toBe(coseAlgorithm);
+      expect(await verifyReceipt(message, signed, signer.jwk)).toBe(true);
+      expect(await verifyReceipt(message, signed, stranger.jwk)).toBe(false);
+    }
   });
 
   it('says by which key it is', async () => {
@@ -599,6 +619,61 @@ describe('signing a batch', () => {
     expect(key.signatures).toBe(2);
   });
 
+  it('gives each of its calls what is left of the deadline, and none when nothing is', async () => {
+    const clock = new ManualClock();
+    const key = new LocalBatchKey();
+    const seen: unknown[] = [];
+    const slow: BatchKey = {
+      keyId: 'key',
+      provider: {
+        signDetailed: async (keyId, data, options) => {
+          seen.push(['sign', options?.timeoutMs, options?.onQuota]);
+          clock.advance(300);
+          return key.provider.signDetailed(keyId, data);
+        },
+      },
+      versionKeys: {
+        current: async (context, keyId, options) => {
+          seen.push(['look up', options?.timeoutMs, options?.onQuota]);
+          clock.advance(200);
+          return key.versionKeys.current(context, keyId);
+        },
+      },
+    };
+    key.versions = ['key/2'];
+    const deadline = deadlineOf({ timeoutMs: 1_000, onQuota: 'fail' }, clock);
+    const context = { operation: 'test', resource: 'key' };
+    await expect(signBlinded(context, slow, [new BlindedMessage(message)], deadline)).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      timeoutMs: 1_000,
+    });
+    // Reads have another quota than signatures, so their turn is waited for.
+    expect(seen).toEqual([
+      ['look up', 1_000, 'retry'],
+      ['sign', 800, 'fail'],
+      ['look up', 500, 'retry'],
+      ['sign', 300, 'fail'],
+    ]);
+  });
+
+  it('stops writing receipts when its caller aborts', async () => {
+    const key = new LocalBatchKey();
+    const controller = new AbortController();
+    const messages = Array.from({ length: 2_000 }, () => new BlindedMessage(message));
+    key.tamper = (signature) => {
+      // Behind the first part of the receipts.
+      setImmediate(() => controller.abort('no longer needed'));
+      return signature;
+    };
+    const signing = signBlinded(
+      { operation: 'test', resource: 'key' },
+      key,
+      messages,
+      deadlineOf({ signal: controller.signal }),
+    );
+    await expect(signing).rejects.toMatchObject({ code: 'ABORTED', cause: 'no longer needed' });
+  });
+
   it('gives up when the versions never agree', async () => {
     const key = new LocalBatchKey();
     key.versions = ['key/2'];
@@ -673,7 +748,6 @@ describe('signing a batch', () => {
     const { key: current } = await key.versionKeys.current({ operation: 'test', resource: 'key' }, 'key');
     const algorithm = { ...current.algorithm, name: 'RSA_SIGN_RAW_PKCS1_2048' as const };
     const versionKeys = { current: async () => ({ keyVersion: 'key/1', key: { ...current, algorithm } }) };
-    const { signBlinded } = await import('../../src/batch/sign-batch.js');
     const signing = signBlinded(
       { operation: 'test', resource: 'key' },
       {
@@ -682,7 +756,7 @@ describe('signing a batch', () => {
         versionKeys: versionKeys,
       },
       [new BlindedMessage(message)],
-      {},
+      deadlineOf({}),
     );
     await expect(signing).rejects.toThrow(UnsupportedAlgorithmError);
     expect(key.signatures).toBe(0);

@@ -56,7 +56,11 @@ describe('signMany', () => {
         });
       },
     };
-    signing = new BatchSigning(provider, { versionKeys: new LocalBatchKey().versionKeys, clock });
+    signing = new BatchSigning(provider, {
+      versionKeys: new LocalBatchKey().versionKeys,
+      clock,
+      operationMs: 10_000,
+    });
   });
 
   const signed = (text: string): SignatureDetails => ({
@@ -139,6 +143,44 @@ describe('signMany', () => {
     await signing;
   });
 
+  it('reports no progress any more after onProgress has thrown, however many calls are under way', async () => {
+    let reports = 0;
+    const signing = signMany(messagesOf(500), {
+      concurrency: 100,
+      onProgress: () => {
+        reports += 1;
+        throw new Error('the progress bar broke');
+      },
+    });
+    const outcome = expect(signing).rejects.toThrow('the progress bar broke');
+    await settle();
+    open[0]?.answer();
+    await settle();
+    for (const call of open) call.answer();
+    await outcome;
+    await settle();
+    expect([reports, started]).toEqual([1, 100]);
+  });
+
+  it('ends with what the provider breaks by, when no call is under way any more', async () => {
+    const defect = new TypeError('a bug');
+    const seen: unknown[] = [];
+    const signing = signMany(messagesOf(10), {
+      concurrency: 2,
+      onProgress: (progress) => seen.push(progress),
+    });
+    let hasEnded = false;
+    const outcome = expect(signing.finally(() => (hasEnded = true))).rejects.toBe(defect);
+    await settle();
+    open[0]?.answer(defect);
+    await settle();
+    expect(open[1]?.options?.signal?.aborted).toBe(true);
+    expect(hasEnded).toBe(false);
+    open[1]?.answer(new OperationAbortedError(context));
+    await outcome;
+    expect([seen, started]).toEqual([[], 2]);
+  });
+
   it('ends with what onProgress throws, and starts nothing more', async () => {
     const failure = new Error('the progress bar broke');
     const signing = signMany(messagesOf(10), {
@@ -149,10 +191,10 @@ describe('signMany', () => {
     });
     await settle();
     open[0]?.answer();
-    await expect(signing).rejects.toBe(failure);
+    await settle();
     expect(open[1]?.options?.signal?.aborted).toBe(true);
     open[1]?.answer();
-    await settle();
+    await expect(signing).rejects.toBe(failure);
     expect(started).toBe(2);
   });
 
@@ -267,6 +309,54 @@ describe('signMany', () => {
       clock.advance(10_000);
       await settle();
       expect(texts([...(await first), ...(await second)])).toEqual(Array(2).fill('signature of message 0'));
+    });
+
+    it('gives up in time also when the server names a longer one, without another call', async () => {
+      respond = () => quotaAnswer(3_600_000);
+      const signing = signMany(messagesOf(3), { concurrency: 2, maxQuotaWaitMs: 3_000 });
+      await settle();
+      clock.advance(2_999);
+      await settle();
+      expect(clock.pendingTimers).toBeGreaterThan(0);
+      clock.advance(1);
+      expect(texts(await signing)).toEqual(Array(3).fill('RESOURCE_EXHAUSTED'));
+      expect(started).toBe(2);
+      expect(clock.pendingTimers).toBe(0);
+    });
+
+    it('gives up in time when it was used up by others', async () => {
+      respond = () => quotaAnswer(60_000);
+      const first = signMany(messagesOf(1));
+      await settle();
+      const second = signMany(messagesOf(2), { maxQuotaWaitMs: 0 });
+      clock.advance(1);
+      expect(await second).toMatchObject(
+        Array(2).fill({
+          status: 'failed',
+          error: { code: 'RESOURCE_EXHAUSTED', message: expect.stringContaining('maxQuotaWaitMs') },
+        }),
+      );
+      respond = () => undefined;
+      clock.advance(60_000);
+      expect(texts(await first)).toEqual(['signature of message 0']);
+    });
+
+    it('goes on for as long as it lets something through', async () => {
+      respond = () => quotaAnswer(1_000);
+      const signing = signMany(messagesOf(6), { concurrency: 6, maxQuotaWaitMs: 2_500 });
+      await settle();
+      respond = () => undefined;
+      await pass(10_000);
+      expect((await signing).every(({ status }) => status === 'signed')).toBe(true);
+    });
+
+    it('tries again after a minute, however long the server says that it takes', async () => {
+      respond = () => quotaAnswer(3_600_000);
+      const signing = signMany(messagesOf(1));
+      await settle();
+      respond = () => undefined;
+      clock.advance(60_000);
+      expect(texts(await signing)).toEqual(['signature of message 0']);
     });
 
     it('gives up when it let nothing through for as long as the caller said', async () => {

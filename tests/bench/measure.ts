@@ -1,5 +1,7 @@
 /** How things are measured: rounds of all sides in turn, after a warm-up that is not counted, and the median of each. */
 
+import { Bench as TinyBench } from 'tinybench';
+
 /** One line of results.json. A ratio above 1 means ours is better, whichever way round the unit is. */
 export interface BenchResult {
   readonly ours: number;
@@ -80,22 +82,20 @@ export async function compareUnderLoad(
   return { ours: summary(loads('ours')), reference: summary(loads('reference')) };
 }
 
-async function loadRound(call: Call, options: LoadOptions): Promise<Load> {
-  const latenciesMs: number[] = [];
+async function loadRound(call: Call, { concurrency, roundMs }: LoadOptions): Promise<Load> {
+  const bench = new TinyBench({
+    ...{ concurrency: 'task', threshold: concurrency, time: roundMs, iterations: 0 },
+    ...{ warmup: false, retainSamples: true, throws: true },
+  });
+  bench.add('call', call, { async: true });
   const cpu = process.cpuUsage();
   const start = performance.now();
-  const end = start + options.roundMs;
-  const caller = async (): Promise<void> => {
-    for (let now = performance.now(); now < end; ) {
-      const before = now;
-      await call();
-      now = performance.now();
-      latenciesMs.push(now - before);
-    }
-  };
-  await Promise.all(Array.from({ length: options.concurrency }, caller));
+  await bench.run();
   const elapsedMs = performance.now() - start;
   const { user, system } = process.cpuUsage(cpu);
+  const latenciesMs = bench.tasks.flatMap(({ result }) =>
+    result.state === 'completed' ? (result.latency.samples ?? []) : [],
+  );
   return {
     latenciesMs,
     callsPerSecond: (latenciesMs.length / elapsedMs) * 1_000,

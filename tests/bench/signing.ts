@@ -51,7 +51,8 @@ async function signNear(): Promise<readonly Bench[]> {
       {
         id: `${id}.throughput`,
         result: higherIsBetter('signatures/s', ours.callsPerSecond, reference.callsPerSecond),
-        ratioFloor: NOISE,
+        // One connection is what limits the official client there, and the emulator both sides below.
+        ratioFloor: load.concurrency === 512 ? 1 : NOISE,
       },
       {
         id: `${id}.cpu`,

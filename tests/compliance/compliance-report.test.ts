@@ -361,13 +361,39 @@ describe('evidence of one key', () => {
     expect(found(report, 'access-members', KEY)).toMatchObject([{ result: 'passed' }]);
   });
 
-  it('has an audit trail that lost events as failed', async () => {
-    const state = { events: 5, lostEvents: 0, checkpoints: 1, failedCheckpoints: 0, unsigned: 0 };
-    const whole = await reportOf({}, state);
-    expect(found(whole, 'audit-trail', 'configuration')).toMatchObject([
-      { result: 'passed', evidence: state },
-    ]);
-    const lossy = await reportOf({}, { ...state, lostEvents: 2 });
-    expect(found(lossy, 'audit-trail', 'configuration')).toMatchObject([{ result: 'failed' }]);
+  describe('of the audit trail', () => {
+    const counts = { events: 5, lostEvents: 0, checkpoints: 1, failedCheckpoints: 0, unsigned: 3 };
+    const state = { ...counts, failClosed: true, signedBy: 'HSM', isFailing: false };
+
+    it.each([
+      ['that is whole', {}, 'passed', '3 lines wait for the next checkpoint'],
+      [
+        'that had a checkpoint signed on the second try',
+        { failedCheckpoints: 1 },
+        'passed',
+        '3 lines wait for the next checkpoint',
+      ],
+      ['that lost events', { lostEvents: 2 }, 'failed', '2 events could not be written'],
+      [
+        'whose checkpoints fail',
+        { failedCheckpoints: 1, isFailing: true },
+        'failed',
+        'the last checkpoint could not be signed',
+      ],
+      ['without failClosed', { failClosed: false }, 'warning', 'failClosed is off'],
+      ['with a software key', { signedBy: 'SOFTWARE' }, 'warning', 'signed by a SOFTWARE key'],
+      ['without a checkpoint', { signedBy: undefined }, 'warning', 'no checkpoint is signed yet'],
+      [
+        'that lost events without failClosed',
+        { lostEvents: 1, failClosed: false },
+        'failed',
+        '1 events could not be written; failClosed is off',
+      ],
+    ])('%s', async (_, change, result, detail) => {
+      const evidence = { ...state, ...change };
+      expect(found(await reportOf({}, evidence), 'audit-trail', 'configuration')).toMatchObject([
+        { result, evidence, detail: expect.stringContaining(detail) },
+      ]);
+    });
   });
 });

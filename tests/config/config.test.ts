@@ -90,6 +90,17 @@ describe('parseKMSConfig', () => {
     });
   });
 
+  it.each(['h:99999', 'h:0', '[zz]', '[::1]:65536', 'h:'])('refuses %s as an endpoint', (address) => {
+    for (const name of ['apiEndpoint', 'emulatorHost'] as const) {
+      expect(problemsOf(() => parseKMSConfig({ ...minimal, [name]: address }, {}))).toEqual([
+        { field: name, problem: expect.stringMatching(/is not (a host name|HOST:PORT)/) },
+      ]);
+    }
+    expect(problemsOf(() => parseKMSConfig(minimal, { KMS_EMULATOR_HOST: address }))).toEqual([
+      { field: 'KMS_EMULATOR_HOST', problem: expect.stringContaining('HOST:PORT') },
+    ]);
+  });
+
   it('refuses an emulator address without a port, by the name of the variable', () => {
     expect(problemsOf(() => parseKMSConfig(minimal, { KMS_EMULATOR_HOST: 'localhost' }))).toEqual([
       { field: 'KMS_EMULATOR_HOST', problem: expect.stringContaining('HOST:PORT') },

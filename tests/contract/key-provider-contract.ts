@@ -5,13 +5,12 @@
 
 import { createHash, createPublicKey, randomBytes, randomUUID, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  algorithmsOf,
-  findAlgorithm,
-  type ProtectionLevel,
-  type SigningAlgorithm,
-  type SigningAlgorithmEntry,
-} from '../../src/keys/algorithms.js';
+import type {
+  ProtectionLevel,
+  SigningAlgorithm,
+  SigningAlgorithmEntry,
+} from '../../src/keys/algorithm-types.js';
+import { algorithmsOf, findAlgorithm } from '../../src/keys/algorithms.js';
 import type { KeyProvider, KeySpec } from '../../src/keys/key-provider.js';
 import type { CalendarClock } from '../support/lifecycle.js';
 

@@ -3,7 +3,7 @@ import { ml_dsa44, ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
 import { calculateJwkThumbprint, exportJWK } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { jwkThumbprint, type PublicKeyInput, parsePublicKey, toPublicJwk } from '../../src/identity/jwk.js';
-import type { KeyAlgorithm } from '../../src/keys/algorithms.js';
+import type { KeyAlgorithm } from '../../src/keys/algorithm-types.js';
 import { postQuantumSpki, toPem } from '../../src/keys/spki.js';
 import thumbprints from '../vectors/identity/thumbprints.json' with { type: 'json' };
 

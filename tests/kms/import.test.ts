@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { createPrivateKey, createPublicKey, createSign, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { systemClock } from '../../src/clock.js';
 import type { KmsEmulator } from '../../src/emulator/index.js';
@@ -281,5 +281,23 @@ describe('wrapping', () => {
     const wrapped = wrapForImport(publicKey, newKey());
     // 384 bytes of OAEP, then the material padded to 8 bytes and one block more (RFC 5649 section 4.1).
     expect(wrapped.length).toBe(384 + Math.ceil(newKey().length / 8) * 8 + 8);
+  });
+});
+
+describe('a private key that is imported beside a version in use', () => {
+  it('leaves that one in use, and no rotation leads to it or disposes of it', async () => {
+    const wanted = spec({ algorithm: 'EC_SIGN_P384_SHA384' });
+    const pkcs8 = newKey('P-384');
+    const { name, primary } = await client.generateKey(wanted);
+    const imported = await client.importKeyVersion(wanted, pkcs8);
+    expect(imported.name).toBe(`${name}/cryptoKeyVersions/2`);
+    expect((await client.getKey(name)).primary).toBe(primary);
+    expect((await client.importKeyVersion(wanted, pkcs8)).name).toBe(imported.name);
+    const rotated = await client.rotateKey(name);
+    expect(rotated).toMatchObject({ primary: `${name}/cryptoKeyVersions/3`, disposed: [] });
+    const signature = createSign('sha384')
+      .update(message)
+      .sign(createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }));
+    expect(await client.verify(name, message, signature)).toBe(true);
   });
 });

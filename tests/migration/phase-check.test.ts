@@ -128,6 +128,54 @@ it('a start in phase 4 warns of keys that are no agent’s, and does not refuse'
   });
 });
 
+describe('what opens the store that phase 4 looks into', () => {
+  async function worldWith(agentId: string) {
+    const world = await startMigrationWorld();
+    await world.within('software-only', (software) => software.generateAgentKey(agentId));
+    return world;
+  }
+
+  it('is copied: the caller may wipe its key when the exchange is made', async () => {
+    await using world = await worldWith('bot');
+    const key = Buffer.from(world.storeKey);
+    const exchange = world.make(4, { softwareKeyStore: { type: 'file', path: world.storePath, key } });
+    key.fill(0);
+    await expect(exchange.initialize()).rejects.toMatchObject({ code: 'UNMIGRATED_AGENTS' });
+  });
+
+  it('is kept until the look finds nothing, and forgotten then', async () => {
+    await using world = await worldWith('bot');
+    const exchange = world.make(4);
+    await expect(exchange.initialize()).rejects.toMatchObject({ code: 'UNMIGRATED_AGENTS' });
+    await world.within(3, (third) => third.migrateAgent('bot', { strategy: 'regenerate' }));
+    await exchange.initialize();
+    await world.within('software-only', (software) => software.generateAgentKey('another'));
+    await exchange.initialize();
+    await expect(world.start(4)).rejects.toMatchObject({ agentIds: ['another'] });
+  });
+
+  it('is forgotten by close', async () => {
+    await using world = await worldWith('bot');
+    const exchange = world.make(4);
+    await exchange.close();
+    await expect(exchange.initialize()).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+  });
+});
+
+it('a start in phase 4 warns of keys that are scheduled for destruction, and does not refuse', async () => {
+  await using world = await startMigrationWorld();
+  await world.within('software-only', async (software) => {
+    await software.generateAgentKey('going');
+    await software.destroyAgent('going');
+  });
+  const logger = recordingLogger();
+  await world.start(4, { logger });
+  expect(logger.lines).toContainEqual({
+    level: 'warn',
+    record: { phase: 4, agentIds: ['going'], keyNames: [expect.stringMatching(/agent-going-signing-key$/)] },
+  });
+});
+
 it('a list of many unmigrated agents is shortened in the message and whole in the error', () => {
   const ids = Array.from({ length: 30 }, (_, index) => `agent-${index}`);
   const error = new UnmigratedAgentsError({ operation: 'initialize', resource: 'store' }, ids);

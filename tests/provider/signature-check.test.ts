@@ -1,7 +1,8 @@
 import { createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { findAlgorithm, type KeyAlgorithm } from '../../src/keys/algorithms.js';
+import type { KeyAlgorithm } from '../../src/keys/algorithm-types.js';
+import { findAlgorithm } from '../../src/keys/algorithms.js';
 import type { PublicKey } from '../../src/kms/public-keys.js';
 import { verifySignature } from '../../src/provider/signature-check.js';
 

@@ -211,7 +211,7 @@ describe('the configuration', () => {
     const emulator = await startTestEmulator();
     const { locationId, keyRingId } = config(emulator);
     expect(() => new A2AKeyExchange({ ...config(emulator), replicas: [{ locationId, keyRingId }] })).toThrow(
-      /replicas\.0: is a key ring that is named already/,
+      /replicas\.0: is a key ring that is already listed/,
     );
     expect(
       () =>

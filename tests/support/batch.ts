@@ -1,11 +1,23 @@
 /** Keys in this process that sign batches. */
 
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import {
+  constants,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  type SignKeyObjectInput,
+  sign,
+} from 'node:crypto';
 import type { BlindedMessage } from '../../src/batch/blinded-message.js';
 import { type BatchKey, blindAll, signBlinded } from '../../src/batch/sign-batch.js';
+import { type Clock, systemClock } from '../../src/clock.js';
 import { parsePublicKey } from '../../src/identity/jwk.js';
 import { type PublicJwk, toPublicJwk } from '../../src/index.js';
-import { findAlgorithm, type SigningAlgorithm } from '../../src/keys/algorithms.js';
+import type { SigningAlgorithm, SigningAlgorithmEntry } from '../../src/keys/algorithm-types.js';
+import { findAlgorithm } from '../../src/keys/algorithms.js';
+import type { CallOptions } from '../../src/keys/key-provider.js';
+import { SharedDeadline } from '../../src/provider/shared-deadline.js';
 
 const context = { operation: 'test', resource: 'batch' };
 
@@ -38,7 +50,7 @@ export class LocalBatchKey implements BatchKey {
       const digest = entry.input.kind === 'digest' ? entry.input.digest : null;
       const version = this.versions.length > 1 ? this.versions.shift() : this.versions[0];
       return {
-        signature: this.tamper(sign(digest, data, this.#privateKey)),
+        signature: this.tamper(sign(digest, data, signingKey(entry, this.#privateKey))),
         keyVersion: version ?? '',
         algorithm: this.#algorithm,
         protectionLevel: 'HSM',
@@ -56,7 +68,7 @@ export class LocalBatchKey implements BatchKey {
 
   /** Receipts of the messages, in their order. */
   signBatch(messages: readonly (Uint8Array | BlindedMessage)[]): Promise<readonly Buffer[]> {
-    return signBlinded(context, this, blindAll(context, messages), {});
+    return signBlinded(context, this, blindAll(context, messages), deadlineOf({}));
   }
 
   /** The receipt of a message among others. */
@@ -68,10 +80,24 @@ export class LocalBatchKey implements BatchKey {
   }
 }
 
+/** Of a minute, unless the options name another. */
+export const deadlineOf = (options: CallOptions, clock: Clock = systemClock): SharedDeadline =>
+  new SharedDeadline(context, options, { clock, defaultTimeoutMs: 60_000 });
+
 /** Gives the memory of the bytes away, as to another thread: nothing is left of them here. */
 export function handOver({ buffer }: Uint8Array): void {
   if (!(buffer instanceof ArrayBuffer)) throw new Error('it is shared');
   structuredClone(buffer, { transfer: [buffer] });
+}
+
+/** RFC 8230 section 2: the salt is as long as the hash. */
+function signingKey({ key }: SigningAlgorithmEntry, privateKey: KeyObject): SignKeyObjectInput {
+  if (key.kind !== 'rsa' || key.padding !== 'pss') return { key: privateKey };
+  return {
+    key: privateKey,
+    padding: constants.RSA_PKCS1_PSS_PADDING,
+    saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
+  };
 }
 
 function generate(algorithm: SigningAlgorithm): KeyObject {

@@ -1,7 +1,8 @@
 /** Keys for tests. Generating RSA keys takes seconds, so algorithms that share a key type share a key within a test file. */
 
 import { generateKeyMaterial, type KeyMaterial } from '../../src/emulator/crypto/key-material.js';
-import { type AlgorithmEntry, findAlgorithm } from '../../src/keys/algorithms.js';
+import type { AlgorithmEntry } from '../../src/keys/algorithm-types.js';
+import { findAlgorithm } from '../../src/keys/algorithms.js';
 
 const materials = new Map<string, Promise<KeyMaterial>>();
 

@@ -18,6 +18,8 @@ export interface MigrationWorld extends AsyncDisposable {
   readonly archive: FilePublicKeyArchive;
   /** Path of the software store. */
   readonly storePath: string;
+  /** 32 bytes that open it. */
+  readonly storeKey: Uint8Array;
   /** A process that has not been initialised. */
   make(mode: Mode, config?: Partial<A2AKeyExchangeConfig>): A2AKeyExchange;
   /** A process that is ready. */
@@ -61,7 +63,7 @@ export async function startMigrationWorld(): Promise<MigrationWorld> {
     return exchange;
   };
   return {
-    ...{ clock, emulator, archive, storePath, make, start },
+    ...{ clock, emulator, archive, storePath, storeKey: key, make, start },
     async within(mode, work) {
       const exchange = await start(mode);
       try {

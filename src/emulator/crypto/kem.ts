@@ -1,6 +1,6 @@
 /** Decapsulate: ML-KEM (FIPS 203) and X-Wing (draft-connolly-cfrg-xwing-kem). */
 
-import type { KemAlgorithmEntry } from '../../keys/algorithms.js';
+import type { KemAlgorithmEntry } from '../../keys/algorithm-types.js';
 import { CiphertextError, KeyMaterialError } from './crypto-errors.js';
 import { type KeyMaterial, postQuantumKeyFor } from './key-material.js';
 import { loadScheme } from './post-quantum.js';

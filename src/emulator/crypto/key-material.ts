@@ -12,7 +12,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { AlgorithmEntry, AsymmetricKeyType } from '../../keys/algorithms.js';
+import type { AlgorithmEntry, AsymmetricKeyType } from '../../keys/algorithm-types.js';
 import { KeyMaterialError } from './crypto-errors.js';
 import { loadScheme, type ParameterSet, rawKeySizes } from './post-quantum.js';
 

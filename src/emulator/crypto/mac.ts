@@ -1,7 +1,7 @@
 /** MacSign and MacVerify: HMAC (RFC 2104) with the whole tag. */
 
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { MacAlgorithmEntry } from '../../keys/algorithms.js';
+import type { MacAlgorithmEntry } from '../../keys/algorithm-types.js';
 import { CryptoInputError } from './crypto-errors.js';
 import { type KeyMaterial, symmetricKey } from './key-material.js';
 

@@ -3,7 +3,7 @@
  * is JavaScript, so that every supported Node version has it; it runs on the event loop.
  */
 
-import type { AsymmetricKeyType } from '../../keys/algorithms.js';
+import type { AsymmetricKeyType } from '../../keys/algorithm-types.js';
 
 export type ParameterSet = Extract<AsymmetricKeyType, { kind: 'pqc' }>['parameterSet'];
 

@@ -1,6 +1,6 @@
 /** Public keys in the formats that Cloud KMS gives them in (`PublicKey.PublicKeyFormat` in resources.proto). */
 
-import type { AlgorithmEntry } from '../../keys/algorithms.js';
+import type { AlgorithmEntry } from '../../keys/algorithm-types.js';
 import { postQuantumSpki, toPem } from '../../keys/spki.js';
 import { KeyMaterialError } from './crypto-errors.js';
 import type { KeyMaterial, PostQuantumMaterial } from './key-material.js';

@@ -4,7 +4,7 @@
  */
 
 import { type CipherGCMTypes, createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import type { RawSymmetricAlgorithmEntry } from '../../keys/algorithms.js';
+import type { RawSymmetricAlgorithmEntry } from '../../keys/algorithm-types.js';
 import { CiphertextError, CryptoInputError } from './crypto-errors.js';
 import { type KeyMaterial, symmetricKey } from './key-material.js';
 

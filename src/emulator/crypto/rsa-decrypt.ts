@@ -1,7 +1,7 @@
 /** AsymmetricDecrypt: RSAES-OAEP (RFC 8017 section 7.1) with an empty label, MGF1 with the same hash. */
 
 import { constants, privateDecrypt } from 'node:crypto';
-import type { DecryptionAlgorithmEntry } from '../../keys/algorithms.js';
+import type { DecryptionAlgorithmEntry } from '../../keys/algorithm-types.js';
 import { CiphertextError } from './crypto-errors.js';
 import { type KeyMaterial, privateKeyFor } from './key-material.js';
 

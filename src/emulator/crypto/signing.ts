@@ -4,7 +4,7 @@
  */
 
 import { constants, createHash, type KeyObject, privateEncrypt, sign } from 'node:crypto';
-import type { AsymmetricKeyType, DigestName, SigningAlgorithmEntry } from '../../keys/algorithms.js';
+import type { AsymmetricKeyType, DigestName, SigningAlgorithmEntry } from '../../keys/algorithm-types.js';
 import { encodeDigestInfo } from '../../keys/digest-info.js';
 import { encodeEmsaPss } from '../../keys/emsa-pss.js';
 import { CryptoInputError, KeyMaterialError } from './crypto-errors.js';

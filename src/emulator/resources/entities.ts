@@ -1,6 +1,6 @@
 /** What the emulator keeps of each resource, and how it looks on the wire. */
 
-import type { AlgorithmEntry, KeyPurpose, ProtectionLevel } from '../../keys/algorithms.js';
+import type { AlgorithmEntry, KeyPurpose, ProtectionLevel } from '../../keys/algorithm-types.js';
 import { attestationOf } from '../attestation/statement.js';
 import type { KeyMaterial } from '../crypto/key-material.js';
 import { toTime } from '../request-fields.js';

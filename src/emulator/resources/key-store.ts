@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../../clock.js';
-import type { AlgorithmEntry } from '../../keys/algorithms.js';
+import type { AlgorithmEntry } from '../../keys/algorithm-types.js';
 import { fingerprintKeyMaterial, generateKeyMaterial, type KeyMaterial } from '../crypto/key-material.js';
 import { RpcError } from '../rpc.js';
 import type { CryptoKey, ImportJob, PendingOutcome, RetiredResource, Version } from './entities.js';

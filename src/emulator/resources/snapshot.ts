@@ -1,7 +1,8 @@
 /** The resources as JSON, and back, for the state file. Key material is in clear: this is an emulator. */
 
 import { z } from 'zod';
-import { type AlgorithmEntry, findAlgorithm } from '../../keys/algorithms.js';
+import type { AlgorithmEntry } from '../../keys/algorithm-types.js';
+import { findAlgorithm } from '../../keys/algorithms.js';
 import { decodeKeyMaterial, encodeKeyMaterial, type KeyMaterial } from '../crypto/key-material.js';
 import type { RpcMessage } from '../rpc.js';
 import type { CryptoKey, Version } from './entities.js';

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { crc32c } from '../../crc32c.js';
-import { SIGN_DATA_MAX_BYTES } from '../../keys/algorithms.js';
+import { SIGN_DATA_MAX_BYTES } from '../../keys/limits.js';
 import { decapsulate } from '../crypto/kem.js';
 import { decryptOaep } from '../crypto/rsa-decrypt.js';
 import { signData, signDigest } from '../crypto/signing.js';

@@ -1,11 +1,7 @@
 /** The rules for the fields of a CryptoKey, for creation and update alike. */
 
-import {
-  type AlgorithmEntry,
-  findAlgorithm,
-  type KeyPurpose,
-  type ProtectionLevel,
-} from '../../keys/algorithms.js';
+import type { AlgorithmEntry, KeyPurpose, ProtectionLevel } from '../../keys/algorithm-types.js';
+import { findAlgorithm } from '../../keys/algorithms.js';
 import { enumName, invalidArgument, message, stringMap, timeMs } from '../request-fields.js';
 import { RpcError, type RpcMessage } from '../rpc.js';
 

@@ -1,7 +1,7 @@
 /** Import jobs, and the import of versions that were wrapped for one. */
 
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import type { AlgorithmEntry } from '../../keys/algorithms.js';
+import type { AlgorithmEntry } from '../../keys/algorithm-types.js';
 import { KeyMaterialError, KeyUnwrapError } from '../crypto/crypto-errors.js';
 import { fingerprintKeyMaterial, importKeyMaterial } from '../crypto/key-material.js';
 import { generateImportKeyPair, isImportMethod, unwrapImportedKey } from '../crypto/key-wrap.js';

@@ -1,12 +1,7 @@
 /** Encrypt and Decrypt, RawEncrypt and RawDecrypt, MacSign and MacVerify. */
 
-import {
-  type AlgorithmEntry,
-  HSM_ENCRYPT_MAX_BYTES,
-  type KeyPurpose,
-  SIGN_DATA_MAX_BYTES,
-  SOFTWARE_ENCRYPT_MAX_BYTES,
-} from '../../keys/algorithms.js';
+import type { AlgorithmEntry, KeyPurpose } from '../../keys/algorithm-types.js';
+import { HSM_ENCRYPT_MAX_BYTES, SIGN_DATA_MAX_BYTES, SOFTWARE_ENCRYPT_MAX_BYTES } from '../../keys/limits.js';
 import { CiphertextError, CryptoInputError } from '../crypto/crypto-errors.js';
 import { macSign, macVerify } from '../crypto/mac.js';
 import { rawDecrypt, rawEncrypt } from '../crypto/raw-symmetric.js';

@@ -43,6 +43,8 @@ export class FileKeyStore implements KeyStore {
   #secret: StoreSecret | undefined;
   #opening: Promise<void> | undefined;
   #opened: OpenStore | undefined;
+  /** Work that was begun and needs the key of the store until it is done: `close` waits for it. */
+  readonly #underWay = new Set<Promise<unknown>>();
 
   /** The secret is the store's from here on; a key is wiped when it has opened the store, and by `close`. */
   constructor(config: { readonly path: string; readonly secret: StoreSecret }) {
@@ -68,6 +70,42 @@ export class FileKeyStore implements KeyStore {
 
   async transact<T>(context: ErrorContext, work: (transaction: StoreTransaction) => T): Promise<T> {
     const opened = this.#require(context);
+    return this.#finish(this.#transact(context, opened, work));
+  }
+
+  async rotateStoreKey(context: ErrorContext, newSecret: StoreSecret): Promise<readonly string[]> {
+    const opened = this.#require(context);
+    return this.#finish(this.#rotate(context, opened, newSecret));
+  }
+
+  /** Calls after it are refused; what was begun is finished first, since it needs the key that is wiped then. */
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => {});
+    const opened = this.#opened;
+    this.#opened = undefined;
+    this.#forgetSecret();
+    if (opened === undefined) return;
+    await Promise.allSettled(this.#underWay);
+    await opened.lease.release();
+    for (const { key } of opened.keys) key.fill(0);
+    // A key that was wiped is none: no record must ever be sealed with it.
+    opened.keys.clear();
+  }
+
+  async #finish<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
+  }
+
+  #transact<T>(
+    context: ErrorContext,
+    opened: OpenStore,
+    work: (transaction: StoreTransaction) => T,
+  ): Promise<T> {
     const { database } = opened;
     return inTransaction(context, database, () => {
       const storeKey = keyInUse(context, opened);
@@ -82,15 +120,18 @@ export class FileKeyStore implements KeyStore {
     });
   }
 
-  async rotateStoreKey(context: ErrorContext, newSecret: StoreSecret): Promise<readonly string[]> {
-    const opened = this.#require(context);
+  async #rotate(
+    context: ErrorContext,
+    opened: OpenStore,
+    newSecret: StoreSecret,
+  ): Promise<readonly string[]> {
     const { database, keys } = opened;
     const created = await createHeader(newSecret);
     keys.add(created);
     try {
       const { old, damaged } = await inTransaction(context, database, () => {
         const inUse = keyInUse(context, opened);
-        return { old: inUse, damaged: reencrypt(database, { from: inUse, to: created }) };
+        return { old: inUse, damaged: reencrypt(context, database, { from: inUse, to: created }) };
       });
       keys.delete(old);
       old.key.fill(0);
@@ -100,16 +141,6 @@ export class FileKeyStore implements KeyStore {
       created.key.fill(0);
       throw error;
     }
-  }
-
-  async close(): Promise<void> {
-    await this.#opening?.catch(() => {});
-    const opened = this.#opened;
-    this.#opened = undefined;
-    this.#forgetSecret();
-    if (opened === undefined) return;
-    await opened.lease.release();
-    for (const { key } of opened.keys) key.fill(0);
   }
 
   async #open(context: ErrorContext): Promise<void> {
@@ -226,22 +257,33 @@ function write(database: Database, { key: storeKey }: StoreKey, { changes }: Buf
   }
 }
 
-/** Gives the names of records that do not decrypt. They stay as they are: nothing can be made of them. */
+/**
+ * Gives the names of records that do not decrypt. They stay as they are: nothing can be made of them.
+ * @throws KeyStoreError when none of them does: then the records are as they were and the key is not theirs.
+ */
 function reencrypt(
+  context: ErrorContext,
   database: Database,
   keys: { readonly from: StoreKey; readonly to: StoreKey },
 ): readonly string[] {
   const damaged: string[] = [];
-  for (const place of [...database.getKeys()]) {
-    const sealed = place === HEADER ? undefined : database.getBinary(place);
-    if (sealed === undefined) continue;
-    const plaintext = unseal(keys.from.key, sealed, place);
+  const places = [...database.getKeys()].filter((place) => place !== HEADER);
+  for (const place of places) {
+    const sealed = database.getBinary(place);
+    const plaintext = sealed && unseal(keys.from.key, sealed, place);
     if (plaintext === undefined) {
       damaged.push(nameAt(place));
       continue;
     }
     database.putSync(place, seal(keys.to.key, plaintext, place));
     plaintext.fill(0);
+  }
+  if (places.length > 0 && damaged.length === places.length) {
+    throw new KeyStoreError(
+      context,
+      'no record of the store decrypts with its key, so nothing was changed.',
+      'Restore the store from a copy.',
+    );
   }
   database.putSync(HEADER, keys.to.header);
   return damaged;

@@ -67,7 +67,7 @@ async function openDatabase(context: ErrorContext, path: string): Promise<Databa
     throw new KeyStoreError(
       { ...context, cause },
       'the store of software keys needs the package lmdb, which cannot be loaded.',
-      'Install it with npm install lmdb.',
+      'It is an optional dependency: install it with npm install lmdb.',
     );
   });
   const options = {

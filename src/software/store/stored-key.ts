@@ -1,7 +1,8 @@
 /** A key as the store keeps it: everything but the secret material, which has records of its own. */
 
 import { z } from 'zod';
-import { isKeyAlgorithm, type KeyAlgorithm } from '../../keys/algorithms.js';
+import type { KeyAlgorithm } from '../../keys/algorithm-types.js';
+import { isKeyAlgorithm } from '../../keys/algorithms.js';
 
 const timeMs = z.int().nonnegative();
 const algorithm = z.custom<KeyAlgorithm>(isKeyAlgorithm);

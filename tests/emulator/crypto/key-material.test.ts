@@ -13,7 +13,8 @@ import {
   symmetricKey,
 } from '../../../src/emulator/crypto/key-material.js';
 import { rawKeySizes } from '../../../src/emulator/crypto/post-quantum.js';
-import { type AlgorithmEntry, allAlgorithms } from '../../../src/keys/algorithms.js';
+import type { AlgorithmEntry } from '../../../src/keys/algorithm-types.js';
+import { allAlgorithms } from '../../../src/keys/algorithms.js';
 import { entryOf, materialFor } from '../../support/key-material.js';
 
 const sameKey = (a: KeyMaterial, b: KeyMaterial): boolean =>

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { CiphertextError, KeyMaterialError } from '../../../src/emulator/crypto/crypto-errors.js';
 import type { KeyMaterial } from '../../../src/emulator/crypto/key-material.js';
 import { decryptOaep } from '../../../src/emulator/crypto/rsa-decrypt.js';
-import { allAlgorithms, type HashName } from '../../../src/keys/algorithms.js';
+import type { HashName } from '../../../src/keys/algorithm-types.js';
+import { allAlgorithms } from '../../../src/keys/algorithms.js';
 import { entryOf, materialFor } from '../../support/key-material.js';
 
 const PLAINTEXT = Buffer.from('a short secret');

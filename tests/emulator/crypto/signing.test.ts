@@ -18,7 +18,8 @@ import {
   privateKeyFor,
 } from '../../../src/emulator/crypto/key-material.js';
 import { signData, signDigest } from '../../../src/emulator/crypto/signing.js';
-import { allAlgorithms, type SigningAlgorithmEntry } from '../../../src/keys/algorithms.js';
+import type { SigningAlgorithmEntry } from '../../../src/keys/algorithm-types.js';
+import { allAlgorithms } from '../../../src/keys/algorithms.js';
 import { entryOf, materialFor } from '../../support/key-material.js';
 
 const MESSAGE = Buffer.from('agent one tells agent two');
