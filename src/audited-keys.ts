@@ -4,6 +4,7 @@ import type { AuditRecorder } from './audit/audit-trail.js';
 import { createAuditTrail, withTrail } from './audit/create-audit-trail.js';
 import { shownIdentity } from './config/access-config.js';
 import type { ResolvedAgentConfig } from './config/agent-config.js';
+import { attestationInForce } from './config/attestation-config.js';
 import type { ResolvedAuditConfig } from './config/audit-config.js';
 import { endpointOf, shownEndpoint } from './config/endpoint.js';
 import type { KeySource } from './config/flags.js';
@@ -37,7 +38,7 @@ export function withAudit(
     softwareKeys: source.kind === 'software' || (source.kind === 'migration' && source.phase < 3),
     ...(source.kind === 'migration' && { migrationPhase: source.phase }),
     protectionLevel,
-    requireAttestation: kms.requireAttestation ?? false,
+    ...attestationInForce(kms),
     ...(replicas.length > 0 && { replicas: replicas.length }),
     ...shownIdentity({ ...kms, impersonateAgents: agents.impersonateAgents }),
     ...shownEndpoint(endpointOf(kms)),

@@ -480,20 +480,28 @@ export class AttestationFailedError extends A2AKmsError {
   readonly code = 'ATTESTATION_FAILED';
   /** Full name of the version. */
   readonly keyVersion: string;
-  readonly verdict: 'imported' | 'invalid';
-  /** Names of the checks that failed. */
+  /** As `attestKey` gives it. */
+  readonly verdict: string;
+  /** Names of the checks that failed and count for the verdict; none for `valid-unbound`. */
   readonly failedChecks: readonly string[];
 
   constructor(
     context: ErrorContext,
     keyVersion: string,
-    found: { readonly verdict: 'imported' | 'invalid'; readonly failedChecks: readonly string[] },
+    found: { readonly verdict: string; readonly failedChecks: readonly string[] },
   ) {
+    const [why, next] =
+      found.verdict === 'valid-unbound'
+        ? [
+            'nothing shows that the statement is about this symmetric key',
+            "Set unboundAttestation to 'accepted' if it is enough that Cloud KMS gives the statement for it.",
+          ]
+        : [found.failedChecks.join(', '), 'Look at it with attestKey; use a key that was made in the HSM.'];
     super(
       sentence(
         context,
-        `attestation is required, and that of ${keyVersion} is ${found.verdict} (${found.failedChecks.join(', ')}). The version was not used.`,
-        'Look at it with attestKey; use a key that was made in the HSM.',
+        `attestation is required, and that of ${keyVersion} is ${found.verdict} (${why}). The version was not used.`,
+        next,
       ),
       context,
     );

@@ -10,8 +10,9 @@ import type { ReplicaConfig } from './config/replication-config.js';
 import { resolveStoreConfig, type SoftwareKeyStoreConfig } from './config/software-config.js';
 import { InvalidConfigError } from './errors.js';
 import type { SigningAlgorithm } from './keys/algorithm-types.js';
-import type { KeyProvider } from './keys/key-provider.js';
+import type { CallOptions, KeyProvider } from './keys/key-provider.js';
 import { cryptoKeyName, keyRingName } from './keys/resource-name.js';
+import { attestationFailed } from './kms/attestation.js';
 import { KMSClient } from './kms/kms-client.js';
 import type { Logger } from './logger.js';
 import { AgentMigration, type AgentMigrationOptions } from './migration/agent-migration.js';
@@ -135,6 +136,7 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
     archived,
     hsmKeys,
     defaultAlgorithm: defaultAlgorithm.name,
+    requiresAttestation: kms.requireAttestation ?? false,
     phaseCheck: phaseCheck({ providers, keyRing, look, logger, observers, nodeEnv }),
   });
   const { hsm, software } = providers;
@@ -144,6 +146,7 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
       : {
           ...{ hsm, software, archived, defaultAlgorithm: defaultAlgorithm.name },
           importer: canImport(hsm) ? hsm : undefined,
+          requireAttested: hsm instanceof KMSClient && kms.requireAttestation ? attestedBy(hsm) : undefined,
           now: () => clock.now(),
         };
   const archivedKeyName = async (keyId: string): Promise<string | undefined> => {
@@ -214,5 +217,14 @@ function withSecret(store: FileStoreConfig): FileStoreConfig {
     ? { type: 'file', path: store.path, ...resolved.value.secret }
     : store;
 }
+
+/** Of an agent's keys, none of which is symmetric. */
+const attestedBy =
+  (hsm: KMSClient) =>
+  async (keyVersion: string, options: CallOptions): Promise<void> => {
+    const attested = await hsm.attestKey(keyVersion, options);
+    if (attested.verdict !== 'valid')
+      throw attestationFailed({ operation: 'migrateAgent', resource: keyVersion }, attested);
+  };
 
 const canImport = (provider: KeyProvider): provider is KeyProvider & KeyImporter => 'importKey' in provider;

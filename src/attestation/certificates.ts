@@ -17,11 +17,10 @@ export interface CertificateChain {
 /** @returns the chain, or why there is none. */
 export function buildChain(
   certificates: readonly string[],
-  roots: readonly string[],
+  pinned: readonly X509Certificate[],
 ): CertificateChain | { readonly problem: string } {
   if (certificates.length > MAX_CERTIFICATES)
     return { problem: `more than ${MAX_CERTIFICATES} certificates` };
-  const pinned = roots.map((pem) => new X509Certificate(pem));
   const parsed: X509Certificate[] = [];
   for (const pem of certificates) {
     const certificate = parseCertificate(pem);

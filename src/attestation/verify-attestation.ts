@@ -4,7 +4,8 @@
  * it has nothing to work on.
  */
 
-import { createPublicKey, createVerify } from 'node:crypto';
+import { createPublicKey, createVerify, X509Certificate } from 'node:crypto';
+import { InvalidArgumentError } from '../errors.js';
 import { buildChain, type CertificateChain, hasSameKey, isValidAt } from './certificates.js';
 import { decodeContent } from './content.js';
 import { type AttestedKey, checkAttributes } from './key-attributes.js';
@@ -30,6 +31,8 @@ export interface AttestationInput {
   readonly certChains: AttestationCertificateChains;
   /** The key that the statement is to be about. */
   readonly key: AttestedKey;
+  /** Full name of the version, for the check `version-name`. Default: that check is left out. */
+  readonly keyVersion?: string | undefined;
   /** Default: those of Cloud HSM. */
   readonly roots?: AttestationRoots | undefined;
   /** When the validity of the certificates is judged. */
@@ -53,6 +56,8 @@ export type AttestationCheckName =
   | 'never-extractable'
   | 'always-sensitive'
   | 'key'
+  | 'version-name'
+  | 'fips-mode'
   | 'certificate-validity';
 
 /** The result of one check of a statement. */
@@ -66,12 +71,14 @@ export interface AttestationCheck {
 /** What a statement proves, and the checks that it rests on. */
 export interface AttestationVerdict {
   /**
-   * `valid`: made in the HSM, and never outside of it. `imported`: in the HSM now, but made elsewhere. `invalid`: a check
-   * failed. Expired certificates alone do not make it invalid; `certificate-validity` reports them.
+   * `valid`: this key was made in the HSM, and never was outside of it. `valid-unbound`: the same of a symmetric key, but
+   * nothing shows that it is the key in question: all that is known is that Cloud KMS gave this statement for it.
+   * `imported`: in the HSM now, but made elsewhere. `invalid`: a check failed. `version-name`, `fips-mode` and
+   * `certificate-validity` report and have no part in the verdict.
    */
-  readonly verdict: 'valid' | 'imported' | 'invalid';
+  readonly verdict: 'valid' | 'valid-unbound' | 'imported' | 'invalid';
   readonly checks: readonly AttestationCheck[];
-  /** Names of the HSM and of its partition, from the certificates; undefined when the chains are not good. */
+  /** Names of the HSM and of its partition, by certificates of the maker and of Google; undefined unless both chains are good. */
   readonly hsm?: { readonly card: string; readonly partition: string };
 }
 
@@ -81,6 +88,8 @@ const passed = (detail: string): Outcome => ({ outcome: 'passed', detail });
 const failed = (detail: string): Outcome => ({ outcome: 'failed', detail });
 const notChecked = (detail: string): Outcome => ({ outcome: 'not-checked', detail });
 
+/** How the names of genuine certificates end: `HSM:SERIAL:PARTN:1, for FIPS mode`. */
+const FIPS_MODE = ', for FIPS mode';
 /** Issued by a root: the card. In the manufacturer's chain the card's certificate issues that of the partition. */
 const MANUFACTURER_PATH_LENGTH = 2;
 const GOOGLE_PATH_LENGTH = 1;
@@ -88,10 +97,11 @@ const GOOGLE_PATH_LENGTH = 1;
 /**
  * Checks a statement of Cloud HSM offline, check by check, up to the pinned roots. Whatever is wrong with the statement is in
  * the verdict; nothing in it makes this throw.
- * @throws TypeError when a root given by the caller is no certificate.
+ * @throws InvalidArgumentError when a root given by the caller is no certificate.
  */
 export function verifyAttestation(input: AttestationInput): AttestationVerdict {
-  const { manufacturer, google } = input.roots ?? CLOUD_HSM_ROOTS;
+  const manufacturer = parseRoots('manufacturer', input.roots ?? CLOUD_HSM_ROOTS);
+  const google = parseRoots('google', input.roots ?? CLOUD_HSM_ROOTS);
   const checks: AttestationCheck[] = [];
   const report = (name: AttestationCheckName, outcome: Outcome): boolean => {
     checks.push({ name, ...outcome });
@@ -101,7 +111,7 @@ export function verifyAttestation(input: AttestationInput): AttestationVerdict {
     name: AttestationCheckName,
     chain: {
       readonly certificates: readonly string[];
-      readonly roots: readonly string[];
+      readonly roots: readonly X509Certificate[];
       readonly length: number;
     },
   ): CertificateChain | undefined => {
@@ -138,8 +148,8 @@ export function verifyAttestation(input: AttestationInput): AttestationVerdict {
     length: GOOGLE_PATH_LENGTH,
   });
   const makerCard = maker?.path[1];
-  report('card-keys', sameKeys(makerCard, card?.path[0], 'card'));
-  report('partition-keys', sameKeys(maker?.path[0], partition?.path[0], 'partition'));
+  const isOneCard = report('card-keys', sameKeys(makerCard, card?.path[0], 'card'));
+  const isOnePartition = report('partition-keys', sameKeys(maker?.path[0], partition?.path[0], 'partition'));
 
   const signed = maker !== undefined && !('problem' in content);
   const good =
@@ -153,22 +163,46 @@ export function verifyAttestation(input: AttestationInput): AttestationVerdict {
         : failed('not by the key of the partition')
       : notChecked('no statement, or no certificate of the partition'),
   );
-  if (good && format !== undefined) reportAttributes(input.key, format, content.statement, report);
-  else for (const name of ATTRIBUTE_CHECKS) report(name, notChecked('nothing that a good signature covers'));
-  report('certificate-validity', validity([maker, card, partition], input.at));
+  if (good && format !== undefined) reportAttributes(input, format, content.statement, report);
+  else for (const name of checksOf(input)) report(name, notChecked('nothing that a good signature covers'));
+  const chains = [maker, card, partition];
+  report('fips-mode', fipsMode(chains));
+  report('certificate-validity', validity(chains, input.at));
 
   return {
     verdict: toVerdict(checks),
     checks,
-    ...(maker && {
-      hsm: { card: commonName(makerCard?.subject ?? ''), partition: commonName(maker.path[0].subject) },
-    }),
+    ...(maker &&
+      isOneCard &&
+      isOnePartition && {
+        hsm: { card: commonName(makerCard?.subject ?? ''), partition: commonName(maker.path[0].subject) },
+      }),
   };
 }
 
-/** The public key of a version for `AttestationInput.key`. @param pem SubjectPublicKeyInfo. */
+/**
+ * The public key of a version for `AttestationInput.key`.
+ * @param pem SubjectPublicKeyInfo.
+ * @throws InvalidArgumentError for what is no public key, or one of a kind that this Node.js does not know.
+ */
 export function attestedKeyOf(pem: string): AttestedKey {
-  return { kind: 'pair', publicKey: createPublicKey(pem) };
+  try {
+    return { kind: 'pair', publicKey: createPublicKey(pem) };
+  } catch (cause) {
+    const context = { operation: 'attestedKeyOf', resource: 'public key', cause };
+    throw new InvalidArgumentError(context, 'the PEM is not a public key that can be read.');
+  }
+}
+
+function parseRoots(whose: keyof AttestationRoots, roots: AttestationRoots): readonly X509Certificate[] {
+  return roots[whose].map((pem, index) => {
+    try {
+      return new X509Certificate(pem);
+    } catch (cause) {
+      const context = { operation: 'verifyAttestation', resource: `roots.${whose}[${index}]`, cause };
+      throw new InvalidArgumentError(context, 'the root is not a certificate in PEM.');
+    }
+  });
 }
 
 const ATTRIBUTE_CHECKS = [
@@ -181,33 +215,46 @@ const ATTRIBUTE_CHECKS = [
   'key',
 ] as const satisfies readonly AttestationCheckName[];
 
+/** The checks that work on the statement. */
+const checksOf = ({ keyVersion }: AttestationInput): readonly AttestationCheckName[] =>
+  keyVersion === undefined ? ATTRIBUTE_CHECKS : [...ATTRIBUTE_CHECKS, 'version-name'];
+
 function reportAttributes(
-  key: AttestedKey,
+  input: AttestationInput,
   format: AttestationFormat,
   statement: Buffer,
   report: (name: AttestationCheckName, outcome: Outcome) => boolean,
 ): void {
-  const objects = parseStatement(format, statement, key.kind);
+  const { key } = input;
+  const objects = parseStatement(format, statement, key.kind === 'secret' ? 'secret' : 'pair');
   if ('problem' in objects) {
     report('statement', failed(objects.problem));
-    for (const name of ATTRIBUTE_CHECKS.slice(1)) report(name, notChecked('the statement is malformed'));
+    for (const name of checksOf(input).slice(1)) report(name, notChecked('the statement is malformed'));
     return;
   }
   report('statement', passed(objects.kind === 'pair' ? 'a key pair' : 'a secret key'));
-  for (const { name, ...outcome } of checkAttributes(objects, key)) report(name, outcome);
+  for (const { name, ...outcome } of checkAttributes(objects, input)) report(name, outcome);
 }
+
+/** These report, and have no part in the verdict. */
+export const REPORTING_CHECKS: readonly AttestationCheckName[] = [
+  'version-name',
+  'fips-mode',
+  'certificate-validity',
+];
 
 function toVerdict(checks: readonly AttestationCheck[]): AttestationVerdict['verdict'] {
   const bad = new Set(
     checks
-      .filter(({ name, outcome }) => outcome !== 'passed' && name !== 'certificate-validity')
+      .filter(({ name, outcome }) => outcome !== 'passed' && !REPORTING_CHECKS.includes(name))
       .map(({ name }) => name),
   );
   // What cannot be compared from outside for a secret key; the attribute checks name it.
   const incomparable = checks.some(({ name, outcome }) => name === 'key' && outcome === 'not-checked');
   const statementGood = checks.some(({ name, outcome }) => name === 'statement' && outcome === 'passed');
-  if (incomparable && statementGood) bad.delete('key');
-  if (bad.size === 0) return 'valid';
+  const isUnbound = incomparable && statementGood;
+  if (isUnbound) bad.delete('key');
+  if (bad.size === 0) return isUnbound ? 'valid-unbound' : 'valid';
   if (!bad.has('local')) return 'invalid';
   // What was not made in the HSM was not always in it either (PKCS #11, CKA_NEVER_EXTRACTABLE and CKA_ALWAYS_SENSITIVE).
   for (const name of ['local', 'never-extractable', 'always-sensitive'] as const) bad.delete(name);
@@ -232,6 +279,18 @@ function validity(chains: readonly (CertificateChain | undefined)[], at: Date): 
   return good.every((chain) => isValidAt(chain, at))
     ? passed(`all certificates are valid, ${when}`)
     : failed(`a certificate is not valid, ${when}`);
+}
+
+/** The maker's and Google's certificates of the card and of the partition name the mode that the HSM was set up in. */
+function fipsMode(chains: readonly (CertificateChain | undefined)[]): Outcome {
+  const good = chains.filter((chain) => chain !== undefined);
+  if (good.length < chains.length) return notChecked('a chain is not good');
+  const others = good
+    .flatMap(({ path }) => path.map(({ subject }) => commonName(subject)))
+    .filter((name) => !name.endsWith(FIPS_MODE));
+  return others.length === 0
+    ? passed('the certificates of card and partition say "for FIPS mode"')
+    : failed(`certificates that do not say "for FIPS mode": ${others.join('; ')}`);
 }
 
 /** From a subject of one attribute a line, as node:crypto gives it. */

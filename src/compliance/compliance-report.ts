@@ -105,7 +105,11 @@ class Collector {
       return { keys: [], findings: [...findings, unlisted(keyRing, listed.errorCode)] };
     const sections = await mapBounded(listed.value, this.#concurrency, async ({ name }) => {
       const own = await outcomeOf(source.listAccess(name, this.#call));
-      const key = await this.#key(source, name, 'kms', (version) => source.attestKey(version, this.#call));
+      const key = await this.#key(source, name, {
+        provider: 'kms',
+        isEmulated: source.endpoint.kind === 'emulator',
+        attest: (version) => source.attestKey(version, this.#call),
+      });
       const keyAccess =
         'value' in own ? accessFindings(name, own.value, inherited) : accessNotChecked(name, own.errorCode);
       return { keys: key.keys, findings: [...key.findings, ...keyAccess] };
@@ -127,7 +131,7 @@ class Collector {
       };
     }
     const sections = await mapBounded(listed.value, this.#concurrency, async ({ name }) => {
-      const key = await this.#key(source, name, 'software');
+      const key = await this.#key(source, name, { provider: 'software', isEmulated: false });
       const kept: Observed = {
         check: 'software-store',
         subject: toSoftwareVersionName(name),
@@ -152,9 +156,11 @@ class Collector {
   async #key(
     source: Reader,
     name: string,
-    provider: KeyEvidence['provider'],
-    attest?: (version: string) => ReturnType<KmsEvidenceSource['attestKey']>,
+    from: Pick<KeyEvidence, 'provider' | 'isEmulated'> & {
+      readonly attest?: (version: string) => ReturnType<KmsEvidenceSource['attestKey']>;
+    },
   ): Promise<Section> {
+    const { attest, provider, isEmulated } = from;
     const read = await outcomeOf(
       Promise.all([source.getKey(name, this.#call), source.listKeyVersions(name, this.#call)]),
     );
@@ -170,7 +176,7 @@ class Collector {
     const [asRead] = read.value;
     const agentId = ownerOf(asRead, 'signing') ?? ownerOf(asRead, 'encryption');
     const [key, versions] = provider === 'software' ? namedApart(...read.value) : read.value;
-    const evidence: KeyEvidence = { key, versions, agentId, provider };
+    const evidence: KeyEvidence = { key, versions, agentId, provider, isEmulated };
     const attestations = new Map<string, AttestationEvidence>();
     const roots = new Map<string, RootFingerprints>();
     for (const { name: version, state, protectionLevel } of versions) {

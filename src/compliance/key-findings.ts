@@ -11,17 +11,20 @@ export interface KeyEvidence {
   readonly versions: readonly KeyVersionMetadata[];
   readonly agentId: string | undefined;
   readonly provider: 'kms' | 'software';
+  /** Whether an emulator said all this, which protects nothing. */
+  readonly isEmulated: boolean;
 }
 
 /** What `attestKey` said of a version, or why it could not be asked. */
 export type AttestationEvidence =
   | {
-      readonly verdict: 'valid' | 'imported' | 'invalid';
+      readonly verdict: 'valid' | 'valid-unbound' | 'imported' | 'invalid';
       readonly checks: readonly {
         readonly name: string;
         readonly outcome: string;
         readonly detail: string;
       }[];
+      readonly hsm?: { readonly card: string; readonly partition: string };
     }
   | { readonly verdict: 'not-checked'; readonly errorCode: string };
 
@@ -68,27 +71,45 @@ export function keyFindings(
   now: Date,
 ): readonly Observed[] {
   return [
-    ...evidence.versions.filter(({ state }) => HAS_MATERIAL.includes(state)).map(protection),
-    ...[...attestations].map(([subject, attested]) => attestation(subject, attested)),
+    ...evidence.versions
+      .filter(({ state }) => HAS_MATERIAL.includes(state))
+      .map((version) => protection(evidence, version)),
+    ...[...attestations].map(([subject, attested]) => attestation(evidence, subject, attested)),
     rotation(evidence, now),
     ...destruction(evidence),
   ];
 }
 
-function protection({ name, protectionLevel, state, algorithm }: KeyVersionMetadata): Observed {
-  const isHsm = protectionLevel === 'HSM' || protectionLevel === 'HSM_SINGLE_TENANT';
-  return {
+function protection(
+  { isEmulated }: KeyEvidence,
+  { name, protectionLevel, state, algorithm }: KeyVersionMetadata,
+): Observed {
+  const common = {
     check: 'protection-level',
     subject: name,
+    evidence: { protectionLevel, state, algorithm },
+  } as const;
+  if (isEmulated) {
+    const detail = `an emulator says that its protection level is ${protectionLevel}: the key material is in an ordinary process.`;
+    return { ...common, result: 'failed', detail };
+  }
+  const isHsm = protectionLevel === 'HSM' || protectionLevel === 'HSM_SINGLE_TENANT';
+  return {
+    ...common,
     result: isHsm ? 'passed' : 'failed',
     detail: isHsm
-      ? `the key material is in an HSM (${protectionLevel}).`
+      ? `Cloud KMS says that its protection level is ${protectionLevel}; what shows it is the check attestation.`
       : `the key material is not in an HSM of Cloud KMS: its protection level is ${protectionLevel}.`,
-    evidence: { protectionLevel, state, algorithm },
   };
 }
 
-function attestation(subject: string, attested: AttestationEvidence): Observed {
+/** What stands by the verdict and is for a person to judge. */
+const CAVEATS: Readonly<Record<string, string>> = {
+  'certificate-validity': 'certificates of the HSM are not valid any more, or not yet (certificate-validity)',
+  'fips-mode': 'the HSM is not shown to be in FIPS mode (fips-mode)',
+};
+
+function attestation({ isEmulated }: KeyEvidence, subject: string, attested: AttestationEvidence): Observed {
   if (attested.verdict === 'not-checked') {
     return {
       check: 'attestation',
@@ -98,16 +119,40 @@ function attestation(subject: string, attested: AttestationEvidence): Observed {
       evidence: { errorCode: attested.errorCode },
     };
   }
-  const { verdict, checks } = attested;
+  const { verdict, checks, hsm } = attested;
+  const common = {
+    check: 'attestation',
+    subject,
+    evidence: {
+      verdict,
+      checks: checks.map(({ name, outcome }) => `${name}: ${outcome}`),
+      ...(hsm && { hsm }),
+    },
+  } as const;
+  if (isEmulated) {
+    return {
+      ...common,
+      result: 'failed',
+      detail: 'the statement is by an emulator, whose key anybody can read.',
+    };
+  }
   const failed = checks.filter(({ outcome }) => outcome === 'failed').map(({ name }) => name);
-  const details = {
-    valid: 'the HSM states that the key was made in it and cannot leave it.',
-    imported: 'the key was made outside of the HSM and imported: how it was kept before is not known here.',
-    invalid: `the statement of the HSM is missing or does not hold: ${failed.join(', ')}.`,
+  if (verdict === 'invalid') {
+    const detail = `the statement of the HSM is missing or does not hold: ${failed.join(', ')}.`;
+    return { ...common, result: 'failed', detail };
+  }
+  const said = {
+    valid: 'the HSM states that the key was made in it and cannot leave it',
+    'valid-unbound':
+      'the HSM states of a key that it was made in it and cannot leave it; that it is this one, a symmetric key, was not compared and is the word of Cloud KMS',
+    imported: 'the key was made outside of the HSM and imported: how it was kept before is not known here',
+  } as const;
+  const caveats = failed.flatMap((name) => CAVEATS[name] ?? []);
+  return {
+    ...common,
+    result: verdict === 'valid' && caveats.length === 0 ? 'passed' : 'warning',
+    detail: `${[said[verdict], ...caveats].join('; ')}.`,
   };
-  const results = { valid: 'passed', imported: 'warning', invalid: 'failed' } as const;
-  const evidence = { verdict, checks: checks.map(({ name, outcome }) => `${name}: ${outcome}`) };
-  return { check: 'attestation', subject, result: results[verdict], detail: details[verdict], evidence };
 }
 
 function rotation(evidence: KeyEvidence, now: Date): Observed {

@@ -58,7 +58,13 @@ export interface ReportedVersion {
    * Of an ENABLED HSM version: what `attestKey` said of it. `valid-by-other-roots`: by roots that `attestationRoots` put in
    * place of the pinned ones.
    */
-  readonly attestation?: 'valid' | 'valid-by-other-roots' | 'imported' | 'invalid' | 'not-checked';
+  readonly attestation?:
+    | 'valid'
+    | 'valid-by-other-roots'
+    | 'valid-unbound'
+    | 'imported'
+    | 'invalid'
+    | 'not-checked';
 }
 
 /** A key in the report. */

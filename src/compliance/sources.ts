@@ -26,8 +26,8 @@ const toSource = (client: KMSClient): KmsEvidenceSource => ({
   getKey: (keyId, options) => client.getKey(keyId, options),
   listKeyVersions: (keyId, options) => client.listKeyVersions(keyId, options),
   attestKey: async (keyVersion, options) => {
-    const { verdict, checks, evidence } = await client.attestKey(keyVersion, options);
-    return { verdict, checks, roots: evidence.roots };
+    const { verdict, checks, hsm, evidence } = await client.attestKey(keyVersion, options);
+    return { verdict, checks, ...(hsm && { hsm }), roots: evidence.roots };
   },
   listAccess: (keyId, options) =>
     keyId === undefined ? client.listKeyRingAccess(options) : client.listAccess(keyId, options),

@@ -19,6 +19,7 @@ import {
   accessRolesSchema,
   agentImpersonationsSchema,
 } from './access-config.js';
+import { attestationOfSoftware, attestationProblems } from './attestation-config.js';
 import type { ResolvedAuditConfig } from './audit-config.js';
 import { endpointProblems } from './endpoint.js';
 import { type KeySource, type MigrationPhase, RETENTION_DEFAULT_DAYS, resolveKeySource } from './flags.js';
@@ -246,6 +247,7 @@ export function parseAgentConfig(
   if (replicas.length > 0 && source !== undefined && source.kind !== 'hsm') {
     problems.push({ field: 'replicas', problem: 'cannot be combined with software keys or a migration' });
   }
+  problems.push(...attestationProblems(kms), ...attestationOfSoftware(kms, source));
   if (source?.kind === 'software') problems.push(...identityWithoutUse({ ...kms, impersonateAgents }));
   const masters = hierarchy && source?.kind === 'software' ? { ...hierarchy, protectionLevel } : hierarchy;
   const resolvedHierarchy = resolveHierarchy(masters, problems);

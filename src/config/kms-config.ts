@@ -12,6 +12,7 @@ import { createDefaultLogger, type Logger } from '../logger.js';
 import type { ProviderObserver } from '../provider/observer.js';
 import type { TelemetrySetting } from '../telemetry/load.js';
 import { identityProblems, impersonationSchema, keyImpersonationSchema } from './access-config.js';
+import { attestationProblems, attestationShape } from './attestation-config.js';
 import type { AuditConfig } from './audit-config.js';
 import {
   emulatorHostSchema,
@@ -37,6 +38,7 @@ const pinnedVersion = z.strictObject({
 export const kmsShape = {
   ...keyRingShape,
   ...runtimeShape,
+  ...attestationShape,
   credentialsPath: z.string('must be a path').min(1, 'must not be empty').optional(),
   apiEndpoint: hostSchema.optional(),
   emulatorHost: emulatorHostSchema.optional(),
@@ -175,9 +177,16 @@ export interface KMSConfig {
   readonly publicKeyArchive?: PublicKeyArchive | undefined;
   /**
    * Use a key only after the HSM's statement about the version was found valid: made in the HSM and never outside of it.
-   * Default false. Refuses `SOFTWARE` and imported keys. Costs one call for each version.
+   * To use is to sign, to encrypt, to decrypt, and to give out the public key of an encryption key; signatures verify all the
+   * same. Default false. Refuses `SOFTWARE` and imported keys, and symmetric ones unless `unboundAttestation` is `accepted`.
+   * Costs one call for each version, and for symmetric decryption one more each `cache.keyVersionTtlMs`.
    */
   readonly requireAttestation?: boolean | undefined;
+  /**
+   * `accepted`: with `requireAttestation`, symmetric keys are used on a statement of which nothing shows that it is about
+   * the very key (`valid-unbound`): that it is, is Cloud KMS's word. Default `refused`.
+   */
+  readonly unboundAttestation?: 'refused' | 'accepted' | undefined;
   /** Roots that statements must lead up to, in place of those of Cloud HSM. */
   readonly attestationRoots?: AttestationRoots | undefined;
   /** A pino logger or one with the same four methods. Default: pino to standard error, level `warn`. */
@@ -221,6 +230,7 @@ export function parseKMSConfig(config: unknown, environment: Environment = proce
   const problems = [
     ...endpointProblems(parsed.data, environment),
     ...tokenProblems(parsed.data, environment),
+    ...attestationProblems(parsed.data),
   ];
   if (problems.length > 0) throw new InvalidConfigError(problems);
   return resolveKms(parsed.data, environment);

@@ -3,7 +3,6 @@
  * accepted and ignored.
  */
 
-import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { type Clock, isClock } from '../clock.js';
 import type { ConfigProblem } from '../errors.js';
@@ -49,14 +48,6 @@ const isArchive = (value: unknown): value is PublicKeyArchive =>
   value !== null &&
   (['put', 'get', 'list'] as const).every((method) => typeof Reflect.get(value, method) === 'function');
 
-function isCertificate(pem: string): boolean {
-  try {
-    return new X509Certificate(pem).toString() !== '';
-  } catch {
-    return false;
-  }
-}
-
 /** The key ring that a provider works in. */
 export const keyRingShape = {
   projectId: z
@@ -77,17 +68,6 @@ export const runtimeShape = {
       isArchive,
       'must have the methods put, get and list, like a FilePublicKeyArchive',
     )
-    .optional(),
-  requireAttestation: z.boolean('must be true or false').default(false),
-  attestationRoots: z
-    .strictObject({
-      manufacturer: z
-        .array(z.string().refine(isCertificate, 'is not a certificate in PEM'))
-        .min(1, 'a root is required'),
-      google: z
-        .array(z.string().refine(isCertificate, 'is not a certificate in PEM'))
-        .min(1, 'a root is required'),
-    })
     .optional(),
   logger: z
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')

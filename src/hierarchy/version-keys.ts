@@ -6,6 +6,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import {
+  AttestationFailedError,
   type ErrorContext,
   FailedPreconditionError,
   NoUsableVersionError,
@@ -138,7 +139,7 @@ export class VersionKeys {
     }
   }
 
-  /** A version may be disabled after it was listed; its public key cannot be read then. */
+  /** A version may be disabled after it was listed, or lack the statement that is required: it has no public key then. */
   async #ifStillEnabled(
     context: ErrorContext,
     { name: keyVersion, algorithm }: KeyVersionMetadata,
@@ -147,7 +148,7 @@ export class VersionKeys {
     try {
       return [{ keyVersion, key: await this.keyOf(context, { keyVersion, algorithm }, options) }];
     } catch (error) {
-      if (error instanceof FailedPreconditionError) return [];
+      if (error instanceof FailedPreconditionError || error instanceof AttestationFailedError) return [];
       throw error;
     }
   }

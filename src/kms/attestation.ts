@@ -1,6 +1,7 @@
 /**
  * Attestation of keys in Cloud KMS: fetches what the HSM stated when it made a version, and checks it against the key that
- * Cloud KMS gives out. With `requireAttestation` a version is used only after its statement was found to be valid.
+ * Cloud KMS gives out. With `requireAttestation` a version is used only after its statement was found to be valid; whether a
+ * statement that nothing binds to the key is enough for a symmetric key, `unboundAttestation` says.
  */
 
 import {
@@ -13,16 +14,19 @@ import {
   type AttestationCertificateChains,
   type AttestationVerdict,
   attestedKeyOf,
+  REPORTING_CHECKS,
   verifyAttestation,
 } from '../attestation/verify-attestation.js';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import { AttestationFailedError } from '../errors.js';
-import { findAlgorithm } from '../keys/algorithms.js';
-import type { CryptoKeyName } from '../keys/resource-name.js';
+import { AttestationFailedError, type ErrorContext, UnsupportedAlgorithmError } from '../errors.js';
+import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';
 import { RefreshingCache } from '../provider/refreshing-cache.js';
+import { requireEqual, withIntegrityRetry } from './integrity.js';
 import type { KeyReader } from './key-reader.js';
 import type { PublicKeys } from './public-keys.js';
+import type { VersionRecord } from './resources.js';
+import type { KmsMessages } from './rpc.js';
 import type { RpcCaller } from './rpc-caller.js';
 import type { UsableVersion } from './version-resolver.js';
 
@@ -40,7 +44,7 @@ export interface KeyAttestation extends AttestationVerdict {
     /** As Cloud KMS gave it, Base64. */
     readonly content: string;
     readonly certChains: AttestationCertificateChains;
-    /** PEM of the public key that was compared; absent for symmetric keys. */
+    /** PEM of the public key that was compared; absent for symmetric and post-quantum keys, of which none can be. */
     readonly publicKey?: string;
     /** SHA-256 of the trusted roots, DER, in hexadecimal. */
     readonly roots: RootFingerprints;
@@ -59,26 +63,29 @@ export class Attestations {
   readonly #roots: AttestationRoots;
   /** Versions whose statement is valid. It cannot become invalid: neither the key nor the statement can change. */
   readonly #valid: RefreshingCache<KeyAttestation>;
+  /** Versions by the full name of their key, as of a listing that is believed as long as which version is in use. */
+  readonly #listings: RefreshingCache<readonly VersionRecord[]>;
 
   constructor(services: AttestationServices) {
     this.#services = services;
     const { attestationRoots, cache, clock } = services.config;
     this.#roots = attestationRoots ?? CLOUD_HSM_ROOTS;
     this.#valid = new RefreshingCache({ maxEntries: cache.maxPublicKeys, clock });
+    this.#listings = new RefreshingCache({
+      maxEntries: cache.maxKeys,
+      ttlMs: cache.keyVersionTtlMs,
+      clock,
+    });
   }
 
   /** Fetches the statement about a version and checks it. */
   async attest(operation: Operation, version: UsableVersion): Promise<KeyAttestation> {
-    const { caller, config } = this.#services;
+    const { config } = this.#services;
     const { name, algorithm, protectionLevel } = version;
-    const answer = await caller.call(operation, {
-      rpc: 'getCryptoKeyVersion',
-      request: { name },
-      routeBy: ['name', name],
-    });
+    const answer = await withIntegrityRetry(() => this.#fetch(operation, version));
     const { format, content, certChains } = answer.attestation ?? {};
-    const pem =
-      'key' in algorithm ? (await this.#services.publicKeys.get(operation, version)).pem : undefined;
+    const isPair = 'key' in algorithm && algorithm.key.kind !== 'pqc';
+    const pem = isPair ? (await this.#services.publicKeys.get(operation, version)).pem : undefined;
     const input = {
       format: typeof format === 'string' ? format : '',
       content: content instanceof Uint8Array ? content : new Uint8Array(0),
@@ -91,7 +98,8 @@ export class Attestations {
     const at = new Date(config.clock.now());
     const verdict = verifyAttestation({
       ...input,
-      key: pem === undefined ? { kind: 'secret' } : attestedKeyOf(pem),
+      key: pem === undefined ? { kind: 'key' in algorithm ? 'post-quantum' : 'secret' } : attestedKeyOf(pem),
+      keyVersion: name,
       roots: this.#roots,
       at,
     });
@@ -118,12 +126,22 @@ export class Attestations {
   /**
    * As `require`, of every ENABLED version of a symmetric key: which of them decrypts is in the ciphertext, and Cloud KMS
    * does not say.
+   * @param version the one in use; a listing without it is out of date.
+   * @throws UnsupportedAlgorithmError for a version that nothing is known of, which may be the one that decrypts.
    */
-  async requireAll(operation: Operation, key: CryptoKeyName): Promise<void> {
+  async requireAll(operation: Operation, version: UsableVersion): Promise<void> {
     if (!this.isRequired) return;
-    for (const { name, number, metadata } of await this.#services.reader.listVersions(operation, key)) {
+    const { key } = version;
+    for (const { name, number, metadata } of await this.#versionsOf(operation, version)) {
+      if (metadata.state !== 'ENABLED') continue;
       const algorithm = findAlgorithm(metadata.algorithm);
-      if (metadata.state !== 'ENABLED' || algorithm === undefined) continue;
+      if (algorithm === undefined) {
+        throw new UnsupportedAlgorithmError(
+          operation.context(),
+          `${name} is ENABLED and its algorithm ${metadata.algorithm} is not known to this library, so it cannot be attested.`,
+          algorithmsOf('ENCRYPT_DECRYPT'),
+        );
+      }
       const { protectionLevel } = metadata;
       await this.require(operation, { key, name, number, algorithm, protectionLevel });
     }
@@ -132,21 +150,56 @@ export class Attestations {
   /** @throws AttestationFailedError when attestation is required and the version's is not valid. */
   async require(operation: Operation, version: UsableVersion): Promise<void> {
     if (!this.isRequired) return;
+    const { unboundAttestation } = this.#services.config;
+    const isEnough = ({ verdict }: KeyAttestation): boolean =>
+      verdict === 'valid' || (verdict === 'valid-unbound' && unboundAttestation === 'accepted');
     await operation.waitFor(
       Promise.resolve(
         this.#valid.get(version.name, () =>
           this.#services.reader.detached(operation, async (own) => {
             const attested = await this.attest(own, version);
-            if (attested.verdict === 'valid') return attested;
-            throw new AttestationFailedError(own.context(), version.name, {
-              verdict: attested.verdict,
-              failedChecks: attested.checks
-                .filter(({ name, outcome }) => outcome === 'failed' && name !== 'certificate-validity')
-                .map(({ name }) => name),
-            });
+            if (isEnough(attested)) return attested;
+            throw attestationFailed(own.context(), attested);
           }),
         ),
       ),
     );
   }
+
+  async #versionsOf(operation: Operation, { key, name }: UsableVersion): Promise<readonly VersionRecord[]> {
+    const { reader } = this.#services;
+    const load = (): Promise<readonly VersionRecord[]> =>
+      reader.detached(operation, (own) => reader.listVersions(own, key));
+    const listed = await operation.waitFor(Promise.resolve(this.#listings.get(key, load)));
+    if (listed.some((each) => each.name === name)) return listed;
+    this.#listings.invalidate(key);
+    return operation.waitFor(Promise.resolve(this.#listings.get(key, load)));
+  }
+
+  async #fetch(operation: Operation, version: UsableVersion): Promise<KmsMessages['CryptoKeyVersion']> {
+    const { name, algorithm, protectionLevel } = version;
+    const answer = await this.#services.caller.call(operation, {
+      rpc: 'getCryptoKeyVersion',
+      request: { name },
+      routeBy: ['name', name],
+    });
+    requireEqual(operation, 'the name of the version', { expected: name, actual: answer.name });
+    requireEqual(operation, 'the algorithm', { expected: algorithm.name, actual: answer.algorithm });
+    requireEqual(operation, 'the protection level', {
+      expected: protectionLevel,
+      actual: answer.protectionLevel,
+    });
+    return answer;
+  }
+}
+
+/** The refusal of a version whose statement is not what is required. */
+export function attestationFailed(context: ErrorContext, attested: KeyAttestation): AttestationFailedError {
+  const { keyVersion, verdict, checks } = attested;
+  return new AttestationFailedError(context, keyVersion, {
+    verdict,
+    failedChecks: checks
+      .filter(({ name, outcome }) => outcome === 'failed' && !REPORTING_CHECKS.includes(name))
+      .map(({ name }) => name),
+  });
 }

@@ -53,7 +53,7 @@ export function decryptWith(
         decryptAsymmetric(core, operation, { version, ciphertext: input.bytes }),
       );
     }
-    await core.attestations.requireAll(operation, version.key);
+    await core.attestations.requireAll(operation, version);
     return withIntegrityRetry(() => decryptSymmetric(core, operation, { version, input }));
   });
 }

@@ -104,8 +104,10 @@ export async function getPublicKey(
   const reference = calls.reference('getPublicKey', keyId);
   const operation = calls.open('getPublicKey', nameOf(reference), options);
   return operation.run(async () => {
-    const { publicKeys, resolver } = calls.core;
+    const { attestations, publicKeys, resolver } = calls.core;
     const version = await resolver.resolve(operation, reference, ['ASYMMETRIC_SIGN', 'ASYMMETRIC_DECRYPT']);
+    // Encryption is done with it elsewhere, out of sight: this is the last place where it can be refused.
+    if (version.algorithm.purpose === 'ASYMMETRIC_DECRYPT') await attestations.require(operation, version);
     return Buffer.from((await publicKeys.get(operation, version)).pem, 'utf8');
   });
 }

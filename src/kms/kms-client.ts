@@ -6,6 +6,7 @@
 import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import { shownIdentity } from '../config/access-config.js';
+import { attestationInForce } from '../config/attestation-config.js';
 import { serverOf, shownEndpoint } from '../config/endpoint.js';
 import { type KMSConfig, parseKMSConfig } from '../config/kms-config.js';
 import type {
@@ -85,7 +86,7 @@ export class KMSClient implements KeyProvider, AccessManager {
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: KMSConfig) {
     const resolved = parseKMSConfig(config);
-    const { endpoint, channels, clock, deadlines, logger, audit, requireAttestation } = resolved;
+    const { endpoint, channels, clock, deadlines, logger, audit } = resolved;
     const transport = { endpoint, channels, clock, attemptMs: deadlines.attemptMs };
     const connection = new KmsConnection(transport);
     this.#iamCredentials = new IamCredentials(resolved);
@@ -111,7 +112,7 @@ export class KMSClient implements KeyProvider, AccessManager {
       lateChecks,
       counts: new CallCounts(),
     };
-    const flags = { hsmKeys: true, softwareKeys: false, requireAttestation };
+    const flags = { hsmKeys: true, softwareKeys: false, ...attestationInForce(resolved) };
     const configuration = { ...flags, ...shownIdentity(resolved), ...shownEndpoint(endpoint) };
     this.#trail = audit && createAuditTrail(audit, { clock, logger, configuration });
     this.#trail?.signWith(this);
@@ -259,7 +260,10 @@ export class KMSClient implements KeyProvider, AccessManager {
     );
   }
 
-  /** The public key of the version in use (or the pinned one), PEM. That of a version that is not ENABLED is archived. */
+  /**
+   * The public key of the version in use (or the pinned one), PEM. That of a version that is not ENABLED is archived.
+   * @throws AttestationFailedError with `requireAttestation`, for an ASYMMETRIC_DECRYPT key: who has it encrypts with it.
+   */
   getPublicKey(keyId: string, options?: CallOptions): Promise<Buffer> {
     return this.#calls.observed({ method: 'getPublicKey', keyId, options }, (calls) =>
       keyUse.getPublicKey(calls, keyId, options),

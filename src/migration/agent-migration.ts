@@ -25,6 +25,7 @@ import {
   type MigrationServices,
   migrateKey,
   planKey,
+  requireImportable,
 } from './migrate-key.js';
 import { parseMigrateAgent, parseMigrateAll, parsePurge } from './migration-input.js';
 import type {
@@ -168,6 +169,10 @@ export class AgentMigration {
   ): Promise<AgentMigrationResult> {
     const { agentId, strategy, mode } = wish;
     const context = agentContext('migrateAgent', agentId);
+    // All keys before the first is touched: an agent is not to be left with one of two keys migrated.
+    for (const { role, key } of wish.keys) {
+      if (standingOf(key).kind === 'unmigrated') requireImportable(services, context, { role, strategy });
+    }
     const keys: MigratedKey[] = [];
     let moved = 0;
     for (const listed of wish.keys) {

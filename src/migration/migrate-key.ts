@@ -6,6 +6,7 @@
 
 import {
   type ErrorContext,
+  MigrationPhaseError,
   NotFoundError,
   NoUsableVersionError,
   UnsupportedAlgorithmError,
@@ -41,6 +42,11 @@ export interface MigrationServices {
   readonly hsm: KeyProvider;
   /** Absent where the HSM keys are in a place that cannot import. */
   readonly importer: KeyImporter | undefined;
+  /**
+   * Present where statements of the HSM are required: throws for a version without a valid one, which no imported version
+   * has, so that nothing is handed over to a key that would be refused from then on.
+   */
+  readonly requireAttested: ((keyVersion: string, options: CallOptions) => Promise<void>) | undefined;
   readonly software: SoftwareKeys;
   readonly archived: ArchivedKeys;
   /** Of a new signing key where the HSM has no key of the old one's algorithm. */
@@ -64,7 +70,26 @@ interface Plan {
   readonly from: string;
 }
 
-/** @throws UnsupportedAlgorithmError, NoUsableVersionError or MigrationPhaseError when it cannot be done. */
+const strategyFor = (role: AgentKeyRole, wish: MigrationStrategy): MigrationStrategy =>
+  role === 'encryption' ? 'import' : wish;
+
+/** @throws MigrationPhaseError for a key that would have to be imported where imported keys are refused. */
+export function requireImportable(
+  { requireAttested }: MigrationServices,
+  context: ErrorContext,
+  { role, strategy }: { readonly role: AgentKeyRole; readonly strategy: MigrationStrategy },
+): void {
+  if (requireAttested === undefined || strategyFor(role, strategy) !== 'import') return;
+  throw new MigrationPhaseError(
+    context,
+    `the ${role} key would be imported, and requireAttestation refuses imported keys.`,
+    role === 'signing'
+      ? 'Use the strategy "regenerate".'
+      : 'An encryption key can only be imported, so that what was encrypted to it stays readable. Migrate without requireAttestation.',
+  );
+}
+
+/** @throws UnsupportedAlgorithmError, NoUsableVersionError, MigrationPhaseError or AttestationFailedError when it cannot be done. */
 export async function planKey(
   services: MigrationServices,
   context: ErrorContext,
@@ -72,12 +97,15 @@ export async function planKey(
   options: CallOptions,
 ): Promise<Plan> {
   const { role, key } = wish;
-  const strategy = role === 'encryption' ? 'import' : wish.strategy;
+  const strategy = strategyFor(role, wish.strategy);
+  requireImportable(services, context, wish);
   if (key.primary === undefined) {
     throw new NoUsableVersionError(context, 'the software key has no version that could be migrated.');
   }
   if (strategy === 'import') requireImporter(services, context);
   const existing = strategy === 'regenerate' ? await findKey(services.hsm, key.name, options) : undefined;
+  // An earlier run may have imported it.
+  if (existing?.primary !== undefined) await services.requireAttested?.(existing.primary, options);
   const old = findAlgorithm(key.algorithm);
   const inHsm = old?.protectionLevels.includes('HSM') ? old.name : undefined;
   const algorithm =
@@ -115,6 +143,7 @@ export async function migrateKey(
   await archived.exportKey(software, name, options);
   const spec = hsmSpecOf(key, plan.algorithm);
   const hsmKey = await ensureHsmKey(services, context, { plan, key, spec }, options);
+  if (hsmKey.primary !== undefined) await services.requireAttested?.(hsmKey.primary, options);
   await archived.exportKey(hsm, name, options);
   const timeMs = Math.floor(now() / 1_000) * 1_000;
   const migratedTime = new Date(timeMs);

@@ -60,6 +60,8 @@ interface MigratingKeyProviderOptions {
   readonly phaseCheck: PhaseCheck;
   /** What an agent's signing key is, unless asked for otherwise. */
   readonly defaultAlgorithm: SigningAlgorithm;
+  /** Whether statements of the HSM are required of every key that is used: software keys only verify then. */
+  readonly requiresAttestation: boolean;
 }
 
 export class MigratingKeyProvider implements KeyProvider, AccessManager {
@@ -70,6 +72,7 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
   readonly #hsmKeys: MigratingKeyProviderOptions['hsmKeys'];
   readonly #phaseCheck: PhaseCheck;
   readonly #defaultAlgorithm: SigningAlgorithm;
+  readonly #requiresAttestation: boolean;
 
   constructor(options: MigratingKeyProviderOptions) {
     this.#router = options.router;
@@ -79,6 +82,7 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
     this.#hsmKeys = options.hsmKeys;
     this.#phaseCheck = options.phaseCheck;
     this.#defaultAlgorithm = options.defaultAlgorithm;
+    this.#requiresAttestation = options.requiresAttestation;
   }
 
   /**
@@ -150,12 +154,14 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
 
   /** Decrypts with the key that serves; what that one did not encrypt, with the other one as long as it is there. */
   async decrypt(keyId: string, ciphertext: Uint8Array, options?: EncryptionOptions): Promise<Buffer> {
-    const { kind, provider } = await this.#route('decrypt', keyId, 'read', options);
+    const use = this.#requiresAttestation ? 'produce' : 'read';
+    const { kind, provider } = await this.#route('decrypt', keyId, use, options);
     try {
       return await provider.decrypt(keyId, ciphertext, options);
     } catch (error) {
       const { hsm, software } = this.#router.providers;
-      const elsewhere = kind === 'hsm' && hsm !== undefined ? software : undefined;
+      const mayBeElsewhere = kind === 'hsm' && hsm !== undefined && !this.#requiresAttestation;
+      const elsewhere = mayBeElsewhere ? software : undefined;
       if (!(error instanceof DecryptionFailedError) || elsewhere === undefined) throw error;
       if ((await this.#router.softwareKey(keyId, callOptionsOf(options))) === undefined) throw error;
       return elsewhere.decrypt(keyId, ciphertext, options);
@@ -173,7 +179,13 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
       const archived = await this.#archived?.publicKey(keyId);
       if (archived !== undefined) return archived;
     }
-    return (await this.#reader('getPublicKey', keyId, options)).getPublicKey(keyId, options);
+    const { kind, provider } = await this.#route('getPublicKey', keyId, 'read', options);
+    if (kind === 'software' && this.#requiresAttestation) {
+      const { purpose } = await provider.getKey(keyId, callOptionsOf(options));
+      // Who has the public key of an encryption key encrypts with it.
+      if (purpose === 'ASYMMETRIC_DECRYPT') await this.#route('getPublicKey', keyId, 'produce', options);
+    }
+    return provider.getPublicKey(keyId, options);
   }
 
   async rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult> {

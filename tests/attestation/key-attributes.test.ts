@@ -52,7 +52,9 @@ function secret(changes: Changes = []): AttestedObjects {
 }
 
 const failures = (objects: AttestedObjects): readonly string[] =>
-  checkAttributes(objects, objects.kind === 'pair' ? { kind: 'pair', publicKey: rsa } : { kind: 'secret' })
+  checkAttributes(objects, {
+    key: objects.kind === 'pair' ? { kind: 'pair', publicKey: rsa } : { kind: 'secret' },
+  })
     .filter(({ outcome }) => outcome === 'failed')
     .map(({ name }) => name);
 
@@ -88,7 +90,7 @@ describe('attributes of a key', () => {
   });
 
   it('of a secret key report the key check value, which nobody outside can compare', () => {
-    const key = checkAttributes(secret(), { kind: 'secret' }).find(({ name }) => name === 'key');
+    const key = checkAttributes(secret(), { key: { kind: 'secret' } }).find(({ name }) => name === 'key');
     expect(key).toMatchObject({ outcome: 'not-checked', detail: expect.stringContaining('010203') });
     expect(failures(secret([[ATTRIBUTE.keyCheckValue, Buffer.of(1)]]))).toEqual(['key']);
     expect(failures(secret([[ATTRIBUTE.class, Buffer.of(3)]]))).toEqual(['object-class']);

@@ -7,6 +7,7 @@ import { CLOUD_HSM_ROOTS } from '../../src/attestation/roots.js';
 import {
   type AttestationInput,
   type AttestationVerdict,
+  attestedKeyOf,
   verifyAttestation,
 } from '../../src/attestation/verify-attestation.js';
 import { GENUINE, type GenuineName, genuineAttestation } from '../support/genuine-attestations.js';
@@ -33,7 +34,7 @@ describe.each(GENUINE)('the genuine statement %s', (name) => {
     const verdict = verifyAttestation(inputOf(name));
     expect(verdict.verdict).toBe('valid');
     expect(verdict.checks.map(({ outcome }) => outcome)).toEqual(verdict.checks.map(() => 'passed'));
-    expect(verdict.checks).toHaveLength(16);
+    expect(verdict.checks).toHaveLength(17);
     expect(verdict.hsm?.card).toContain('for FIPS mode');
     expect(verdict.hsm?.partition).toContain(':PARTN:');
   });
@@ -70,6 +71,32 @@ describe.each(GENUINE)('the genuine statement %s', (name) => {
     expect([verdict.verdict, failedChecks(verdict)]).toEqual(['invalid', ['key']]);
   });
 
+  it('is not accepted for a post-quantum key, whose form in a statement is not known', () => {
+    const verdict = verifyAttestation({ ...inputOf(name), key: { kind: 'post-quantum' } });
+    expect([verdict.verdict, failedChecks(verdict)]).toEqual(['invalid', ['key']]);
+  });
+
+  it('does not show that it is about a version of another name, and is valid all the same', () => {
+    const verdict = verifyAttestation({
+      ...inputOf(name),
+      keyVersion: 'projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1',
+    });
+    expect(verdict.checks.find((check) => check.name === 'version-name')?.outcome).toBe('not-checked');
+    expect(verdict.verdict).toBe('valid');
+  });
+
+  it('names no HSM where only the chain of the maker is good', () => {
+    const input = inputOf(name);
+    const certChains = { ...input.certChains, googleCardCerts: [] };
+    const verdict = verifyAttestation({ ...input, certChains, keyVersion: 'a version' });
+    expect(verdict.hsm).toBeUndefined();
+    const { checks } = verdict;
+    expect(checks.find((check) => check.name === 'fips-mode')?.outcome).toBe('not-checked');
+    expect(
+      verifyAttestation({ ...input, content: Buffer.alloc(0), keyVersion: 'a version' }).hsm,
+    ).toBeDefined();
+  });
+
   it('is not one of a secret key', () => {
     const verdict = verifyAttestation({ ...inputOf(name), key: { kind: 'secret' } });
     expect([verdict.verdict, failedChecks(verdict)]).toEqual(['invalid', ['statement']]);
@@ -100,6 +127,19 @@ describe.each(GENUINE)('the genuine statement %s', (name) => {
       ['manufacturer-chain', 'google-card-chain', 'google-partition-chain'],
     ]);
   });
+});
+
+describe('a root that is no certificate', () => {
+  it('is refused by its place, whatever is judged with it', () => {
+    const roots = { manufacturer: CLOUD_HSM_ROOTS.manufacturer, google: [...CLOUD_HSM_ROOTS.google, 'none'] };
+    expect(() => verifyAttestation({ ...inputOf('p256-hsm'), roots })).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', resource: 'roots.google[1]' }),
+    );
+  });
+});
+
+it('a public key that is none is refused', () => {
+  expect(() => attestedKeyOf('')).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
 });
 
 describe('a statement', () => {

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parseKMSConfig } from '../../src/config/kms-config.js';
+import { EMULATOR_ATTESTATION_ROOTS } from '../../src/emulator/index.js';
 import { type A2AKeyExchange, InvalidConfigError } from '../../src/index.js';
 import { type MemorySink, memorySink, parsed, verifyLines } from '../support/audit.js';
 import { newClient, newExchange, startTestEmulator } from '../support/emulator.js';
@@ -111,6 +112,25 @@ describe('an exchange with HSM keys', () => {
     await keys.sign('k', message);
     expect(reasonOf()).toBe(`[a2a-request=${events(sink).at(-1)?.['requestId']}]`);
     expect(events(sink).at(-1)).toMatchObject({ attempts: 1, protectionLevel: 'HSM' });
+  });
+
+  it('says which statements of the HSM are required', async () => {
+    const emulator = await startTestEmulator();
+    onTestFinished(() => emulator.close());
+    const sink = memorySink();
+    const exchange = newExchange(emulator, {
+      audit: { sink },
+      requireAttestation: true,
+      unboundAttestation: 'accepted',
+      attestationRoots: EMULATOR_ATTESTATION_ROOTS,
+    });
+    onTestFinished(() => exchange.close());
+    await exchange.initialize();
+    await exchange.generateAgentKey('bot');
+    await exchange.signMessage('bot', message);
+    expect(operations(sink, 'signDetailed')).toMatchObject([
+      { configuration: { requireAttestation: true, unboundAttestation: 'accepted' } },
+    ]);
   });
 
   it('keeps going without a trail as before', async () => {

@@ -19,6 +19,7 @@ import { newExchange, startTestEmulator } from '../support/emulator.js';
 import { softwareProvider } from '../support/software-provider.js';
 
 const RING = 'projects/test-project/locations/global/keyRings/agents';
+const ROOTS = fingerprintsOf(CLOUD_HSM_ROOTS);
 const KEY = `${RING}/cryptoKeys/agent-alice-signing-key`;
 
 async function open(
@@ -65,7 +66,11 @@ describe('a report of an exchange', () => {
       { name: `${RING}/cryptoKeys/other`, provider: 'kms', versions: [{ protectionLevel: 'SOFTWARE' }] },
     ]);
     expect(found(report, 'protection-level', `${KEY}/cryptoKeyVersions/2`)).toMatchObject([
-      { result: 'passed' },
+      {
+        result: 'failed',
+        detail: expect.stringContaining('an emulator says that its protection level is HSM'),
+        evidence: { protectionLevel: 'HSM' },
+      },
     ]);
     expect(found(report, 'protection-level', `${RING}/cryptoKeys/other/cryptoKeyVersions/1`)).toMatchObject([
       { result: 'failed', evidence: { protectionLevel: 'SOFTWARE' } },
@@ -79,6 +84,17 @@ describe('a report of an exchange', () => {
     const counted = Object.values(report.summary).reduce((sum, count) => sum + count, 0);
     expect(counted).toBe(report.findings.length);
     expect(Object.keys(report.summary)).toContain('not-checked');
+  });
+
+  it('believes no statement of an emulator, whatever roots it is judged by', async () => {
+    const { exchange } = await open({ attestationRoots: EMULATOR_ATTESTATION_ROOTS });
+    await exchange.generateAgentKey('alice');
+    const report = await exchange.complianceReport();
+    const version = `${KEY}/cryptoKeyVersions/1`;
+    expect(report.keys[0]?.versions[0]?.attestation).toBe('valid-by-other-roots');
+    expect(found(report, 'attestation', version)).toMatchObject([
+      { result: 'failed', detail: expect.stringContaining('emulator'), evidence: { verdict: 'valid' } },
+    ]);
   });
 
   it('finds what policies of the ring and of keys grant', async () => {
@@ -142,9 +158,9 @@ describe('a report of an exchange', () => {
       (suffix) => `${RING}/cryptoKeys/twin/cryptoKeyVersions/1${suffix}`,
     );
     const levels = report.findings.filter(({ check }) => check === 'protection-level');
-    expect(levels.map(({ subject, result }) => [subject, result])).toEqual([
-      [hsm, 'passed'],
-      [software, 'failed'],
+    expect(levels.map(({ subject, evidence }) => [subject, evidence['protectionLevel']])).toEqual([
+      [hsm, 'HSM'],
+      [software, 'SOFTWARE'],
     ]);
     expect(levels[0]?.verifyWith).toMatch(/^gcloud kms keys versions describe 1 /);
     const ofSoftware = report.findings.filter(({ subject }) => subject.includes('@software'));
@@ -170,7 +186,7 @@ describe('a report of an exchange', () => {
       port: Number(port),
     });
     expect(found(report, 'attestation', `${KEY}/cryptoKeyVersions/1`)).toMatchObject([
-      { result: 'warning', evidence: { roots: fingerprintsOf(EMULATOR_ATTESTATION_ROOTS) } },
+      { result: 'failed', evidence: { roots: fingerprintsOf(EMULATOR_ATTESTATION_ROOTS) } },
     ]);
     expect(report.keys[0]?.versions[0]?.attestation).toBe('valid-by-other-roots');
   });
@@ -256,8 +272,52 @@ describe('evidence of one key', () => {
     expect(report.emulator).toBe(false);
   });
 
+  it('claims an HSM and FIPS 140 Level 3 only by the statement of the HSM, and names card and partition', async () => {
+    const hsm = { card: 'HSM:1, for FIPS mode', partition: 'HSM:1:PARTN:1, for FIPS mode' };
+    const report = await reportOf({
+      attestKey: async () => ({ verdict: 'valid', checks: [], hsm, roots: ROOTS }),
+    });
+    expect(found(report, 'protection-level', version.name)).toMatchObject([
+      {
+        result: 'passed',
+        detail: 'Cloud KMS says that its protection level is HSM; what shows it is the check attestation.',
+      },
+    ]);
+    const claims = report.findings.filter(({ controls }) => controls.includes('FIPS 140 Level 3'));
+    expect(claims).toMatchObject([{ check: 'attestation', result: 'passed', evidence: { hsm } }]);
+  });
+
+  it('has a version in software as failed, also for FIPS 140', async () => {
+    const report = await reportOf({
+      listKeyVersions: async () => [{ ...version, protectionLevel: 'SOFTWARE' }],
+    });
+    expect(found(report, 'protection-level', version.name)).toMatchObject([
+      { result: 'failed', controls: expect.arrayContaining(['FIPS 140 Level 3']) },
+    ]);
+  });
+
+  it.each([
+    ['certificate-validity', 'not valid any more'],
+    ['fips-mode', 'FIPS mode'],
+  ])('has a valid statement with a failed %s for a person to judge, and says why', async (name, why) => {
+    const checks = [{ name, outcome: 'failed', detail: '' }];
+    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid', checks, roots: ROOTS }) });
+    expect(found(report, 'attestation', version.name)).toMatchObject([
+      { result: 'warning', detail: expect.stringContaining(why), evidence: { checks: [`${name}: failed`] } },
+    ]);
+    expect(found(report, 'attestation', version.name)[0]?.detail).toContain(name);
+  });
+
+  it('says of a symmetric key that nobody compared it with the statement', async () => {
+    const report = await reportOf({
+      attestKey: async () => ({ verdict: 'valid-unbound', checks: [], roots: ROOTS }),
+    });
+    expect(found(report, 'attestation', version.name)[0]?.detail).toContain('was not compared');
+  });
+
   it.each([
     ['valid', 'passed'],
+    ['valid-unbound', 'warning'],
     ['imported', 'warning'],
     ['invalid', 'failed'],
   ] as const)('has the attestation verdict %s as %s', async (verdict, result) => {

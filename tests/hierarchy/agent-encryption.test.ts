@@ -1,7 +1,7 @@
 import { createPublicKey, generateKeyPairSync, publicEncrypt } from 'node:crypto';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
+import { EMULATOR_ATTESTATION_ROOTS, type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import {
   type A2AKeyExchange,
   KeyHierarchy,
@@ -54,6 +54,25 @@ describe('encryption to an agent', () => {
     await using cold = newExchange(emulator);
     await cold.encryptForAgent(jwk, plaintext);
     expect(emulator.requests.count()).toBe(0);
+  });
+
+  it('with requireAttestation is made with an attested key only, and with any JWK, which carries no statement', async () => {
+    await using strict = newExchange(emulator, {
+      requireAttestation: true,
+      attestationRoots: EMULATOR_ATTESTATION_ROOTS,
+    });
+    const jwe = await strict.encryptForAgent('reader', plaintext);
+    expect(await strict.decryptAsAgent('reader', jwe)).toEqual(plaintext);
+    // Of the emulator: the pinned roots do not lead to its statements.
+    await using pinned = newExchange(emulator, { requireAttestation: true });
+    const refusal = { code: 'ATTESTATION_FAILED', verdict: 'invalid' };
+    await expect(pinned.encryptForAgent('reader', plaintext)).rejects.toMatchObject(refusal);
+    await expect(pinned.hierarchy.getAgentJwk('reader', { role: 'encryption' })).rejects.toMatchObject(
+      refusal,
+    );
+    await expect(pinned.decryptAsAgent('reader', jwe)).rejects.toMatchObject(refusal);
+    const toAnybody = await pinned.encryptForAgent(jwk, plaintext);
+    expect(await strict.decryptAsAgent('reader', toAnybody)).toEqual(plaintext);
   });
 
   it('never sends the plaintext to Cloud KMS', async () => {

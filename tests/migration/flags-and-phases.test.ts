@@ -178,6 +178,23 @@ it.each(refused)('does not start: $title', ({ config, expected }) => {
   expect(() => world.make(2, config)).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG', problems }));
 });
 
+/** With statements required: refused wherever a software key would sign, besides what is refused anyway. */
+it.each(CASES)(
+  'statements of an HSM are required of no software key: $title',
+  async ({ config, expected }) => {
+    const make = (): A2AKeyExchange => world.make(2, { ...config, requireAttestation: true });
+    const signsInSoftware =
+      isMeaning(expected) && (MEANINGS[expected].signs as readonly string[]).includes('SOFTWARE');
+    if (isMeaning(expected) && !signsInSoftware) {
+      await make().close();
+      return;
+    }
+    const fields = isMeaning(expected) ? ['requireAttestation'] : expected;
+    const problems = fields.map((field) => expect.objectContaining({ field }));
+    expect(make).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG', problems }));
+  },
+);
+
 it.each(started.filter(({ meaning }) => meaning !== 'phase 4'))(
   'signs, verifies and refuses as $meaning: $title',
   async ({ config, meaning }) => {

@@ -302,6 +302,7 @@ describe('HSM keys in more than one key ring', () => {
     const services = {
       hsm: keys,
       importer: undefined,
+      requireAttested: undefined,
       software: new SoftwareKeys(
         new SoftwareKeyProvider({ ...KEY_RING, softwareKeyStore: { type: 'memory' }, logger: silentLogger }),
       ),

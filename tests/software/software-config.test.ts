@@ -66,6 +66,20 @@ describe('the secret of a file store', () => {
   });
 });
 
+it.each([
+  ['requireAttestation', true],
+  ['unboundAttestation', 'accepted'],
+  ['attestationRoots', { manufacturer: [], google: [] }],
+])('%s is no option: no HSM states anything of software keys', (field, value) => {
+  const config = { ...KEY_RING, softwareKeyStore: { type: 'memory' }, [field]: value };
+  expect(() => parseProviderConfig(config, {})).toThrow(
+    expect.objectContaining({
+      code: 'INVALID_CONFIG',
+      problems: [{ field, problem: 'is not an option' }],
+    }),
+  );
+});
+
 it('every problem with the configuration is listed', () => {
   expect(() => parseProviderConfig({ keyRingId: '', softwareKeys: 'no' }, {})).toThrow(
     expect.objectContaining({

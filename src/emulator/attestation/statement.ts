@@ -1,9 +1,10 @@
 /**
  * Statements about keys in the form of CAVIUM_V2: a header, an object for a secret key or two for a pair, and a signature,
- * all in gzip. The attributes and their order are those of genuine statements.
+ * all in gzip. For RSA and P-256 the attributes, their order and their lengths are those of genuine statements, and so is how
+ * their values follow from key and name, but for what a comment marks. No genuine statement about a secret key is at hand.
  */
 
-import { createHash, sign } from 'node:crypto';
+import { createCipheriv, createHash, sign } from 'node:crypto';
 import { crc32, deflateRawSync } from 'node:zlib';
 import type { KeyMaterial } from '../crypto/key-material.js';
 import type { RpcMessage } from '../rpc.js';
@@ -52,31 +53,64 @@ function objectsOf(
   version: AttestedVersion,
   material: Exclude<KeyMaterial, { kind: 'pqc' }>,
 ): readonly Buffer[] | undefined {
-  if (material.kind === 'symmetric') {
-    const { bytes } = material;
-    // GOOGLE_SYMMETRIC_ENCRYPTION and raw AES keys have these lengths; HMAC keys may have them too and are taken for AES.
-    const type = [16, 32].includes(bytes.length) ? KEY_TYPE.aes : KEY_TYPE.genericSecret;
-    return [objectOf(version, { class: CLASS.secret, type, values: [], checkValue: digest(bytes) })];
-  }
-  const { kty, n = '', e = '', crv = '', x = '', y = '' } = material.publicKey.export({ format: 'jwk' });
-  const decode = (text: string): Buffer => Buffer.from(text, 'base64url');
+  if (material.kind === 'symmetric') return [secretObject(version, material.bytes)];
+  const { publicKey, privateKey } = material;
+  const { kty, n = '', e = '', crv = '', x = '', y = '' } = publicKey.export({ format: 'jwk' });
   if (kty !== 'RSA' && kty !== 'EC') return undefined;
+  const decode = (text: string): Buffer => Buffer.from(text, 'base64url');
+  const modulus = decode(n);
+  const point = Buffer.concat([Buffer.of(4), decode(x), decode(y)]);
   const values: readonly Attribute[] =
     kty === 'RSA'
       ? [
-          [0x120, decode(n)],
-          [0x121, uint32(decode(n).length * 8)],
+          [0x120, modulus],
+          [0x121, uint32(modulus.length * 8)],
           [0x122, decode(e)],
         ]
       : [
-          [0x120, Buffer.concat([Buffer.of(4), decode(x), decode(y)])],
+          [0x120, point],
           [0x121, uint32(CURVES[crv] ?? 0)],
         ];
-  const type = kty === 'RSA' ? KEY_TYPE.rsa : KEY_TYPE.ec;
-  const checkValue = digest(material.publicKey.export({ format: 'der', type: 'spki' }));
-  return [CLASS.public, CLASS.private].map((objectClass) =>
-    objectOf(version, { class: objectClass, type, values, checkValue }),
-  );
+  const spki = publicKey.export({ format: 'der', type: 'spki' });
+  const common = {
+    type: kty === 'RSA' ? KEY_TYPE.rsa : KEY_TYPE.ec,
+    checkValue: digest('sha1', spki),
+    extendedCheckValue: digest('sha256', spki),
+  };
+  const pkcs8Bytes = privateKey.export({ format: 'der', type: 'pkcs8' }).length;
+  // The five values of an RSA private key beside the modulus have half its length each (RFC 8017 section 3.2).
+  const crtBytes = kty === 'RSA' ? [[0x80000000, uint32((5 * modulus.length) / 2)] as const] : [];
+  return [
+    objectOf(version, {
+      ...common,
+      class: CLASS.public,
+      valueBytes: kty === 'RSA' ? 2 * modulus.length : point.length,
+      values,
+    }),
+    objectOf(version, {
+      ...common,
+      class: CLASS.private,
+      valueBytes: pkcs8Bytes,
+      values: [...values, ...crtBytes],
+    }),
+  ];
+}
+
+function secretObject(version: AttestedVersion, bytes: Buffer): Buffer {
+  // GOOGLE_SYMMETRIC_ENCRYPTION and raw AES keys have these lengths; HMAC keys may have them too and are taken for AES.
+  const isAes = [16, 32].includes(bytes.length);
+  return objectOf(version, {
+    class: CLASS.secret,
+    type: isAes ? KEY_TYPE.aes : KEY_TYPE.genericSecret,
+    valueBytes: bytes.length,
+    values: [],
+    // PKCS #11, CKA_CHECK_VALUE: the beginning of a block of zeros encrypted, or of the SHA-1 of the key.
+    checkValue: isAes ? encryptedZeros(bytes) : digest('sha1', bytes),
+  });
+}
+
+function encryptedZeros(key: Buffer): Buffer {
+  return createCipheriv(`aes-${key.length * 8}-ecb`, key, null).update(Buffer.alloc(16));
 }
 
 type Attribute = readonly [type: number, value: Buffer];
@@ -86,8 +120,11 @@ function objectOf(
   object: {
     readonly class: number;
     readonly type: number;
+    readonly valueBytes: number;
     readonly values: readonly Attribute[];
     readonly checkValue: Buffer;
+    /** How the HSM computes that of a secret key is not known, so such keys have none here. */
+    readonly extendedCheckValue?: Buffer;
   },
 ): Buffer {
   const isPublic = object.class === CLASS.public;
@@ -109,11 +146,19 @@ function objectOf(
     flag(0x103, isOwned),
     flag(0x162, isPublic ? 1 : 0),
     [0x003, padded('app_key')],
-    [0x102, padded(createHash('sha256').update(version.name).digest('hex'))],
-    // The first bytes of a digest stand for the check value, which only an HSM computes from the key.
+    [0x102, idOf(version.name)],
+    [0x161, uint32(object.valueBytes)],
     [0x173, object.checkValue.subarray(0, 3)],
+    ...(object.extendedCheckValue ? [[0x1003, object.extendedCheckValue] as const] : []),
+    [0x1000, Buffer.from('0000000000000002', 'hex')],
+    ...MECHANISMS.map((type): Attribute => [type, ANY_MECHANISM]),
     ...object.values,
+    flag(0x086, 0),
+    flag(0x210, 0),
+    flag(0x10c, 0),
     flag(0x165, isOwned & isLocal),
+    flag(0x80000002, 0),
+    flag(0x80000003, 0),
     flag(0x164, isOwned & isLocal),
   ];
   const body = Buffer.concat(
@@ -125,6 +170,24 @@ function objectOf(
     uint32(body.length),
     body,
   ]);
+}
+
+/** What the key may be used with, one attribute for each kind of use. */
+const MECHANISMS = [
+  0x80000174, 0x80000175, 0x80000176, 0x80000177, 0x80000178, 0x80000179, 0x80000180,
+] as const;
+const ANY_MECHANISM = Buffer.from('ff'.padStart(64, '0'), 'hex');
+
+/**
+ * Two SHA-256 values in hexadecimal. The second is said to be that of the version's name; of what the first is, is not known,
+ * and here it is that of the key's name.
+ */
+function idOf(versionName: string): Buffer {
+  const keyName = versionName.replace(/\/cryptoKeyVersions\/[0-9]+$/, '');
+  return Buffer.from(
+    [keyName, versionName].map((name) => digest('sha256', name).toString('hex')).join(''),
+    'ascii',
+  );
 }
 
 function signed(objects: readonly Buffer[]): Buffer {
@@ -152,7 +215,8 @@ function compressed(bytes: Buffer): Buffer {
   return Buffer.concat([Buffer.from('1f8b0800000000000000', 'hex'), deflateRawSync(bytes), trailer]);
 }
 
-const digest = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+const digest = (hash: 'sha1' | 'sha256', data: Uint8Array | string): Buffer =>
+  createHash(hash).update(data).digest();
 
 function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
