@@ -6,6 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncDirectory, writeDurably } from '../durable-files.js';
 import { ArchiveError, InvalidConfigError } from '../errors.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { type ArchivedJwk, fromArchivedJwk, toArchivedJwk } from './jwk-set.js';
@@ -95,7 +96,7 @@ export class FilePublicKeyArchive implements PublicKeyArchive {
     const temporary = join(this.#directory, `.${file}.${randomUUID()}`);
     try {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-      await writeDurably(temporary, `${JSON.stringify(jwk, undefined, 2)}\n`);
+      await writeDurably(temporary, `${JSON.stringify(jwk, undefined, 2)}\n`, 'wx');
       await rename(temporary, path);
       await syncDirectory(this.#directory);
     } catch (cause) {
@@ -137,26 +138,6 @@ async function readBounded(path: string): Promise<string> {
     return await file.readFile('utf8');
   } finally {
     await file.close();
-  }
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(text, 'utf8');
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** A rename is durable when the folder that holds the name is. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 

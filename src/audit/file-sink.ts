@@ -6,6 +6,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncDirectory } from '../durable-files.js';
 import { loadCanonicalize } from './canonical-json.js';
 import { type FileLock, lockFile } from './file-lock.js';
 import { readTail } from './file-tail.js';
@@ -57,6 +58,7 @@ export class FileSink implements TrailSink {
       sha256: sha256Hex(line),
     }));
     if (tail.past !== undefined) return { ...tail.past, torn };
+    // A new file is there after a crash when the folder that holds its name is.
     await syncDirectory(dirname(path));
     const head = { sequence: 0, sha256: CHAIN_START };
     return { writer: this.#options.newWriter(), head, checkpoint: undefined, lines: [], torn };
@@ -82,16 +84,5 @@ export class FileSink implements TrailSink {
   async #write(file: FileHandle, bytes: Buffer): Promise<void> {
     await file.appendFile(bytes);
     if (this.#options.fsync === 'commit') await file.datasync();
-  }
-}
-
-/** A new file is there after a crash when the folder that holds its name is. */
-async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

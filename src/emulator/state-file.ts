@@ -3,9 +3,10 @@
  * the old one's place), so that what was acknowledged is there after a crash. It holds private keys in clear.
  */
 
-import { open, readFile, rename } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import { syncDirectory, writeDurably } from '../durable-files.js';
 import type { RpcMessage } from './rpc.js';
 
 const FORMAT = 'a2a-kms-emulator-state';
@@ -104,26 +105,9 @@ export class StateFile {
 
   async #write(text: string): Promise<void> {
     const temporary = `${this.#path}.${process.pid}.tmp`;
-    const file = await open(temporary, 'w', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeDurably(temporary, text, 'w');
     await rename(temporary, this.#path);
     await syncDirectory(dirname(this.#path));
-  }
-}
-
-/** Makes a rename outlive a power failure, where directories can be opened (not on Windows). */
-async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 

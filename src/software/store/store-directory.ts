@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { syncDirectory } from '../../durable-files.js';
 import { type ErrorContext, KeyStoreError } from '../../errors.js';
 
 /** The files that LMDB keeps in the directory. */
@@ -78,15 +79,4 @@ async function readStart(path: string): Promise<Buffer> {
 export async function secureFiles(path: string): Promise<void> {
   for (const file of FILES) await chmod(join(path, file), OWNER_ONLY_FILE);
   await syncDirectory(path);
-}
-
-/** A new entry in a directory is durable when the directory is (fsync(2), "NOTES"). */
-async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
