@@ -81,7 +81,7 @@ export class OpenSection {
 }
 
 /** What a chain goes on from. */
-export type ChainPast = Pick<Past, 'head' | 'checkpoint' | 'lines'>;
+type ChainPast = Pick<Past, 'head' | 'checkpoint' | 'lines'>;
 
 const signedBefore = ({ checkpoint }: ChainPast): number => checkpoint?.statement.number ?? 0;
 

@@ -8,7 +8,7 @@ import type { Canonicalize } from './canonical-json.js';
 import { isSigned } from './checkpoint.js';
 import type { AuditCheckpoint } from './line.js';
 
-export type CheckpointOrigin =
+type CheckpointOrigin =
   | { readonly kind: 'own' }
   | { readonly kind: 'forged' }
   /** Its key is not to be had any more, or not by this process. */

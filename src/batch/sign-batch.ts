@@ -28,7 +28,7 @@ const RECEIPTS_PER_TURN = 512;
 const MAX_ROUNDS = 3;
 
 /** What a receipt says of the key. */
-export interface BatchPublicKey {
+interface BatchPublicKey {
   /** RFC 7638 SHA-256 thumbprint, base64url. */
   readonly thumbprint: string;
   readonly algorithm: { readonly name: string };

@@ -11,7 +11,8 @@ import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorit
 import type { ProtectionLevel, SigningAlgorithm, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import { ROTATION_PERIOD_MAX_SECONDS, ROTATION_PERIOD_MIN_SECONDS } from '../keys/key-provider.js';
-import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
+import type { RotationPolicy } from '../keys/rotation-policy.js';
+import { rotationPolicySchema } from '../keys/rotation-policy-schema.js';
 import { createDefaultLogger, type Logger } from '../logger.js';
 import {
   type AccessRolesConfig,
@@ -51,16 +52,7 @@ const agentShape = {
     .default('EC_SIGN_P384_SHA384'),
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').default('HSM'),
   maxCachedAgents: count(10_000, 10_000_000),
-  rotationPolicy: z
-    .unknown()
-    .transform((policy, check) => {
-      if (policy === undefined) return undefined;
-      const parsed = checkPolicy(policy);
-      if (parsed.ok) return parsed.value;
-      check.addIssue({ code: 'custom', message: parsed.problem });
-      return z.NEVER;
-    })
-    .optional(),
+  rotationPolicy: rotationPolicySchema,
   hierarchy: z
     .strictObject({
       rootAlgorithm: z

@@ -12,7 +12,8 @@ import type {
 } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeySpec } from '../keys/key-provider.js';
-import { checkPolicy, formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
+import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
+import { rotationPolicySchema } from '../keys/rotation-policy-schema.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 
 /** What an agent's keys are for. A Cloud KMS key has one purpose, so `both` makes two keys. */
@@ -68,16 +69,7 @@ const schema = z.strictObject({
   algorithm: z.string('must be an algorithm name').optional(),
   encryptionAlgorithm: z.string('must be an algorithm name').optional(),
   protectionLevel: z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE').optional(),
-  rotationPolicy: z
-    .unknown()
-    .transform((policy, check) => {
-      if (policy === undefined) return undefined;
-      const parsed = checkPolicy(policy);
-      if (parsed.ok) return parsed.value;
-      check.addIssue({ code: 'custom', message: parsed.problem });
-      return z.NEVER;
-    })
-    .optional(),
+  rotationPolicy: rotationPolicySchema,
   labels: z
     .record(z.string(), z.string('must be a string'), 'must be an object of strings')
     .refine(

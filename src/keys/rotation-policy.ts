@@ -16,8 +16,8 @@ export interface RotationPolicy {
   /** A version is replaced when it has been in use this long: 86,400 (a day) to 3,153,600,000. */
   readonly rotateAfterSeconds: number;
   /**
-   * The new version is made and published this long before it is used, by a run of `rotateDueKeys` in that time. Default 0:
-   * both in one run. Where processes verify each other, longer than any of them believes its cache.
+   * The new version is made and published this long before it is used, by a run of `rotateDueKeys` in that time; where no run
+   * came in time it is used later, when nine tenths of this have passed since. Default 0: both in one run. Where processes verify each other, longer than any of them believes its cache.
    */
   readonly prepareAheadSeconds?: number | undefined;
   /** A replaced version stays ENABLED this long. Default 604,800 (7 days). */

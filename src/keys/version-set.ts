@@ -9,7 +9,7 @@ type Labels = Readonly<Record<string, string>>;
 export const RESTORING_LABEL = 'a2a-restoring';
 /** The versions that were DISABLED when their destruction was scheduled. */
 export const DISABLED_LABEL = 'a2a-disabled';
-export type VersionSet = typeof RESTORING_LABEL | typeof DISABLED_LABEL;
+type VersionSet = typeof RESTORING_LABEL | typeof DISABLED_LABEL;
 
 const SET_LABEL = /^(a2a-restoring|a2a-disabled)(?:-[1-9][0-9]?)?$/;
 const RANGE = /^([1-9][0-9]{0,14})(?:-([1-9][0-9]{0,14}))?$/;

@@ -1,7 +1,7 @@
 /**
  * Brings a private key that was made elsewhere into Cloud KMS. Any step may be repeated, by any process: an existing key
  * is adopted if it holds the same material, and is never taken for it otherwise. The material is in this process only as
- * the caller's buffer, and leaves it only wrapped for the import job.
+ * the caller's buffer and a copy that is wiped, and leaves it only wrapped for the import job.
  */
 
 import { createPrivateKey, createPublicKey } from 'node:crypto';
@@ -28,9 +28,21 @@ import { toVersionRecord, type VersionRecord } from './resources.js';
 import { readRotationState } from './rotation-state.js';
 import type { KeySnapshot } from './version-resolver.js';
 
+/** Works on a copy of a private key, which is there before this returns and is wiped when the work is over. */
+export async function withCopy<T>(pkcs8: Uint8Array, work: (copy: Uint8Array) => Promise<T>): Promise<T> {
+  // What is not bytes is for the work to refuse.
+  if (!(pkcs8 instanceof Uint8Array)) return work(pkcs8);
+  const copy = Uint8Array.from(pkcs8);
+  try {
+    return await work(copy);
+  } finally {
+    copy.fill(0);
+  }
+}
+
 /** A private key, and what tells it from others. */
 export interface ImportMaterial {
-  /** The caller's buffer, PKCS#8 DER. */
+  /** PKCS#8 DER. */
   readonly pkcs8: Uint8Array;
   /** Its public key as PEM, in node's own rendering. */
   readonly publicKeyPem: string;

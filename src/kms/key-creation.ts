@@ -62,8 +62,12 @@ export async function ensureKey(
   );
   if (key.purpose !== 'ENCRYPT_DECRYPT') {
     await awaitFirstVersion(core, operation, key.name, existing === undefined ? 'created' : 'adopted');
-  } else if (key.primary === undefined) {
-    throw new NoUsableVersionError(operation.context(), 'the key exists and has no primary version.');
+  } else if (key.primary?.metadata.state !== 'ENABLED') {
+    const problem =
+      key.primary === undefined
+        ? 'has no primary version'
+        : `its primary version ${key.primary.number} is ${key.primary.metadata.state}`;
+    throw new NoUsableVersionError(operation.context(), `the key exists and ${problem}.`);
   }
   return core.resolver.refresh(operation, key.name);
 }
@@ -123,8 +127,8 @@ export async function algorithmInUse(core: KmsCore, operation: Operation, key: K
 }
 
 /**
- * Waits until the key has an ENABLED version. A key that a crash left without a version, or whose generation failed in
- * an earlier call, gets a new one; a key whose versions were all disabled or destroyed on purpose does not.
+ * Waits until the key has an ENABLED version. A key that a crash left without a version, or whose generation or import failed
+ * in an earlier call, gets a new one; a key whose versions were all disabled or destroyed on purpose does not.
  */
 async function awaitFirstVersion(
   core: KmsCore,
@@ -132,16 +136,18 @@ async function awaitFirstVersion(
   key: CryptoKeyName,
   origin: 'created' | 'adopted',
 ): Promise<void> {
-  const versions = await core.reader.listVersions(operation, key);
-  const inState = (state: string): VersionRecord | undefined =>
-    versions.find((version) => version.metadata.state === state);
-  if (inState('ENABLED') !== undefined) return;
-  const pending = inState('PENDING_GENERATION');
+  const found = await core.reader.listVersions(operation, key);
+  const isEnabled = ({ metadata }: VersionRecord): boolean => metadata.state === 'ENABLED';
+  if (found.some(isEnabled)) return;
+  const pending = found.find(({ metadata }) => metadata.state === 'PENDING_GENERATION');
   if (pending !== undefined) {
     await awaitGeneration(core, operation, key, pending);
     return;
   }
-  if (versions.every((version) => version.metadata.state === 'GENERATION_FAILED')) {
+  const versions: VersionRecord[] = [];
+  for (const version of found) versions.push(await awaitOutcome(core, operation, key, version));
+  if (versions.some(isEnabled)) return;
+  if (versions.every(hasFailed)) {
     const [failed] = versions;
     if (origin === 'created' && failed !== undefined) {
       throw new KeyGenerationFailedError(operation.context(), failed.metadata.failureReason ?? '');
@@ -152,6 +158,10 @@ async function awaitFirstVersion(
   }
   throw new NoUsableVersionError(operation.context(), 'the key exists, and none of its versions is ENABLED.');
 }
+
+/** Whether it never had key material. */
+const hasFailed = ({ metadata: { state } }: VersionRecord): boolean =>
+  state === 'GENERATION_FAILED' || state === 'IMPORT_FAILED';
 
 /**
  * Creates a version. The call is not repeated blindly: after a failure that leaves open whether it happened, a version

@@ -36,6 +36,7 @@ import type {
   SignatureDetails,
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
+import { nameInSpec } from '../provider/observed-method.js';
 import { productIs, verdictIs } from '../provider/observer.js';
 import { CallCounts, type ConnectionStats, frozen, type KmsStats } from '../provider/stats.js';
 import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
@@ -44,6 +45,7 @@ import { Attestations, type KeyAttestation } from './attestation.js';
 import { ClientCalls } from './client-calls.js';
 import { KmsConnection } from './connection.js';
 import { IamCredentials } from './iam-credentials.js';
+import { withCopy } from './import.js';
 import * as administration from './key-administration.js';
 import { ensureKeyRing } from './key-creation.js';
 import { KeyReader } from './key-reader.js';
@@ -158,23 +160,25 @@ export class KMSClient implements KeyProvider, AccessManager {
    * @throws KeyGenerationFailedError with the reason that Cloud KMS gives.
    */
   generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
-    return this.#calls.observed({ method: 'generateKey', keyId: spec.name, options }, (calls) =>
+    return this.#calls.observed({ method: 'generateKey', keyId: nameInSpec(spec), options }, (calls) =>
       administration.generateKey(calls, spec, options),
     );
   }
 
   /**
-   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. A key that was
-   * made outside is only as trustworthy as its past: the version is marked as imported forever. Repeating it after a
+   * Brings a private key into the HSM, wrapped for it by an import job, and waits until it can be used. An imported key is
+   * only as trustworthy as every place that held it before: the version is marked as imported forever. Repeating it after a
    * failure adopts what is there, if it is the same key.
-   * @param pkcs8 the private key, PKCS#8 DER. It must stay unchanged until the promise settles; wiping it is up to the
-   *   caller.
+   * @param pkcs8 the private key, PKCS#8 DER. It is copied before this returns, so it may be wiped at once; the copy is wiped
+   *   when the promise settles.
    * @throws KeySpecMismatchError when the existing key is another one, in its attributes or in its material.
    * @throws KeyImportFailedError with the reason that Cloud KMS gives.
    */
   importKey(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyMetadata> {
-    return this.#calls.observed({ method: 'importKey', keyId: spec.name, options }, (calls) =>
-      administration.importKey(calls, { spec, pkcs8 }, options),
+    return withCopy(pkcs8, (copy) =>
+      this.#calls.observed({ method: 'importKey', keyId: nameInSpec(spec), options }, (calls) =>
+        administration.importKey(calls, { spec, pkcs8: copy }, options),
+      ),
     );
   }
 
@@ -183,8 +187,10 @@ export class KMSClient implements KeyProvider, AccessManager {
    * same key already is adopted. The new version is not put to use; `setPrimaryVersion` does that.
    */
   importKeyVersion(spec: KeySpec, pkcs8: Uint8Array, options?: CallOptions): Promise<KeyVersionMetadata> {
-    return this.#calls.observed({ method: 'importKeyVersion', keyId: spec.name, options }, (calls) =>
-      administration.importKeyVersion(calls, { spec, pkcs8 }, options),
+    return withCopy(pkcs8, (copy) =>
+      this.#calls.observed({ method: 'importKeyVersion', keyId: nameInSpec(spec), options }, (calls) =>
+        administration.importKeyVersion(calls, { spec, pkcs8: copy }, options),
+      ),
     );
   }
 

@@ -4,7 +4,7 @@
  * from the cache and the archive.
  */
 
-import { NoUsableVersionError } from '../errors.js';
+import { FailedPreconditionError, NotFoundError, NoUsableVersionError } from '../errors.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import type { Observation, ObservedVersion } from '../provider/observer.js';
@@ -85,20 +85,54 @@ export async function verifyCold(
   signed: SignedMessage,
 ): Promise<boolean> {
   let tried = 0;
-  for (const version of await coldCandidates(core, operation, reference)) {
-    const key = version.fetchable
-      ? await core.publicKeys.get(operation, version.usable)
-      : await core.publicKeys.recall(operation, version.usable);
-    if (key === undefined) continue;
+  let unreadable: unknown;
+  for (const { usable, fetchable } of await coldCandidates(core, operation, reference)) {
+    const found = await publicKeyOf(core, operation, { reference, usable, fetchable });
+    if (!found.ok) {
+      unreadable ??= found.reason;
+      continue;
+    }
     tried += 1;
-    if (await verifySignature(key, signed.data, signed.signature)) {
-      operation.observation?.uses(verifierOf(version.usable.name, key));
+    if (await verifySignature(found.key, signed.data, signed.signature)) {
+      operation.observation?.uses(verifierOf(usable.name, found.key));
       return true;
     }
+    if (tried === MAX_VERIFICATION_CANDIDATES) break;
   }
-  if (tried === 0)
-    throw new NoUsableVersionError(operation.context(), 'no version has a public key that can be read.');
+  if (tried === 0) {
+    const context = operation.context(unreadable);
+    throw new NoUsableVersionError(context, 'no version has a public key that can be read.');
+  }
   return false;
+}
+
+type FoundKey =
+  | { readonly ok: true; readonly key: VerificationKey }
+  | { readonly ok: false; readonly reason?: unknown };
+
+/** The public key, unless it cannot be had any more. That of a version that was asked for by its name has to be had. */
+async function publicKeyOf(
+  core: KmsCore,
+  operation: Operation,
+  version: {
+    readonly reference: KeyReference;
+    readonly usable: UsableVersion;
+    readonly fetchable: boolean;
+  },
+): Promise<FoundKey> {
+  const { reference, usable, fetchable } = version;
+  try {
+    const key = fetchable
+      ? await core.publicKeys.get(operation, usable)
+      : await core.publicKeys.recall(operation, usable);
+    return key === undefined ? { ok: false } : { ok: true, key };
+  } catch (reason) {
+    const isGone = reason instanceof FailedPreconditionError || reason instanceof NotFoundError;
+    if (!isGone || reference.kind === 'version') throw reason;
+    // It was disabled since the versions were read.
+    core.resolver.invalidate(reference.key);
+    return { ok: false, reason };
+  }
 }
 
 const verifierOf = (keyVersion: string, { algorithm }: VerificationKey): ObservedVersion => ({
@@ -120,7 +154,9 @@ function others(core: KmsCore, reference: KeyReference): readonly string[] {
   if (reference.kind === 'version' || core.resolver.isPinned(reference.key)) return [];
   const snapshot = core.resolver.peek(reference.key);
   if (snapshot === undefined) return [];
+  // Each of these is in the cache, or the rest is left to `verifyCold`, which counts the keys that there are.
   return inOrder(core, snapshot)
+    .slice(0, MAX_VERIFICATION_CANDIDATES)
     .filter((version) => version.name !== snapshot.current?.name)
     .map((version) => version.name);
 }
@@ -151,9 +187,9 @@ const isFetchable = (version: VersionRecord): boolean => version.metadata.state 
 function inOrder(core: KmsCore, snapshot: KeySnapshot): readonly VersionRecord[] {
   const { current, versions } = snapshot;
   const others = versions.filter((version) => version.name !== current?.name).toReversed();
-  return [...(current === undefined ? [] : [current]), ...others]
-    .filter((version) => isCandidate(core, version))
-    .slice(0, MAX_VERIFICATION_CANDIDATES);
+  return [...(current === undefined ? [] : [current]), ...others].filter((version) =>
+    isCandidate(core, version),
+  );
 }
 
 const isCandidate = (core: KmsCore, version: VersionRecord): boolean =>

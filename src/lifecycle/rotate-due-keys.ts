@@ -22,6 +22,8 @@ import { primaryNumber, rotationCandidates, versionTimes } from '../keys/version
 import { failureOf, messageOf, readRings, toUnread, type UnreadKeyRing } from './read-rings.js';
 
 const DEFAULT_CONCURRENCY = 4;
+/** How much of the time ahead a version has to have been published before it is used: no run comes exactly in time. */
+const PUBLISHED_SHARE = 0.9;
 
 /** Options of `rotateDueKeys`. */
 export interface RotateDueKeysOptions extends CallOptions {
@@ -185,6 +187,7 @@ async function workOn(
   }
 }
 
+/** Rotates a key that is due; where the policy has the new version published ahead, in two runs. */
 async function rotateIfDue(
   provider: KeyProvider,
   found: Found,
@@ -192,20 +195,27 @@ async function rotateIfDue(
 ): Promise<Outcome & { readonly disposed: readonly ScheduledDestruction[] }> {
   const { key, policy, versions, primary, nowMs } = found;
   const { prepareAheadSeconds = 0 } = policy;
-  const dueTime = rotationDueTime(key.labels, primary, policy);
-  const dueMs = dueTime.getTime();
   const replacing = primary.name;
-  if (nowMs >= dueMs) {
+  const dueMs = rotationDueTime(key.labels, primary, policy).getTime();
+  const aheadMs = prepareAheadSeconds * 1_000;
+  const publishedMs = aheadMs * PUBLISHED_SHARE;
+  const [waiting] = rotationCandidates(key.labels, versions, primary.version);
+  if (waiting === undefined && aheadMs > 0 && nowMs >= dueMs - aheadMs) {
+    const result = await provider.prepareRotation(key.name, { ...options, replacing });
+    const { primary: to = replacing, prepared, disposed } = result;
+    const dueTime = new Date(Math.max(dueMs, nowMs + publishedMs));
+    if (prepared !== undefined) return { outcome: 'prepared', prepared, dueTime, disposed };
+    // A run at the same time was faster.
+    if (nowMs >= dueMs) return { outcome: 'rotated', from: replacing, to, disposed };
+  }
+  const readyMs = waiting === undefined ? dueMs : Math.max(dueMs, waiting.createTime.getTime() + publishedMs);
+  if (nowMs >= readyMs) {
     const rotated = await provider.rotateKey(key.name, { ...options, replacing });
     const { primary: to = replacing, disposed } = rotated;
     return { outcome: 'rotated', from: replacing, to, disposed };
   }
-  const waiting = rotationCandidates(key.labels, versions, primary.version)[0]?.name;
-  if (waiting === undefined && nowMs >= dueMs - prepareAheadSeconds * 1_000 && prepareAheadSeconds > 0) {
-    const { prepared, disposed } = await provider.prepareRotation(key.name, { ...options, replacing });
-    if (prepared !== undefined) return { outcome: 'prepared', prepared, dueTime, disposed };
-  }
-  return { outcome: 'not-due', dueTime, ...(waiting && { prepared: waiting }), disposed: [] };
+  const prepared = waiting && { prepared: waiting.name };
+  return { outcome: 'not-due', dueTime: new Date(readyMs), ...prepared, disposed: [] };
 }
 
 /** Asks the provider only where the time of a version may be over. A failure is reported; it does not stop a rotation. */

@@ -25,3 +25,6 @@ export function toObservedCall(call: ObservedMethod, keyRing: string): ObservedC
     correlationId: correlationId.safeParse(options?.correlationId).data,
   };
 }
+
+/** The name in a key spec that was not checked yet, so that it may be anything, nothing too. */
+export const nameInSpec = (spec: { readonly name?: unknown } | null | undefined): unknown => spec?.name;

@@ -84,8 +84,8 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
   }
 
   /** Creates the key in all rings, each with material of its own. */
-  generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
-    const target = this.#rings.targetOf('generateKey', spec.name);
+  async generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
+    const target = this.#rings.targetOf('generateKey', spec?.name);
     return this.#rings.everywhere('generateKey', target, (provider, keyId) =>
       provider.generateKey({ ...spec, name: keyId }, options),
     );

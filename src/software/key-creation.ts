@@ -83,10 +83,10 @@ function adopt(operation: Operation, key: NamedKey, spec: CheckedKeySpec): KeyMe
   const algorithm =
     key.purpose === 'ENCRYPT_DECRYPT' ? key.algorithm : (currentVersion(key)?.algorithm ?? key.algorithm);
   requireSameSpec(operation.context(), { ...key, algorithm, protectionLevel: PROTECTION_LEVEL }, spec);
-  if (currentVersion(key) === undefined) {
+  if (currentVersion(key)?.state !== 'ENABLED') {
     throw new NoUsableVersionError(
       operation.context(),
-      'the key exists, and none of its versions is ENABLED.',
+      'the key exists, and it has no version that is ENABLED to be the one in use.',
     );
   }
   return toKeyMetadata(key);

@@ -26,6 +26,7 @@ import type {
   SignatureDetails,
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
+import { nameInSpec } from '../provider/observed-method.js';
 import { productIs, verdictIs } from '../provider/observer.js';
 import { CallCounts, frozen, type SoftwareStats } from '../provider/stats.js';
 import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
@@ -138,7 +139,7 @@ export class SoftwareKeyProvider implements KeyProvider {
    * @throws KeySpecMismatchError when the existing key is another one.
    */
   generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
-    return this.#calls.observed({ method: 'generateKey', keyId: spec.name, options }, (calls) =>
+    return this.#calls.observed({ method: 'generateKey', keyId: nameInSpec(spec), options }, (calls) =>
       administration.generateKey(calls, spec, options),
     );
   }

@@ -206,6 +206,20 @@ export function describeKeyProvider(name: string, options: ContractOptions): voi
         });
       });
 
+      it.each([undefined, null, 7, 'k', {}])('refuses %j for a key spec, as a rejection', async (wrong) => {
+        const generate = (given: unknown) => Reflect.apply(provider.generateKey, provider, [given]);
+        await expect(generate(wrong)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      });
+
+      it('does not take a symmetric key for usable whose primary is not ENABLED', async () => {
+        const wanted = symmetric();
+        const { primary = '' } = await provider.generateKey(wanted);
+        await provider.destroyKey(primary, undefined, { force: true });
+        await expect(provider.generateKey(wanted)).rejects.toMatchObject({ code: 'NO_USABLE_VERSION' });
+        await provider.restoreKey(primary);
+        expect((await provider.generateKey(wanted)).primary).toBe(primary);
+      });
+
       it('refuses an algorithm of another purpose and names those that fit', async () => {
         await expect(
           provider.generateKey(spec({ algorithm: 'RSA_DECRYPT_OAEP_3072_SHA256' })),

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, createSign, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { systemClock } from '../../src/clock.js';
-import type { KmsEmulator } from '../../src/emulator/index.js';
+import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import type { KeySpec, KMSClient } from '../../src/index.js';
 import { wrapForImport } from '../../src/kms/import-wrapping.js';
 import { RpcCaller } from '../../src/kms/rpc-caller.js';
@@ -149,6 +149,65 @@ describe('an import that goes wrong', () => {
     const { name } = await client.importKey(spec(), newKey());
     expect(await client.listKeyVersions(name)).toHaveLength(1);
   });
+
+  it('takes a copy before it returns, so that the key can be wiped at once', async () => {
+    const observer = { begin: async () => ({ end: () => {} }) };
+    await using observed = newClient(emulator, { retry, observers: [observer] });
+    for (const own of [client, observed]) {
+      for (const importing of ['importKey', 'importKeyVersion'] as const) {
+        const [wanted, pkcs8] = [spec(), newKey()];
+        const expected = publicPem(pkcs8);
+        const imported = own[importing](wanted, pkcs8);
+        pkcs8.fill(0);
+        await imported;
+        expect(await pemOf(wanted.name)).toBe(expected);
+      }
+    }
+  });
+
+  it('that failed does not stand in the way of a key that is born in the HSM', async () => {
+    const [wanted, pkcs8] = [spec(), newKey()];
+    vi.mocked(wrapForImport).mockImplementationOnce(() => Buffer.alloc(440));
+    await expect(client.importKey(wanted, pkcs8)).rejects.toMatchObject({ code: 'KEY_IMPORT_FAILED' });
+    const { name, primary } = await client.generateKey(wanted);
+    expect(primary).toBe(`${name}/cryptoKeyVersions/2`);
+    const states = (await client.listKeyVersions(name)).map(({ state, importJob }) => [state, importJob]);
+    expect(states).toEqual([
+      ['IMPORT_FAILED', expect.any(String)],
+      ['ENABLED', undefined],
+    ]);
+  });
+
+  it('that is under way is waited for by who wants the key to be there', async () => {
+    const manual = new ManualClock(Date.now());
+    await using still = await startTestEmulator({ clock: manual });
+    await using own = newClient(still, { retry });
+    await own.initialize();
+    const asked = (rpc: string): Promise<void> =>
+      expect.poll(() => still.requests.count(rpc), { timeout: 20_000 }).toBeGreaterThan(0);
+    const wanted = spec();
+    const importing = own.importKey(wanted, newKey());
+    await asked('GetImportJob');
+    manual.advance(1_000);
+    await asked('ImportCryptoKeyVersion');
+    still.requests.clear();
+    const generating = own.generateKey(wanted);
+    await asked('ListCryptoKeyVersions');
+    await asked('GetCryptoKeyVersion');
+    expect((await own.listKeyVersions(wanted.name)).map(({ state }) => state)).toEqual(['PENDING_IMPORT']);
+    manual.advance(1_000);
+    expect((await generating).primary).toBe((await importing).primary);
+    expect(await own.listKeyVersions(wanted.name)).toHaveLength(1);
+  });
+
+  it.each(['importKey', 'importKeyVersion'] as const)(
+    'of nothing is refused, as a rejection: %s',
+    async (importing) => {
+      const call = (...given: readonly unknown[]) => Reflect.apply(client[importing], client, given);
+      await expect(call(undefined, newKey())).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      await expect(call(spec(), undefined)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    },
+  );
 
   it('tells why Cloud KMS did not take the key, and the next call uses the same version', async () => {
     const [wanted, pkcs8] = [spec(), newKey()];

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../../src/emulator/index.js';
 import type { RotationPolicy, RotationReport } from '../../src/index.js';
 import { DAY_SECONDS, startWorld } from '../support/lifecycle.js';
 
@@ -97,6 +98,45 @@ describe('rotateDueKeys', () => {
     world.clock.advanceDays(1);
     const [key] = (await exchange.rotateDueKeys()).keys;
     expect(key?.outcome === 'rotated' && numberOf(key.to)).toBe('2');
+  });
+
+  it('publishes a version as long ahead also when no run came in time', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join({
+      rotationPolicy: { ...monthly, prepareAheadSeconds: 2 * DAY_SECONDS },
+    });
+    await exchange.generateAgentKey('bot');
+    world.clock.advanceDays(40);
+    const [late] = (await exchange.rotateDueKeys()).keys;
+    expect(late).toMatchObject({ outcome: 'prepared' });
+    const { versions } = await exchange.describeAgent('bot');
+    expect(versions.map(({ lifecycle }) => lifecycle)).toEqual(['active', 'prepared']);
+    world.clock.advanceDays(1);
+    const [waiting] = (await exchange.rotateDueKeys()).keys;
+    expect(waiting).toMatchObject({ outcome: 'not-due', prepared: versions[1]?.name });
+    world.clock.advanceDays(1);
+    const [used] = (await exchange.rotateDueKeys()).keys;
+    expect(used).toMatchObject({ outcome: 'rotated', to: versions[1]?.name });
+  });
+
+  it('reports a late version as rotated when another process put one to use meanwhile', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join({
+      rotationPolicy: { ...monthly, prepareAheadSeconds: 2 * DAY_SECONDS },
+    });
+    await exchange.generateAgentKey('bot');
+    world.clock.advanceDays(40);
+    const still = new ManualClock(world.clock.now());
+    const slow = await world.join({ clock: still });
+    // The second list is the one that the preparation begins with.
+    const which = { rpc: 'ListCryptoKeyVersions', after: 1, times: 1 };
+    const fault = world.emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' } });
+    const running = slow.rotateDueKeys();
+    await expect.poll(() => [fault.hits, still.pendingTimers > 1], { timeout: 10_000 }).toEqual([1, true]);
+    await exchange.rotateAgentKey('bot');
+    still.advance(1_000);
+    const [key] = (await running).keys;
+    expect(key?.outcome === 'rotated' && [numberOf(key.from), numberOf(key.to)]).toEqual(['1', '2']);
   });
 
   it('disables a replaced version after its grace and destroys it after its time, and not before', async () => {

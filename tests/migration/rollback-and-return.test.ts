@@ -1,7 +1,7 @@
 /** What a rollback made while HSM keys were switched off, and what becomes of it when they are there again. */
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { A2AKeyExchange } from '../../src/index.js';
+import type { A2AKeyExchange, PublicKeyArchive } from '../../src/index.js';
 import { type MigrationWorld, type Mode, startMigrationWorld } from '../support/migration.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -196,6 +196,33 @@ describe('the encryption key of a migrated agent that is rotated in a rollback',
     world.clock.advanceDays(91);
     const purged = await exchange.purgeMigratedKeys({ dryRun: false });
     expect(purged.find((report) => report.agentId === agentId)?.outcome).toBe('purged');
+  });
+});
+
+it('a version that another process made while its encryption key was migrated is in the HSM too', async () => {
+  const agentId = newId();
+  await world.within('software-only', (software) =>
+    software.generateAgentKey(agentId, { purpose: 'encryption' }),
+  );
+  const other = await start(2);
+  let meanwhile = '';
+  const { archive } = world;
+  const publicKeyArchive: PublicKeyArchive = {
+    get: (keyVersion) => archive.get(keyVersion),
+    list: (keyName) => archive.list(keyName),
+    async put(key) {
+      await archive.put(key);
+      // The versions were imported, and the software key is still the one in use.
+      if (key.protectionLevel !== 'HSM' || meanwhile !== '') return;
+      await other.rotateAgentKey(agentId, { role: 'encryption' });
+      meanwhile = await other.encryptForAgent(agentId, message);
+    },
+  };
+  const migrating = await world.start(2, { publicKeyArchive });
+  onTestFinished(() => migrating.close());
+  await migrating.migrateAgent(agentId, { strategy: 'import' });
+  await world.within('hsm-only', async (hsmOnly) => {
+    expect(await hsmOnly.decryptAsAgent(agentId, meanwhile)).toEqual(message);
   });
 });
 

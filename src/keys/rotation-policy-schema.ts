@@ -1,0 +1,15 @@
+/** A rotation policy in options and configuration, checked by the rules of its label. */
+
+import { z } from 'zod';
+import { checkPolicy } from './rotation-policy.js';
+
+export const rotationPolicySchema = z
+  .unknown()
+  .transform((policy, check) => {
+    if (policy === undefined) return undefined;
+    const parsed = checkPolicy(policy);
+    if (parsed.ok) return parsed.value;
+    check.addIssue({ code: 'custom', message: parsed.problem });
+    return z.NEVER;
+  })
+  .optional();
