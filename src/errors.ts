@@ -802,7 +802,7 @@ export class QueueFullError extends A2AKmsError {
       sentence(
         context,
         `${limit} messages are already waiting to be signed.`,
-        'Send fewer at once, raise maxQueue, or let calls wait with whenFull: "wait".',
+        'Send fewer at once, raise maxQueue, or let up to maxInLine calls wait with whenFull: "wait".',
       ),
       context,
     );

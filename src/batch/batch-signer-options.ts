@@ -25,7 +25,12 @@ export interface BatchSignerOptions {
    */
   readonly whenFull?: 'reject' | 'wait' | undefined;
   /**
-   * Deadline of a call in milliseconds, from the call to its receipt. Default 90,000: a quota per minute that is used up
+   * With `whenFull: 'wait'`: calls that wait in line at the most, 1 to 10,000,000. Default 65,536; further ones are refused
+   * with `QueueFullError`.
+   */
+  readonly maxInLine?: number | undefined;
+  /**
+   * Deadline of a call in milliseconds, from the call to its receipt, 1 to 3,600,000. Default 90,000: a quota per minute that is used up
    * returns within one.
    */
   readonly timeoutMs?: number | undefined;
@@ -44,7 +49,7 @@ export interface BatchSignerOptions {
 export interface BatchSignOptions {
   /** Takes this message back: its call rejects with `OperationAbortedError`, the others of its batch go on. */
   readonly signal?: AbortSignal | undefined;
-  /** Deadline in milliseconds, in place of that of the signer; the time in the queue counts. */
+  /** Deadline in milliseconds, 1 to 3,600,000, in place of that of the signer; the time in the queue counts. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -54,7 +59,9 @@ const upTo = (cap: number) =>
     .min(1, 'at least 1 is required')
     .max(cap, `at most ${cap.toLocaleString('en')} is possible`);
 
-const signerOptions = z.strictObject(
+const MAX_IN_LINE_DEFAULT = 65_536;
+
+const signerShape = z.strictObject(
   {
     maxBatch: upTo(MAX_BATCH_MESSAGES).default(4_096),
     maxDelayMs: z
@@ -64,6 +71,7 @@ const signerOptions = z.strictObject(
       .default(0),
     maxQueue: upTo(10_000_000).default(65_536),
     whenFull: z.enum(['reject', 'wait'], 'must be reject or wait').default('reject'),
+    maxInLine: upTo(10_000_000).optional(),
     /** At most an hour. */
     timeoutMs: upTo(3_600_000).default(90_000),
     reason: callShape.reason,
@@ -72,6 +80,16 @@ const signerOptions = z.strictObject(
   },
   'must be an object',
 );
+
+const signerOptions = signerShape
+  .refine(({ maxInLine, whenFull }) => maxInLine === undefined || whenFull === 'wait', {
+    path: ['maxInLine'],
+    error: 'is only for whenFull: "wait"',
+  })
+  .transform((options) => {
+    const { maxQueue, whenFull, maxInLine = MAX_IN_LINE_DEFAULT } = options;
+    return { ...options, maxMessages: maxQueue + (whenFull === 'wait' ? maxInLine : 0) };
+  });
 
 export type ResolvedSignerOptions = z.output<typeof signerOptions>;
 

@@ -1,7 +1,7 @@
 /**
  * Group commit: messages that come one by one are signed together. While the HSM signs one batch, the next one gathers, so
- * that a message waits for one to two operations of the HSM, however many there are, and no message waits when none is
- * under way.
+ * that a message waits for one to two operations of the HSM as long as batches are small, and no message waits when none is
+ * under way. To write the receipts of thousands takes this process longer than the HSM takes to sign.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -78,23 +78,26 @@ export class BatchSigner {
     return Math.min(this.#messages.size, this.#options.maxQueue);
   }
 
-  /** Calls that wait for a place in the queue; only with `whenFull: 'wait'`. */
+  /** Calls that wait for a place in the queue; only with `whenFull: 'wait'`, and at most `maxInLine`. */
   get inLine(): number {
     return Math.max(0, this.#messages.size - this.#options.maxQueue);
   }
 
   /**
    * The receipt of the message. The message is hashed before this returns and may be changed or dropped then.
-   * @throws QueueFullError when the queue is full; with `whenFull: 'wait'` the call waits in line, first come first served.
+   * @throws QueueFullError when the queue is full; with `whenFull: 'wait'` the call waits in line, first come first served, and
+   *   is refused when the line is full.
+   * @throws InvalidArgumentError for what is not bytes nor a whole `BlindedMessage`, and for options that are wrong.
+   * @throws ClientClosedError when the signer is closed; OperationAbortedError when the signal fires.
+   * @throws IntegrityError when there is no receipt for the message; what signing throws, for all messages of a batch.
    * @throws DeadlineExceededError with the latest quota answer as `cause`, if the quota was what it waited for.
    */
   async sign(message: Uint8Array | BlindedMessage, options?: BatchSignOptions): Promise<Buffer> {
     const { signal, timeoutMs } = options === undefined ? {} : parseSignOptions(this.#context, options);
     if (this.#closed) throw new ClientClosedError(this.#context);
-    const { maxQueue, whenFull } = this.#options;
-    if (whenFull === 'reject' && this.#messages.size >= maxQueue) {
-      throw new QueueFullError(this.#context, maxQueue);
-    }
+    // Those in line are held as well, so their number has a limit too.
+    const { maxMessages } = this.#options;
+    if (this.#messages.size >= maxMessages) throw new QueueFullError(this.#context, maxMessages);
     const own = blind(this.#context, 'the message', message);
     // What its caller still has is copied, so that nothing it does with it meanwhile concerns the others of the batch.
     const blinded = own === message ? new BlindedMessage(own) : own;

@@ -4,7 +4,12 @@
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
-import { DeadlineExceededError, type ErrorContext, OperationAbortedError } from '../errors.js';
+import {
+  DeadlineExceededError,
+  type ErrorContext,
+  IntegrityError,
+  OperationAbortedError,
+} from '../errors.js';
 import { AbortListeners } from '../provider/abort-listeners.js';
 import type { BlindedMessage } from './blinded-message.js';
 
@@ -38,6 +43,8 @@ export class WaitingMessages {
   readonly #onEmpty: () => void;
   readonly #aborts = new AbortListeners();
   readonly #entries = new Map<WaitingMessage, Entry>();
+  /** Those with the same time to wait, in the order in which their deadlines come. */
+  readonly #byTimeout = new Map<number, Set<Entry>>();
   #work: { readonly controller: AbortController; readonly left: Set<WaitingMessage> } | undefined;
   #timer: { readonly at: number; readonly cancel: CancelTimer } | undefined;
 
@@ -86,6 +93,7 @@ export class WaitingMessages {
         cause: undefined,
       };
       this.#entries.set(entry, entry);
+      this.#peersOf(entry).add(entry);
       if (signal !== undefined) {
         entry.stopListening = this.#aborts.add(signal, () => this.#leave(entry, this.#aborted(signal)));
       }
@@ -114,11 +122,12 @@ export class WaitingMessages {
   }
 
   /** Gives each its receipt; those who left meanwhile have theirs dropped. */
-  succeed(batch: readonly WaitingMessage[], receipts: readonly Buffer[]): void {
+  succeed(batch: readonly WaitingMessage[], receipts: readonly (Buffer | undefined)[]): void {
     for (const [index, message] of batch.entries()) {
       const receipt = receipts[index];
       const entry = this.#take(message);
-      if (entry !== undefined && receipt !== undefined) entry.resolve(receipt);
+      if (receipt !== undefined) entry?.resolve(receipt);
+      else entry?.reject(new IntegrityError(this.#context, 'no receipt for the message'));
     }
   }
 
@@ -138,9 +147,18 @@ export class WaitingMessages {
     const entry = this.#entries.get(message);
     if (entry === undefined) return undefined;
     this.#entries.delete(message);
+    const peers = this.#peersOf(entry);
+    peers.delete(entry);
+    if (peers.size === 0) this.#byTimeout.delete(entry.timeoutMs);
     entry.stopListening();
     if (this.#entries.size === 0) this.#disarm();
     return entry;
+  }
+
+  #peersOf({ timeoutMs }: Entry): Set<Entry> {
+    const peers = this.#byTimeout.get(timeoutMs) ?? new Set();
+    this.#byTimeout.set(timeoutMs, peers);
+    return peers;
   }
 
   #leave(message: WaitingMessage, error: unknown): void {
@@ -171,13 +189,16 @@ export class WaitingMessages {
     this.#timer = undefined;
     const now = this.#clock.monotonic();
     let next = Number.POSITIVE_INFINITY;
-    for (const entry of [...this.#entries.values()]) {
-      const { since, timeoutMs, cause } = entry;
-      if (since + timeoutMs > now) {
-        next = Math.min(next, since + timeoutMs);
-      } else {
+    for (const [timeoutMs, peers] of [...this.#byTimeout]) {
+      for (const entry of peers) {
+        const endsAt = entry.since + timeoutMs;
+        if (endsAt > now) {
+          next = Math.min(next, endsAt);
+          break;
+        }
+        const context = { ...this.#context, cause: entry.cause };
         const limit = 'the deadline of the message';
-        this.#leave(entry, new DeadlineExceededError({ ...this.#context, cause }, { limit, timeoutMs }));
+        this.#leave(entry, new DeadlineExceededError(context, { limit, timeoutMs }));
       }
     }
     if (Number.isFinite(next)) this.#arm(next);

@@ -67,7 +67,9 @@ export class QuotaBucket {
 
   /** What calls of this process used in the last minute, those under way included. */
   get tokensLastMinute(): number {
-    return this.#spent.total(this.#clock.monotonic()) + this.#underWay;
+    const now = this.#clock.monotonic();
+    this.#dropKept(now);
+    return this.#spent.total(now) + this.#underWay;
   }
 
   /** Calls that wait for their turn. */

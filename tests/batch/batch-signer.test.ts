@@ -270,6 +270,23 @@ describe('BatchSigner', () => {
     });
   });
 
+  describe('whose line is full, too', () => {
+    it('refuses further calls, until there is a place again', async () => {
+      signer = newSigner({ maxQueue: 2, whenFull: 'wait', maxInLine: 3 });
+      const calls = send(5);
+      await expect(signer.sign(Buffer.from('one too many'))).rejects.toMatchObject({
+        code: 'QUEUE_FULL',
+        limit: 5,
+      });
+      expect([signer.queued, signer.inLine]).toEqual([2, 3]);
+      (await exchange.batch(0)).succeed();
+      await expectOwnReceipts(calls.slice(0, 2));
+      calls.push(...send(2));
+      for (const index of [1, 2, 3]) (await exchange.batch(index)).succeed();
+      await expectOwnReceipts(calls);
+    });
+  });
+
   describe('an abort', () => {
     it('before the batch takes only that message back', async () => {
       const controller = new AbortController();
@@ -342,6 +359,16 @@ describe('BatchSigner', () => {
       const [sent] = send(2);
       (await exchange.batch(0)).answer([Buffer.alloc(1)]);
       await expect(sent?.receipt).rejects.toThrow(IntegrityError);
+    });
+
+    it('to give one of the receipts fails that message only', async () => {
+      const [first, second] = send(2);
+      const receipts = new Array<Buffer>(2);
+      receipts[1] = Buffer.from('receipt');
+      (await exchange.batch(0)).answer(receipts);
+      await expect(first?.receipt).rejects.toThrow(IntegrityError);
+      expect(await second?.receipt).toEqual(Buffer.from('receipt'));
+      expect(signer.queued).toBe(0);
     });
   });
 
@@ -447,6 +474,25 @@ describe('BatchSigner', () => {
       expect(batch.options.signal?.aborted).toBe(true);
     });
 
+    it('ends each call at its own, in whatever order they come', async () => {
+      const timeouts = [70, 30, 70, 10, 30, 50];
+      const ended: number[] = [];
+      for (const timeoutMs of timeouts) {
+        call({ timeoutMs }).receipt.catch(() => ended.push(timeoutMs));
+        clock.advance(1);
+      }
+      await exchange.batch(0);
+      const leftAt: number[] = [];
+      for (let passedMs = timeouts.length; passedMs < 80; passedMs += 2) {
+        clock.advance(2);
+        await settle();
+        leftAt.push(ended.length);
+      }
+      expect(ended).toEqual([10, 30, 30, 50, 70, 70]);
+      expect(new Set(leftAt)).toEqual(new Set([0, 1, 2, 3, 4, 5, 6]));
+      expect(clock.pendingTimers).toBe(0);
+    });
+
     it('is that of the signer where the call names none', async () => {
       signer = newSigner({ timeoutMs: 40 });
       const sent = call();
@@ -484,6 +530,8 @@ describe('BatchSigner', () => {
       ['maxDelayMs', 60_001],
       ['maxQueue', 0],
       ['whenFull', 'drop'],
+      ['maxInLine', 5],
+      ['timeoutMs', 3_600_001],
       ['timeoutMs', 0],
       ['clock', {}],
       ['linger', 5],

@@ -34,29 +34,41 @@ describe('a connection that is lost', () => {
     });
   };
 
-  it('fails none of 1,000 calls while all channels are cut one after the other', async () => {
-    await using client = clientThroughProxy({ channels: { count: 4, maxConcurrentCalls: 20 } });
-    const key = await keyOf(client);
-    let cuts = 0;
-    let running = true;
-    const cutting = (async () => {
-      while (running) {
-        await sleep(25);
-        const [oldest] = proxy.connections;
-        if (!running || cuts === 12 || oldest === undefined) continue;
-        oldest.cut();
-        cuts += 1;
-      }
-    })();
-    const outcomes = await Promise.allSettled(
-      Array.from({ length: 1_000 }, () => client.encrypt(key.name, message)),
-    );
-    running = false;
-    await cutting;
-    expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
-    expect(cuts).toBeGreaterThanOrEqual(4);
-    expect(proxy.accepted).toBeGreaterThan(4);
-  });
+  const signingKeyOf = async (client: KMSClient): Promise<KeyMetadata> => {
+    await client.initialize();
+    return client.generateKey({
+      name: 'sign',
+      purpose: 'ASYMMETRIC_SIGN',
+      algorithm: 'EC_SIGN_P256_SHA256',
+    });
+  };
+
+  it.each(['encrypt', 'sign'] as const)(
+    'fails none of 1,000 calls of %s while all channels are cut one after the other',
+    async (method) => {
+      await using client = clientThroughProxy({ channels: { count: 4, maxConcurrentCalls: 20 } });
+      const key = method === 'encrypt' ? await keyOf(client) : await signingKeyOf(client);
+      let cuts = 0;
+      let running = true;
+      const cutting = (async () => {
+        while (running) {
+          await sleep(25);
+          const [oldest] = proxy.connections;
+          if (!running || cuts === 12 || oldest === undefined) continue;
+          oldest.cut();
+          cuts += 1;
+        }
+      })();
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 1_000 }, () => client[method](key.name, message)),
+      );
+      running = false;
+      await cutting;
+      expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
+      expect(cuts).toBeGreaterThanOrEqual(4);
+      expect(proxy.accepted).toBeGreaterThan(4);
+    },
+  );
 
   it('leaves a connection that fell silent at the first call it swallows, and makes another', async () => {
     await using client = clientThroughProxy({ channels: { count: 1 }, deadlines: { attemptMs: 150 } });
@@ -80,12 +92,7 @@ describe('a connection that is lost', () => {
 
   it('looks before it creates a version again, when the connection broke in between', async () => {
     await using client = clientThroughProxy();
-    await client.initialize();
-    const key = await client.generateKey({
-      name: 'sign',
-      purpose: 'ASYMMETRIC_SIGN',
-      algorithm: 'EC_SIGN_P256_SHA256',
-    });
+    const key = await signingKeyOf(client);
     emulator.faults.add({
       rpc: 'CreateCryptoKeyVersion',
       dropConnection: true,

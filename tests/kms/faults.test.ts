@@ -277,7 +277,12 @@ describe('deadlines and lost connections', () => {
       purpose: 'ENCRYPT_DECRYPT',
       algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
     });
-    await Promise.all(Array.from({ length: 200 }, () => wide.encrypt(key.name, message)));
+    const channelsOpen = (): number => wide.stats().connection.channelsOpen;
+    expect(channelsOpen()).toBe(1);
+    const calls = Promise.all(Array.from({ length: 200 }, () => wide.encrypt(key.name, message)));
+    await expect.poll(channelsOpen, { interval: 1 }).toBe(3);
+    await calls;
+    expect(channelsOpen()).toBe(3);
     expect(slow.requests.count('Encrypt')).toBe(200);
   });
 });

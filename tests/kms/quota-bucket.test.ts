@@ -105,6 +105,7 @@ describe('QuotaBucket', () => {
     for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
     expect(bucket.takeOrKeep({ tokens: 10, limit: 10 })).toHaveProperty('retryAfterMs');
     await pass(72_000);
+    expect(bucket.tokensLastMinute).toBe(0);
     expect(bucket.take({ tokens: 10, limit: 10 })).toBeDefined();
   });
 
