@@ -18,16 +18,24 @@ const AUDIT_KEY_VERSION = new RegExp(
   `/cryptoKeys/${MASTER_KEY_IDS.audit}/cryptoKeyVersions/[1-9][0-9]{0,14}(?:@software)?$`,
 );
 
-/** At most one read: a provider gives out keys of its own key rings only. */
+/**
+ * One read besides what signing takes: a provider gives out keys of its own key rings only. Before and after a migration a
+ * software key and an HSM key have the same name, and neither can vouch for the other.
+ */
 export async function originOf(
   checkpoint: AuditCheckpoint,
-  provider: Pick<JwsSigner, 'getPublicKey'>,
+  provider: Pick<JwsSigner, 'getPublicKey' | 'resolveKeyVersion'>,
   canonicalize: Canonicalize,
 ): Promise<CheckpointOrigin> {
-  const { keyVersion } = checkpoint.statement;
+  const { keyVersion, protectionLevel } = checkpoint.statement;
   if (!AUDIT_KEY_VERSION.test(keyVersion)) return { kind: 'forged' };
   let pem: Buffer;
   try {
+    const inUse = await provider.resolveKeyVersion(MASTER_KEY_IDS.audit);
+    if (inUse.protectionLevel !== protectionLevel) {
+      const problem = `it is of a ${protectionLevel} key, and the one in use is a ${inUse.protectionLevel} key`;
+      return { kind: 'unknown', keyVersion, problem };
+    }
     pem = await provider.getPublicKey(keyVersion);
   } catch (error) {
     const problem = error instanceof Error ? error.message : 'unknown reason';

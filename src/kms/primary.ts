@@ -136,7 +136,7 @@ function requireTimes(operation: Operation, labels: Labels, { from, to }: Primar
   if (hasTimes(labels, to) && (from === undefined || hasTimes(labels, from))) return labels;
   throw new FailedPreconditionError(
     operation.context(),
-    `the key has ${Object.keys(labels).length} labels, so there is no room to write down that version ${from} was in use before, and it would be mistaken for a new one; remove some of them with updateLabels.`,
+    `the key has ${Object.keys(labels).length} labels, so there is no room to write down which versions were in use, and the one before would be mistaken for a new one; remove some of them with updateLabels.`,
   );
 }
 

@@ -154,29 +154,37 @@ describe('a file that was rewritten between two processes', () => {
     ]);
   });
 
-  it('so that the key of its last checkpoint cannot be had goes on with a warning; its verification names it', async () => {
-    await live();
-    const { statement } = readLines().map(parsed).findLast(isCheckpoint) ?? {};
-    const { keyVersion } = Object(statement);
-    writeLines(await withLastStatement({ keyVersion: String(keyVersion).replace(/1$/, '99') }));
-    const logger = recordingLogger();
-    const keys = newKeys({}, logger);
-    await keys.initialize();
-    const pem = await auditKeyOf(keys);
-    await keys.close();
-    expect(logger.lines).toContainEqual(
-      expect.objectContaining({
-        level: 'warn',
-        fields: expect.objectContaining({
-          event: 'audit-checkpoint-unchecked',
-          keyVersion: expect.stringMatching(/99$/),
+  it.each([
+    [
+      'cannot be had',
+      ({ keyVersion }: { readonly keyVersion: string }) => ({ keyVersion: keyVersion.replace(/1$/, '99') }),
+    ],
+    ['is not of the kind in use', () => ({ protectionLevel: 'HSM' })],
+  ])(
+    'so that the key of its last checkpoint %s goes on with a warning; its verification names it',
+    async (_, change) => {
+      await live();
+      const { statement } = readLines().map(parsed).findLast(isCheckpoint) ?? {};
+      writeLines(await withLastStatement(change(Object(statement))));
+      const logger = recordingLogger();
+      const keys = newKeys({}, logger);
+      await keys.initialize();
+      const pem = await auditKeyOf(keys);
+      await keys.close();
+      expect(logger.lines).toContainEqual(
+        expect.objectContaining({
+          level: 'warn',
+          fields: expect.objectContaining({
+            event: 'audit-checkpoint-unchecked',
+            problem: expect.stringMatching(/cryptoKeyVersions.99|HSM key/),
+          }),
         }),
-      }),
-    );
-    const { verdict, problems } = await verifyLines(readLines(), { auditKeys: pem });
-    expect(verdict).toBe('invalid');
-    expect(problems.map(({ kind }) => kind)).toContain('signature');
-  });
+      );
+      const { verdict, problems } = await verifyLines(readLines(), { auditKeys: pem });
+      expect(verdict).toBe('invalid');
+      expect(problems.map(({ kind }) => kind)).toContain('signature');
+    },
+  );
 
   it.each([
     [

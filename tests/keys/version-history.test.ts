@@ -12,6 +12,7 @@ import {
   versionTimes,
   wasActivated,
   wasActivatedSince,
+  withoutRetiredTime,
   withPrimary,
   withTimes,
 } from '../../src/keys/version-history.js';
@@ -54,6 +55,14 @@ describe('the times of a version', () => {
     expect(versionTimes(labels, 1)).toEqual({ activatedTime: at(1), retiredTime: at(3) });
     expect(versionTimes(labels, 2)).toEqual({});
     expect(labels['team']).toBe('x');
+  });
+
+  it('lose the one at which it was disabled when it is enabled again', () => {
+    const labels = withTimes({}, 1, { activatedTime: at(1), replacedTime: at(2), retiredTime: at(3) });
+    const enabledAgain = withoutRetiredTime(labels, 1);
+    expect(versionTimes(enabledAgain, 1)).toEqual({ activatedTime: at(1), replacedTime: at(2) });
+    expect(withoutRetiredTime(enabledAgain, 1)).toBe(enabledAgain);
+    expect(withoutRetiredTime(withTimes({}, 1, { retiredTime: at(3) }), 1)).toEqual({});
   });
 
   it('from a label that somebody else wrote are what can be read of it, and never an error', () => {
