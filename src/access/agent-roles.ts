@@ -27,7 +27,12 @@ export const AGENT_ROLES: Readonly<Record<AgentRoleName, AgentRole>> = {
     id: 'a2aSigner',
     title: 'a2a-kms signer',
     description: "Signs with an agent's key. Grant it on that key.",
-    permissions: [...FIND_VERSION, 'cloudkms.cryptoKeyVersions.useToSign'],
+    // The public key is public, and names the key in receipts and JWS.
+    permissions: [
+      ...FIND_VERSION,
+      'cloudkms.cryptoKeyVersions.useToSign',
+      'cloudkms.cryptoKeyVersions.viewPublicKey',
+    ],
   },
   verifier: {
     id: 'a2aVerifier',

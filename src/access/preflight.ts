@@ -3,19 +3,21 @@
  * (testIamPermissions), makes nothing and changes nothing.
  */
 
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import { z } from 'zod';
+import type { ErrorContext } from '../errors.js';
 import { requireAgentId } from '../hierarchy/agent-keys.js';
 import type { AccessManager, TestedPermissions } from '../keys/access.js';
 import { agentKeyId } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { requireAccessManager } from '../provider/access-manager.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
 import { AGENT_ROLE_NAMES, AGENT_ROLES, type AgentRoleName } from './agent-roles.js';
 import { type Need, needsOf, type PreflightTask, predefinedRoleOf, TASKS } from './preflight-needs.js';
 
 /** Options of `preflight`. */
 export interface PreflightOptions extends CallOptions {
   /**
-   * What the process is to do, in place of what the configuration says: `initialize`, `sign`, `verify`, `create`, `rotate`,
+   * What the process is to do, in place of what the configuration says: `initialize`, `sign`, `batch`, `verify`, `create`, `rotate`,
    * `destroy`, `import`, `masters`, `audit`, `attest`, `access`.
    */
   readonly tasks?: readonly PreflightTask[] | undefined;
@@ -57,28 +59,33 @@ export interface PreflightServices {
   readonly impersonatesAgents: boolean;
 }
 
+/** Tasks that need not find the version where versions are pinned, and are done as somebody else where that is configured. */
+const USES_AGENTS_KEYS: readonly PreflightTask[] = ['sign', 'batch'];
+const FINDS_VERSION: readonly string[] = ['cloudkms.cryptoKeys.get', 'cloudkms.cryptoKeyVersions.list'];
+
+const preflightOptions = z.strictObject({
+  ...callShape,
+  tasks: z.array(z.enum(TASKS, `must be one of ${TASKS.join(', ')}`), 'must be a list of tasks').optional(),
+  agentIds: z.array(z.string('must be an agent id'), 'must be a list of agent ids').optional(),
+});
+
 const CONTEXT: ErrorContext = { operation: 'preflight', resource: 'key ring' };
 
-/** @throws AccessControlUnsupportedError for software keys; never for a permission that is missing. */
+/** @throws InvalidArgumentError; AccessControlUnsupportedError for software keys; never for a permission that is missing. */
 export async function preflight(
   services: PreflightServices,
-  options: PreflightOptions = {},
+  options?: PreflightOptions,
 ): Promise<PreflightReport> {
   const { provider, configured, hasPinnedVersions, impersonatesAgents } = services;
-  const { tasks: wanted = configured, agentIds = [], ...callOptions } = options;
-  const wrong = wanted.find((task) => !TASKS.includes(task));
-  if (wrong !== undefined)
-    throw new InvalidArgumentError(
-      CONTEXT,
-      `tasks may be ${TASKS.join(', ')}, not ${JSON.stringify(wrong)}.`,
-    );
+  const parsed = parseOptions(CONTEXT, preflightOptions, options);
+  const { tasks: wanted = configured, agentIds = [], ...callOptions } = parsed;
   const agentKeyIds = agentIds.map((agentId) => agentKeyId(requireAgentId(CONTEXT, agentId), 'signing'));
   const tasks = TASKS.filter((task) => wanted.includes(task));
   const needs = needsOf(tasks).filter(
     ({ task, permission }) =>
-      task !== 'sign' ||
+      !USES_AGENTS_KEYS.includes(task) ||
       (!(impersonatesAgents && permission.endsWith('.useToSign')) &&
-        (!hasPinnedVersions || permission.endsWith('.useToSign'))),
+        !(hasPinnedVersions && FINDS_VERSION.includes(permission))),
   );
   const tests = new Tests(requireAccessManager(CONTEXT, provider), callOptions);
   const rings = await tests.of(undefined, needs);
@@ -107,7 +114,7 @@ export async function preflight(
       reason:
         'the key ring may not exist, or may not be visible. Cloud KMS does not tell whether it could be created (cloudkms.keyRings.create, on the project).',
     }));
-  if (impersonatesAgents && tasks.includes('sign'))
+  if (impersonatesAgents && tasks.some((task) => task === 'sign' || task === 'batch'))
     unknown.push({
       resource: rings[0]?.resource ?? '',
       reason:

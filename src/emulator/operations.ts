@@ -34,26 +34,11 @@ export class OperationStore {
     return operation;
   }
 
-  readonly handlers: ServiceHandlers = {
-    GetOperation: (request) => this.#find(request),
-    WaitOperation: (request) => this.#find(request),
-    ListOperations: (request) => {
-      const parent = String(request['name']);
-      return {
-        operations: [...this.#operations.values()].filter((operation) =>
-          String(operation['name']).startsWith(`${parent}/`),
-        ),
-      };
-    },
-    DeleteOperation: (request) => {
-      this.#operations.delete(String(this.#find(request)['name']));
-      return {};
-    },
-    CancelOperation: (request) => {
-      this.#find(request);
-      return {};
-    },
-  };
+  /**
+   * Of google.longrunning.Operations Cloud KMS serves GetOperation only: its client has an HTTP rule for no other, and "if the
+   * server doesn't support this method, it returns UNIMPLEMENTED" (operations.proto).
+   */
+  readonly handlers: ServiceHandlers = { GetOperation: (request) => this.#find(request) };
 
   #find(request: RpcMessage): RpcMessage {
     const name = String(request['name']);

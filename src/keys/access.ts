@@ -23,7 +23,7 @@ export interface AccessBinding {
 export interface AccessChange {
   /** Full name of the key. */
   readonly keyName: string;
-  /** False if the policy said so already. */
+  /** True if this call wrote the policy, or sent a write whose answer was lost. False if the policy said so already. */
   readonly changed: boolean;
 }
 
@@ -72,7 +72,12 @@ export const isPublicMember = (member: string): boolean =>
  * spelling of its own account; what is behind `principal://` and `principalSet://` is compared as it is.
  */
 export const normalizedMember = (member: string): string =>
-  /^(?:deleted:)?principal/.test(member) ? member : member.toLowerCase();
+  /^(?:deleted:)?principal/.test(member)
+    ? member
+    : member.replace(
+        /^((?:deleted:)?[a-zA-Z]+:)(.*)$/,
+        (_, kind: string, name: string) => kind + name.toLowerCase(),
+      );
 
 const EMAIL = '[^\\s:@/?]{1,128}@[a-zA-Z0-9.-]{1,253}';
 /** google.iam.v1.Binding.members (policy.proto), and Workload Identity for GKE. */

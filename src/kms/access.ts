@@ -16,6 +16,7 @@ import {
   type AccessChange,
   type GrantOptions,
   isPublicMember,
+  normalizedMember,
   parseMember,
   parseRole,
   type TestedPermissions,
@@ -139,11 +140,16 @@ function added(
   const found = bindings.find((binding) => binding.role === role && !binding.condition);
   if (found === undefined) return [...bindings, { role, members: [member] }];
   const { members } = found;
-  if (members.includes(member)) return undefined;
+  if (members.some(isSame(member))) return undefined;
   return bindings.map((binding) =>
     binding === found ? { ...found, members: [...members, member] } : binding,
   );
 }
+
+const isSame = (member: string) => {
+  const normalized = normalizedMember(member);
+  return (other: string): boolean => normalizedMember(other) === normalized;
+};
 
 /** Also out of bindings with a condition: who is revoked has the role no more, whatever the time is. */
 function removed(
@@ -151,11 +157,13 @@ function removed(
   { member, role }: Entry,
 ): readonly BindingMessage[] | undefined {
   const holds = (binding: BindingMessage): boolean =>
-    binding.role === role && binding.members.includes(member);
+    binding.role === role && binding.members.some(isSame(member));
   if (!bindings.some(holds)) return undefined;
   return bindings
     .map((binding) =>
-      holds(binding) ? { ...binding, members: binding.members.filter((other) => other !== member) } : binding,
+      holds(binding)
+        ? { ...binding, members: binding.members.filter((other) => !isSame(member)(other)) }
+        : binding,
     )
     .filter(({ members }) => members.length > 0);
 }
@@ -167,19 +175,19 @@ async function changePolicy(
   /** The bindings as they are to be, or undefined when they are so already. */
   change: (bindings: readonly BindingMessage[]) => readonly BindingMessage[] | undefined,
 ): Promise<AccessChange> {
-  let wasSent = false;
+  let mayBeWritten = false;
   for (let attempt = 1; ; attempt++) {
     const policy = await readPolicy(core, operation, keyName);
     const bindings = change(policy.bindings);
     // After a write whose answer was lost, what is found now is what that write did.
-    if (bindings === undefined) return { keyName, changed: wasSent };
-    wasSent = true;
+    if (bindings === undefined) return { keyName, changed: mayBeWritten };
     const written = await writePolicy(core, operation, keyName, {
       ...policy,
       version: POLICY_VERSION,
       bindings,
     });
-    if (written) return { keyName, changed: true };
+    if (written === 'done') return { keyName, changed: true };
+    mayBeWritten ||= written === 'unknown';
     const grown = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
     await operation.delay(grown / 2 + (Math.random() * grown) / 2);
   }
@@ -201,22 +209,22 @@ async function readPolicy(
   return policy;
 }
 
-/** False when others changed the policy meanwhile, or when it is not known whether it was written: read it again. */
+/** `refused` when others changed the policy meanwhile, `unknown` when it may have been written: read it again. */
 async function writePolicy(
   core: KmsCore,
   operation: Operation,
   resource: CryptoKeyName,
   policy: PolicyMessage,
-): Promise<boolean> {
+): Promise<'done' | 'refused' | 'unknown'> {
   try {
     const call = {
       rpc: 'setIamPolicy',
       request: { resource, policy },
       routeBy: ['resource', resource],
     } as const;
-    return (await core.caller.callOnce(operation, call, 1)).kind === 'done';
+    return (await core.caller.callOnce(operation, call, 1)).kind;
   } catch (error) {
-    if (error instanceof ServiceError && error.status === 'ABORTED') return false;
+    if (error instanceof ServiceError && error.status === 'ABORTED') return 'refused';
     throw error;
   }
 }

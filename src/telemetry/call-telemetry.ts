@@ -14,7 +14,7 @@ import type {
   ProviderObserver,
 } from '../provider/observer.js';
 import type { OpenTelemetryApi } from './load.js';
-import { ATTRIBUTE, METRIC, OPERATION_SPAN_PREFIX, RPC_SERVICE, SCOPE } from './names.js';
+import { ATTRIBUTE, METRIC, OPERATION_SPAN_PREFIX, rpcMethod, SCOPE } from './names.js';
 
 /** Where RPCs go. */
 interface RpcServer {
@@ -88,7 +88,7 @@ export class CallTelemetry implements ProviderObserver {
     { rpc, attempt }: ObservedAttempt,
   ): (status: string) => void {
     const { api } = this.#options;
-    const method = `${RPC_SERVICE}/${rpc.charAt(0).toUpperCase()}${rpc.slice(1)}`;
+    const method = rpcMethod(rpc);
     const attributes = { ...this.#rpcAttributes, [ATTRIBUTE.rpcMethod]: method };
     const span = tracer.startSpan(
       method,

@@ -8,7 +8,13 @@ export const SCOPE = 'a2a-kms';
 /** `a2a_kms sign` and so on: one for each call of a public method of a provider. */
 export const OPERATION_SPAN_PREFIX = 'a2a_kms ';
 /** `google.cloud.kms.v1.KeyManagementService/AsymmetricSign` and so on: one for each attempt of an RPC. */
-export const RPC_SERVICE = 'google.cloud.kms.v1.KeyManagementService';
+export function rpcMethod(rpc: string): string {
+  // What Cloud KMS serves of google.iam.v1: GetIamPolicy, SetIamPolicy, TestIamPermissions.
+  const service = /Iam(?:Policy|Permissions)$/.test(rpc)
+    ? 'google.iam.v1.IAMPolicy'
+    : 'google.cloud.kms.v1.KeyManagementService';
+  return `${service}/${rpc.charAt(0).toUpperCase()}${rpc.slice(1)}`;
+}
 
 export const METRIC = {
   operationDuration: 'a2a_kms.operation.duration',

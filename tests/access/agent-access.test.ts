@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AGENT_ROLE_NAMES, AGENT_ROLES } from '../../src/access/agent-roles.js';
 import type { KmsEmulator } from '../../src/emulator/index.js';
 import {
@@ -7,11 +7,14 @@ import {
   type A2AKeyExchangeConfig,
   AccessControlUnsupportedError,
   type AgentRoleName,
+  type Clock,
   DeadlineExceededError,
   IntegrityError,
   InvalidArgumentError,
   KMSClient,
   PermissionDeniedError,
+  signCompactJws,
+  systemClock,
 } from '../../src/index.js';
 import { clientConfig, newExchange, officialClient } from '../support/emulator.js';
 import { memberOf, OWNER_TOKEN, PROJECT, startEnforcingEmulator, withToken } from '../support/iam.js';
@@ -230,6 +233,63 @@ describe('revokeAgentAccess', () => {
   });
 });
 
+describe('a member in another spelling', () => {
+  const [found, asked] = ['user:alice@example.com', 'user:Alice@Example.com'];
+  const role = 'roles/cloudkms.signer';
+
+  it.each([
+    [found, asked],
+    [asked, found],
+  ])('is revoked: %s as %s', async (granted, revoked) => {
+    const { agentId, keyName } = await newAgent();
+    await owner.grantAgentAccess(agentId, granted, role);
+    expect(await owner.revokeAgentAccess(agentId, revoked, role)).toEqual({ keyName, changed: true });
+    expect(await owner.listAgentAccess(agentId)).toEqual([]);
+  });
+
+  it('is granted once, and others stay as they are spelled', async () => {
+    const { agentId, keyName } = await newAgent();
+    await owner.grantAgentAccess(agentId, found, role);
+    emulator.requests.clear();
+    expect(await owner.grantAgentAccess(agentId, asked, role)).toEqual({ keyName, changed: false });
+    expect(emulator.requests.count('SetIamPolicy')).toBe(0);
+    await owner.revokeAgentAccess(agentId, memberOf('nobody'), role);
+    expect(await owner.listAgentAccess(agentId)).toMatchObject([{ member: found }]);
+  });
+
+  it('of a principal of a pool is another one', async () => {
+    const { agentId, keyName } = await newAgent();
+    const pool =
+      'principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/x/subject/';
+    await owner.grantAgentAccess(agentId, `${pool}Bot`, role);
+    expect(await owner.revokeAgentAccess(agentId, `${pool}bot`, role)).toEqual({ keyName, changed: false });
+    expect(await owner.listAgentAccess(agentId)).toMatchObject([{ member: `${pool}Bot` }]);
+  });
+});
+
+it('a change that somebody else made first is not said to be of this call', async () => {
+  const { agentId, keyName, member } = await newAgent();
+  // The wait before the second try ends when this test says so; deadlines are longer.
+  const waits: (() => void)[] = [];
+  const clock: Clock = {
+    now: () => systemClock.now(),
+    monotonic: () => systemClock.monotonic(),
+    setTimer: (delayMs, callback, options) => {
+      if (delayMs > 50) return systemClock.setTimer(delayMs, callback, options);
+      waits.push(callback);
+      return () => undefined;
+    },
+  };
+  await using slow = as(OWNER_TOKEN, { clock });
+  const fault = emulator.faults.add({ rpc: 'SetIamPolicy', status: { code: 'ABORTED' }, times: 1 });
+  const grant = slow.grantAgentAccess(agentId, member, 'signer');
+  await vi.waitUntil(() => waits.length > 0, { interval: 1 });
+  fault.remove();
+  await owner.grantAgentAccess(agentId, member, 'signer');
+  for (const end of waits) end();
+  expect(await grant).toEqual({ keyName, changed: false });
+});
+
 describe('with replicas', () => {
   it('grants, lists and revokes in all key rings', async () => {
     const locations = await startTwoLocations();
@@ -276,12 +336,14 @@ describe('each role does exactly its own operations', () => {
     >
   > = {
     signMessage: { allowed: ['signer'], run: (x, agent) => x.signMessage(agent, message) },
+    signBatch: { allowed: ['signer'], run: (x, agent) => x.signBatch(agent, [message]) },
+    signCompactJws: { allowed: ['signer'], run: (x, _, key) => signCompactJws(x.keys, key, message) },
     getPublicKey: {
-      allowed: ['verifier', 'rotator', 'administrator'],
+      allowed: ALL,
       run: (x, agent) => x.getPublicKey(agent),
     },
     verifyMessage: {
-      allowed: ['verifier', 'rotator', 'administrator'],
+      allowed: ALL,
       run: (x, agent) => x.verifyMessage(agent, message, Buffer.alloc(70)),
     },
     getKey: { allowed: ALL, run: (x, _, key) => x.keys.getKey(key) },

@@ -64,24 +64,24 @@ it('finds nothing missing for an owner, whatever the configuration wants, and ma
 
 it('says which permission is missing where, what for, and which roles hold it', async () => {
   await using exchange = as('signer');
-  const report = await exchange.preflight({ tasks: ['sign', 'verify', 'destroy'] });
+  const report = await exchange.preflight({ tasks: ['sign', 'batch', 'attest', 'destroy'] });
   expect(report.ok).toBe(false);
-  expect(report.missing.find(({ task }) => task === 'verify')).toEqual({
-    permission: 'cloudkms.cryptoKeyVersions.viewPublicKey',
+  expect(report.missing.find(({ task }) => task === 'attest')).toEqual({
+    permission: 'cloudkms.cryptoKeyVersions.get',
     resource: RING,
-    task: 'verify',
-    reason: 'to read public keys',
-    agentRoles: ['verifier', 'rotator', 'administrator'],
-    predefinedRole: 'roles/cloudkms.publicKeyViewer',
+    task: 'attest',
+    reason: "to read the HSM's statements",
+    agentRoles: ['rotator', 'administrator'],
+    predefinedRole: 'roles/cloudkms.viewer',
   });
-  expect(report.missing.some(({ task }) => task === 'sign')).toBe(false);
+  expect(report.missing.some(({ task }) => task === 'sign' || task === 'batch')).toBe(false);
   expect(
     report.missing.filter(({ task }) => task === 'destroy').map(({ predefinedRole }) => predefinedRole),
   ).toContain('roles/cloudkms.admin');
 });
 
 it.each([
-  ['signer', ['sign']],
+  ['signer', ['sign', 'batch', 'verify']],
   ['verifier', ['verify']],
   ['rotator', ['rotate', 'verify', 'attest']],
   ['administrator', ['initialize', 'create', 'rotate', 'destroy', 'import', 'access', 'verify', 'attest']],
@@ -143,13 +143,23 @@ it('takes a key that Cloud KMS says does not exist for one that nobody has right
   using _ = emulator.faults.add({ rpc: 'TestIamPermissions', status: { code: 'NOT_FOUND' } });
   expect(await owner.preflight({ tasks: ['access'] })).toMatchObject({
     ok: false,
-    missing: [{ resource: RING }, { resource: RING }],
+    missing: Array.from({ length: 4 }, () => ({ resource: RING })),
   });
 });
 
 it('refuses tasks it does not know, and software keys', async () => {
-  const tasks = JSON.parse('["fly"]');
-  await expect(owner.preflight({ tasks })).rejects.toThrow(InvalidArgumentError);
+  for (const options of [
+    '{"tasks":["fly"]}',
+    '{"tasks":"sign"}',
+    '{"agentIds":"bot"}',
+    '{"agentIds":[7]}',
+    '{"task":[]}',
+    '7',
+  ])
+    await expect(owner.preflight(JSON.parse(options)), options).rejects.toThrow(InvalidArgumentError);
+  await expect(owner.preflight({ tasks: JSON.parse('["fly"]') })).rejects.toThrow(
+    'options.tasks.0 must be one of initialize, sign, batch,',
+  );
   await using exchange = new A2AKeyExchange({
     ...clientConfig(emulator),
     enableHsmKeys: false,

@@ -42,11 +42,13 @@ describe('SetIamPolicy', () => {
     principal: undefined,
     delayForHsm: () => Promise.resolve(),
   };
-  const set = async (policy: unknown): Promise<RpcMessage> => {
-    const handler = new IamPolicies((name) => name === resource).handlers['SetIamPolicy'];
+  const setIn = async (policies: IamPolicies, policy: unknown, ...paths: string[]): Promise<RpcMessage> => {
+    const handler = policies.handlers['SetIamPolicy'];
     if (handler === undefined) throw new Error('it has no such handler');
-    return handler({ resource, policy }, context);
+    return handler({ resource, policy, ...(paths.length > 0 && { updateMask: { paths } }) }, context);
   };
+  const newPolicies = () => new IamPolicies((name) => name === resource);
+  const set = (policy: unknown): Promise<RpcMessage> => setIn(newPolicies(), policy);
 
   it.each([
     ['without a policy', null, 'INVALID_ARGUMENT'],
@@ -72,6 +74,52 @@ describe('SetIamPolicy', () => {
     ],
   ])('%s is refused', async (_, policy, status) => {
     await expect((async () => set(policy))()).rejects.toMatchObject({ status });
+  });
+
+  it('changes what the mask names: without one the bindings', async () => {
+    const policies = newPolicies();
+    const bindings = [{ role: 'roles/viewer', members: ['user:a@example.com'] }];
+    const auditConfigs = [
+      { service: 'cloudkms.googleapis.com', auditLogConfigs: [{ logType: 'DATA_READ' }] },
+    ];
+    const { auditConfigs: ignored } = await setIn(policies, { bindings, auditConfigs });
+    expect(ignored).toBeUndefined();
+    const audited = await setIn(policies, { bindings: [], auditConfigs }, 'audit_configs', 'etag');
+    expect(audited).toMatchObject({ bindings, auditConfigs });
+    expect(await setIn(policies, { bindings: [] })).toMatchObject({ bindings: [], auditConfigs });
+    await expect(setIn(policies, { bindings }, 'members')).rejects.toMatchObject({
+      status: 'INVALID_ARGUMENT',
+    });
+  });
+
+  it('leaves conditional bindings alone that the mask does not name, whatever the version', async () => {
+    const policies = newPolicies();
+    const condition = { expression: 'resource.service == "cloudkms.googleapis.com"' };
+    const bindings = [{ role: 'roles/viewer', members: ['user:a@example.com'], condition }];
+    const { etag } = await setIn(policies, { version: 3, bindings });
+    const etagOfOthers = { version: 1, etag };
+    expect(await setIn(policies, etagOfOthers, 'audit_configs')).toMatchObject({ version: 3, bindings });
+  });
+
+  it('spells emails and domains in lower case, and leaves the rest as it is', async () => {
+    const pool =
+      'principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/X/subject/S';
+    const members = [
+      'user:Alice@Example.com',
+      'serviceAccount:Bot@P.iam.gserviceaccount.com',
+      'domain:Example.com',
+    ];
+    const others = ['deleted:group:Old@Example.com?uid=1', pool, 'allUsers'];
+    const policy = { bindings: [{ role: 'roles/viewer', members: [...members, ...others] }] };
+    const [binding] = Object(await set(policy)).bindings;
+    expect(binding.members).toEqual([
+      'user:alice@example.com',
+      'serviceAccount:bot@p.iam.gserviceaccount.com',
+      'domain:example.com',
+      'deleted:group:old@example.com?uid=1',
+      pool,
+      'allUsers',
+    ]);
   });
 
   it('takes a policy without bindings, and drops bindings without members', async () => {

@@ -323,15 +323,18 @@ describe('the mixins', () => {
     const operationName = operation.latestResponse.name ?? '';
     const [found] = await client.getOperation(request({ name: operationName }));
     expect(found).toMatchObject({ name: operationName, done: true });
-    const listed: unknown[] = [];
-    for await (const { name: listedName } of client.listOperationsAsync(request({ name: LOCATION })))
-      listed.push(listedName);
-    expect(listed).toEqual([operationName]);
-    await client.cancelOperation(request({ name: operationName }));
-    await client.deleteOperation(request({ name: operationName }));
-    expect(await rejectionOf(client.getOperation(request({ name: operationName })))).toMatchObject({
-      code: 'NOT_FOUND',
-    });
+    const missing = request({ name: `${LOCATION}/operations/none` });
+    expect(await rejectionOf(client.getOperation(missing))).toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('serve GetOperation alone of google.longrunning.Operations', async () => {
+    const named = request({ name: `${LOCATION}/operations/any` });
+    const list = async (): Promise<void> => {
+      for await (const _ of client.listOperationsAsync(request({ name: LOCATION })))
+        throw new Error('it lists');
+    };
+    for (const refused of [() => client.cancelOperation(named), () => client.deleteOperation(named), list])
+      expect(await rejectionOf(refused())).toMatchObject({ code: 'UNIMPLEMENTED' });
   });
 });
 

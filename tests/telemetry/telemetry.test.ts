@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { serverOf } from '../../src/config/endpoint.js';
 import { InvalidConfigError, type KMSClient } from '../../src/index.js';
 import { loadOpenTelemetry } from '../../src/telemetry/load.js';
-import { ATTRIBUTE, METRIC, OPERATION_SPAN_PREFIX, RPC_SERVICE } from '../../src/telemetry/names.js';
+import { ATTRIBUTE, METRIC, OPERATION_SPAN_PREFIX, rpcMethod } from '../../src/telemetry/names.js';
 import { newClient, newExchange, startTestEmulator } from '../support/emulator.js';
 import { softwareProvider } from '../support/software-provider.js';
 import { recordTelemetry } from '../support/telemetry.js';
@@ -86,6 +86,19 @@ describe('spans', () => {
         attributes: { ...rpc, 'a2a_kms.attempt': 2, 'rpc.response.status_code': 'OK' },
         status: { code: SpanStatusCode.UNSET },
       },
+    ]);
+  });
+
+  it('of calls about access name the service of IAM', async () => {
+    const recorded = recordTelemetry();
+    const { keys } = await open();
+    await keys.grantAccess(spec.name, 'user:a@example.com', 'roles/cloudkms.signer');
+    await keys.testPermissions(spec.name, ['cloudkms.cryptoKeys.get']);
+    const attempts = recorded.spans().filter(({ name }) => name.includes('Iam'));
+    expect(attempts.map(({ name, attributes }) => [name, attributes['rpc.method'] === name])).toEqual([
+      ['google.iam.v1.IAMPolicy/GetIamPolicy', true],
+      ['google.iam.v1.IAMPolicy/SetIamPolicy', true],
+      ['google.iam.v1.IAMPolicy/TestIamPermissions', true],
     ]);
   });
 
@@ -310,7 +323,11 @@ describe('docs/telemetry.md', () => {
 
   it('lists every span, metric and attribute, and nothing else', () => {
     const names = [...Object.values(METRIC), ...Object.values(ATTRIBUTE)];
-    const spans = [`${OPERATION_SPAN_PREFIX}<method>`, `${RPC_SERVICE}/<rpc>`];
+    const spans = [
+      `${OPERATION_SPAN_PREFIX}<method>`,
+      rpcMethod('<rpc>'),
+      rpcMethod('getIamPolicy').replace('GetIamPolicy', '<rpc>'),
+    ];
     expect([...documented].sort()).toEqual([...new Set([...names, ...spans])].sort());
   });
 });

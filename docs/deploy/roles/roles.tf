@@ -18,6 +18,7 @@ resource "google_project_iam_custom_role" "a2a_signer" {
   permissions = [
     "cloudkms.cryptoKeyVersions.list",
     "cloudkms.cryptoKeyVersions.useToSign",
+    "cloudkms.cryptoKeyVersions.viewPublicKey",
     "cloudkms.cryptoKeys.get",
   ]
 }

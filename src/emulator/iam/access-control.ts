@@ -4,6 +4,7 @@
  */
 
 import type { Clock } from '../../clock.js';
+import { isPublicMember, normalizedMember } from '../../keys/access.js';
 import type { ResolvedEmulatorOptions } from '../options.js';
 import { RpcError, type StatusDetail } from '../rpc.js';
 import { conditionHolds } from './conditions.js';
@@ -126,9 +127,10 @@ function policiesAbove(resource: string): readonly string[] {
 
 /** Whether an entry of a binding means the member. Nobody is known to be in a group. */
 function includes(entry: string, member: string): boolean {
-  if (entry === 'allUsers' || entry === 'allAuthenticatedUsers') return true;
-  if (entry.startsWith('domain:')) return member.endsWith(`@${entry.slice('domain:'.length)}`);
-  return entry === member;
+  if (isPublicMember(entry)) return true;
+  const [known, caller] = [normalizedMember(entry), normalizedMember(member)];
+  if (known.startsWith('domain:')) return caller.endsWith(`@${known.slice('domain:'.length)}`);
+  return known === caller;
 }
 
 function denied(permission: string, resource: string): RpcError {

@@ -1,7 +1,8 @@
 /** google.iam.v1.IAMPolicy: the policies of key rings, keys and import jobs, with etags. */
 
 import { createHash } from 'node:crypto';
-import { bytes, invalidArgument, isMessage, message, text } from '../request-fields.js';
+import { normalizedMember } from '../../keys/access.js';
+import { bytes, invalidArgument, isMessage, maskPaths, message, text } from '../request-fields.js';
 import { type CallContext, RpcError, type RpcMessage, type ServiceHandlers } from '../rpc.js';
 import { isTestable } from './roles.js';
 
@@ -23,6 +24,10 @@ interface PolicyDecisions {
 const EMPTY_ETAG = Buffer.from('ACAB', 'base64');
 /** The version of a policy with conditions. */
 const CONDITIONAL = 3;
+/** "If no mask is provided, the following default mask is used" (iam_policy.proto, SetIamPolicyRequest.update_mask). */
+const DEFAULT_MASK: readonly string[] = ['bindings', 'etag'];
+/** The fields of google.iam.v1.Policy. */
+const POLICY_FIELDS: readonly string[] = ['version', 'bindings', 'audit_configs', 'etag'];
 const RESOURCE =
   /^projects\/[^/]+\/locations\/[^/]+\/(?:keyRings\/[^/]+(?:\/(?:cryptoKeys|importJobs)\/[^/]+)?|ekmConfig|ekmConnections\/[^/]+)$/;
 /** The forms of `Binding.members` (policy.proto), Workload Identity principals included. */
@@ -50,7 +55,8 @@ export class IamPolicies {
       const { requestedPolicyVersion } = message(request, 'options') ?? {};
       return requestedPolicyVersion === CONDITIONAL ? policy : withoutConditions(policy);
     },
-    SetIamPolicy: (request) => this.#set(this.#existing(request), message(request, 'policy')),
+    SetIamPolicy: (request) =>
+      this.#set(this.#existing(request), message(request, 'policy'), maskPaths(request, 'updateMask')),
     TestIamPermissions: (request, context) => this.#test(request, context),
   };
 
@@ -107,8 +113,11 @@ export class IamPolicies {
     return this.#policies.get(resource) ?? { version: 0, bindings: [], etag: EMPTY_ETAG };
   }
 
-  #set(resource: string, policy: RpcMessage | undefined): RpcMessage {
+  #set(resource: string, policy: RpcMessage | undefined, mask: readonly string[]): RpcMessage {
     if (policy === undefined) throw invalidArgument('A policy is required.');
+    const paths = mask.length > 0 ? mask : DEFAULT_MASK;
+    const unknown = paths.find((path) => !POLICY_FIELDS.includes(path));
+    if (unknown !== undefined) throw invalidArgument(`Invalid field in update_mask: ${unknown}.`);
     const before = this.#policyOf(resource);
     const given = bytes(policy, 'etag');
     // Without an etag the policy is overwritten, whatever it is (google.iam.v1.Policy.etag).
@@ -118,18 +127,25 @@ export class IamPolicies {
         'There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.',
       );
     }
-    const bindings = bindingsOf(policy).filter((binding) => membersOf(binding).length > 0);
+    const source = paths.includes('bindings') ? policy : before;
+    const bindings = bindingsOf(source).filter((binding) => membersOf(binding).length > 0);
     const version = Number(policy['version'] ?? 0);
     if (![0, 1, CONDITIONAL].includes(version)) throw invalidArgument(`Invalid policy version: ${version}.`);
     // "Any operation that affects conditional role bindings must specify version 3" (policy.proto, Policy.version).
     const concerned = given.length > 0 ? [...bindings, ...bindingsOf(before)] : bindings;
-    if (version !== CONDITIONAL && concerned.some(isConditional))
+    if (source === policy && version !== CONDITIONAL && concerned.some(isConditional))
       throw invalidArgument('A policy with conditional role bindings needs version 3.');
     for (const binding of bindings) this.#check(binding);
+    // Google keeps its own spelling of emails and domains, which is in lower case.
+    const spelled = bindings.map((binding) => ({
+      ...binding,
+      members: membersOf(binding).map(normalizedMember),
+    }));
+    const { auditConfigs } = paths.includes('audit_configs') ? policy : before;
     const stored: RpcMessage = {
-      ...policy,
+      ...(Array.isArray(auditConfigs) && { auditConfigs }),
       version: bindings.some(isConditional) ? CONDITIONAL : 1,
-      bindings,
+      bindings: spelled,
     };
     const etag = createHash('sha256')
       .update(bytes(before, 'etag'))
