@@ -432,7 +432,11 @@ export class A2AKeyExchange {
   }
 
   /** Sets the policy by which `rotateDueKeys` rotates the agent's key; it is kept in the key. null removes it. */
-  setRotationPolicy(agentId: string, policy: RotationPolicy | null, options?: RoleOptions): Promise<void> {
+  setRotationPolicy(
+    agentId: string,
+    policy: RotationPolicy | null,
+    options?: RoleOptions,
+  ): Promise<KeyMetadata> {
     return this.#lifecycle.setRotationPolicy(agentId, policy, options);
   }
 

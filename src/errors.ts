@@ -6,7 +6,10 @@
 
 /** What an error knows about the call that failed. */
 export interface ErrorContext {
-  /** The public method that was called, e.g. `sign`. */
+  /**
+   * The public method that failed, e.g. `sign`. A method that makes several calls may fail in one of them: an agent's key
+   * that cannot be read is `getKey`.
+   */
   readonly operation: string;
   /** The resource it was called for: a full resource name, an agent id or a configuration. */
   readonly resource: string;

@@ -11,6 +11,7 @@ export type { MissingPermission, PreflightOptions, PreflightReport } from './acc
 export type { PreflightTask } from './access/preflight-needs.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
+export type { AttestedKey } from './attestation/key-attributes.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
 export {
   type AttestationCertificateChains,
@@ -79,6 +80,7 @@ export type {
 export {
   type AgentKeySet,
   type EndorseOptions,
+  type ExchangeHierarchy,
   KeyHierarchy,
   type KeyHierarchyOptions,
   type MasterKeys,
@@ -92,9 +94,11 @@ export {
   type VerifyEndorsementOptions,
   verifyEndorsement,
 } from './identity/endorsement.js';
+export type { Ed25519Name } from './identity/jose-algorithm.js';
 export type { JoseHeader } from './identity/jose-header.js';
 export { encryptCompactJwe, type JweOptions } from './identity/jwe.js';
 export {
+  type JosePublicKey,
   type JwkLike,
   jwkThumbprint,
   type PublicJwk,
@@ -117,14 +121,21 @@ export type {
   GrantOptions,
   TestedPermissions,
 } from './keys/access.js';
+export type { AgentKeyRole } from './keys/agent-key-name.js';
 export type { AgentAlgorithmAlias } from './keys/algorithm-alias.js';
 export type {
   AlgorithmEntry,
+  DecryptionAlgorithm,
+  DecryptionAlgorithmEntry,
+  KemAlgorithmEntry,
   KeyAlgorithm,
   KeyPurpose,
+  MacAlgorithmEntry,
   ProtectionLevel,
+  RawSymmetricAlgorithmEntry,
   SignatureEncoding,
   SigningAlgorithm,
+  SigningAlgorithmEntry,
 } from './keys/algorithm-types.js';
 export { algorithmsOf, findAlgorithm } from './keys/algorithms.js';
 export type { Impersonation } from './keys/impersonation.js';
@@ -135,6 +146,7 @@ export type {
   EncryptionOptions,
   KeyMetadata,
   KeyProvider,
+  KeyRingProvider,
   KeySpec,
   KeyVersionInUse,
   KeyVersionMetadata,
@@ -150,15 +162,22 @@ export type {
   ScheduledDestruction,
   SignatureDetails,
 } from './keys/key-provider.js';
+export type { MasterRole } from './keys/master-key-name.js';
+export type { ParseResult } from './keys/parse-result.js';
 export type { ArchivedPublicKey, PublicKeyArchive } from './keys/public-key-archive.js';
 export type { RotationPolicy } from './keys/rotation-policy.js';
 export type { VersionLifecycle, VersionTimes } from './keys/version-history.js';
 export type { KeyAttestation } from './kms/attestation.js';
 export { KMSClient } from './kms/kms-client.js';
 export type { AgentRotationOptions, RoleOptions } from './lifecycle/agent-lifecycle.js';
-export type { AgentDescription, AgentSummary, DescribedVersion } from './lifecycle/describe-agent.js';
+export type {
+  AgentDescription,
+  AgentSummary,
+  DescribedVersion,
+  KeyDescription,
+} from './lifecycle/describe-agent.js';
 export type { AgentDestruction, DestroyAgentOptions, VersionDestruction } from './lifecycle/destroy-agent.js';
-export type { LocatedPublicKey } from './lifecycle/published-keys.js';
+export type { LocatedPublicKey, PublishedLifecycle } from './lifecycle/published-keys.js';
 export type { UnreadKeyRing } from './lifecycle/read-rings.js';
 export type {
   KeyRotationReport,
@@ -194,6 +213,7 @@ export type {
   ObservedCall,
   ObservedOutcome,
   ObservedVersion,
+  ObservedWarning,
   ProviderObserver,
 } from './provider/observer.js';
 export type {
@@ -206,7 +226,7 @@ export type {
   SoftwareStats,
 } from './provider/stats.js';
 export type { LocationStatus } from './replication/location.js';
-export { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
+export type { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
 export type { SoftwareKeyProviderConfig } from './software/provider-config.js';
 export { SoftwareKeyProvider } from './software/software-key-provider.js';
 export type { TelemetrySetting } from './telemetry/load.js';

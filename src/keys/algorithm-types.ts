@@ -66,6 +66,7 @@ interface AlgorithmBase<Name extends string, Purpose extends KeyPurpose> {
   readonly protectionLevels: readonly ProtectionLevel[];
 }
 
+/** An algorithm that signs. */
 export interface SigningAlgorithmEntry extends AlgorithmBase<SigningAlgorithm, 'ASYMMETRIC_SIGN'> {
   readonly input: SigningInput;
   readonly key: AsymmetricKeyType;
@@ -78,6 +79,7 @@ export interface SigningAlgorithmEntry extends AlgorithmBase<SigningAlgorithm, '
   readonly coseAlgorithm?: number;
 }
 
+/** An algorithm of a key that others encrypt to. */
 export interface DecryptionAlgorithmEntry extends AlgorithmBase<DecryptionAlgorithm, 'ASYMMETRIC_DECRYPT'> {
   readonly key: Extract<AsymmetricKeyType, { kind: 'rsa' }>;
   readonly hash: HashName;
@@ -89,18 +91,21 @@ export interface DecryptionAlgorithmEntry extends AlgorithmBase<DecryptionAlgori
 
 interface SymmetricAlgorithmEntry extends AlgorithmBase<'GOOGLE_SYMMETRIC_ENCRYPTION', 'ENCRYPT_DECRYPT'> {}
 
+/** An algorithm of raw symmetric encryption. */
 export interface RawSymmetricAlgorithmEntry
   extends AlgorithmBase<RawSymmetricAlgorithm, 'RAW_ENCRYPT_DECRYPT'> {
   readonly keyBytes: 16 | 32;
   readonly mode: 'gcm' | 'cbc' | 'ctr';
 }
 
+/** An algorithm of message authentication codes. */
 export interface MacAlgorithmEntry extends AlgorithmBase<MacAlgorithm, 'MAC'> {
   readonly hash: HashName;
   /** Key size and tag size, in bytes: Cloud KMS uses the digest's size for both. */
   readonly sizeBytes: number;
 }
 
+/** An algorithm that encapsulates keys. */
 export interface KemAlgorithmEntry extends AlgorithmBase<KemAlgorithm, 'KEY_ENCAPSULATION'> {
   readonly key: Extract<AsymmetricKeyType, { kind: 'pqc' }>;
   readonly ciphertextBytes: number;
@@ -137,6 +142,7 @@ export type SigningAlgorithm =
   | 'PQ_SIGN_ML_DSA_87'
   | 'PQ_SIGN_SLH_DSA_SHA2_128S';
 
+/** Names of the algorithms of keys that others encrypt to. */
 export type DecryptionAlgorithm =
   | 'RSA_DECRYPT_OAEP_2048_SHA1'
   | 'RSA_DECRYPT_OAEP_3072_SHA1'

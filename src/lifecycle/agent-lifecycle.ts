@@ -166,12 +166,12 @@ export class AgentLifecycle {
     agentId: string,
     policy: RotationPolicy | null,
     options: RoleOptions = {},
-  ): Promise<void> {
+  ): Promise<KeyMetadata> {
     const { role, ...rest } = options;
     const context = agentContext('setRotationPolicy', agentId);
     const label = policy === null ? null : formatPolicy(requirePolicy(context, policy));
     const name = await this.#keyName(context, agentId, options);
-    await this.#provider.updateLabels(name, { [POLICY_LABEL]: label }, rest);
+    return this.#provider.updateLabels(name, { [POLICY_LABEL]: label }, rest);
   }
 
   /** One run over all keys with a policy. */

@@ -42,7 +42,7 @@ export interface DescribedVersion extends KeyVersionMetadata, VersionTimes {
 }
 
 /** The key of an agent in one key ring, with its versions. */
-interface KeyDescription extends AgentSummary {
+export interface KeyDescription extends AgentSummary {
   /** Full name of the version in use; undefined when none is usable. */
   readonly keyVersion: string | undefined;
   /** All versions, in ascending order of their numbers. */

@@ -24,7 +24,8 @@ export interface LocatedPublicKey {
   readonly pem: string;
 }
 
-type PublishedLifecycle = 'prepared' | 'active' | 'retiring';
+/** What becomes of a version whose public key is published. */
+export type PublishedLifecycle = 'prepared' | 'active' | 'retiring';
 
 const isPublished = (lifecycle: string): lifecycle is PublishedLifecycle =>
   lifecycle === 'prepared' || lifecycle === 'active' || lifecycle === 'retiring';

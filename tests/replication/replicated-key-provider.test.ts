@@ -1,7 +1,8 @@
 /** What is done in all key rings, in one of them, and what is said when it was done in some only. */
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { A2AKeyExchange, ReplicatedKeyProvider } from '../../src/index.js';
+import { A2AKeyExchange } from '../../src/index.js';
+import { ReplicatedKeyProvider } from '../../src/replication/replicated-key-provider.js';
 import { clientConfig, newExchange, startTestEmulator } from '../support/emulator.js';
 import { STANDBY_RING, startTwoLocations, type TwoLocations } from '../support/two-locations.js';
 
