@@ -50,8 +50,12 @@ const allowed = [
   },
   {
     from: 'provider-selection.ts',
-    to: [...leaves, 'config/', 'keys/', 'kms/', 'migration/', 'replication/', 'software/'],
+    to: [
+      ...[...leaves, 'config/', 'keys/', 'kms/', 'migration/', 'replication/', 'software/'],
+      'watched-providers.ts',
+    ],
   },
+  { from: 'watched-providers.ts', to: ['config/kms-config.ts', 'keys/', 'kms/', 'software/'] },
   { from: 'audited-keys.ts', to: ['audit/', 'config/', 'keys/'] },
   { from: 'exchange-stats.ts', to: ['audit/', 'envelope/', 'provider/', 'replication/', 'telemetry/'] },
   {

@@ -39,7 +39,7 @@ import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryp
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
-import { KeyHierarchy } from './hierarchy/key-hierarchy.js';
+import { type ExchangeHierarchy, KeyHierarchy, keysOf } from './hierarchy/key-hierarchy.js';
 import type { AccessChange } from './keys/access.js';
 import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type { ProtectionLevel } from './keys/algorithm-types.js';
@@ -108,8 +108,9 @@ export class A2AKeyExchange {
    * (docs/providers.md).
    */
   readonly keys: KeyProvider;
-  /** Master keys, endorsements of agents' keys, and encryption to agents. */
-  readonly hierarchy: KeyHierarchy;
+  /** Public keys of agents and of the root, and endorsements of agents' keys. */
+  readonly hierarchy: ExchangeHierarchy;
+  readonly #hierarchy: KeyHierarchy;
   /** The audit trail, where the configuration has one: its anchor, checkpoints and counts. */
   readonly audit: AuditTrail | undefined;
   readonly #trail: AuditRecorder | undefined;
@@ -132,7 +133,7 @@ export class A2AKeyExchange {
   constructor(config: A2AKeyExchangeConfig) {
     const parsed = parseAgentConfig(config);
     const { kms, agents, source } = parsed;
-    const audited = withAudit(parsed, (keyId) => this.hierarchy.agentKeys.agentOf(keyId));
+    const audited = withAudit(parsed, (keyId) => keysOf(this.#hierarchy).agentKeys.agentOf(keyId));
     const {
       defaultAlgorithm,
       hierarchy,
@@ -149,6 +150,11 @@ export class A2AKeyExchange {
       kms: withIdentities(audited.kms, this.#identities),
       source,
       agents,
+      // No key is used before all of this is made.
+      watch: {
+        isDue: (keyId) => this.#lifecycle.heartbeat.isDue(keyId),
+        used: (keyId) => this.#lifecycle.heartbeat.used(keyId),
+      },
     });
     this.keys = keys;
     this.#trail = audited.trail;
@@ -156,7 +162,7 @@ export class A2AKeyExchange {
     this.audit = this.#trail;
     this.#auditKeyLevel = audited.auditKeyLevel;
     this.#migration = migration;
-    this.hierarchy = new KeyHierarchy(this.keys, {
+    this.#hierarchy = new KeyHierarchy(this.keys, {
       ...rest,
       logger,
       // Undefined is HSM to the provider, and lets an agent that was not migrated keep its key; HSM by name does not.
@@ -171,11 +177,9 @@ export class A2AKeyExchange {
         kekRotationPeriodSeconds: hierarchy.kekRotationPeriodSeconds,
       }),
     });
-    this.#access = new AgentAccess(
-      this.keys,
-      this.hierarchy.agentKeys,
-      resolveAgentRoles(kms.projectId, accessRoles),
-    );
+    this.hierarchy = this.#hierarchy;
+    const { agentKeys, versionKeys } = keysOf(this.#hierarchy);
+    this.#access = new AgentAccess(this.keys, agentKeys, resolveAgentRoles(kms.projectId, accessRoles));
     this.#preflight = {
       provider: keys,
       configured: configuredTasks({
@@ -189,7 +193,7 @@ export class A2AKeyExchange {
       impersonatesAgents: impersonateAgents !== undefined,
     };
     this.#batches = new BatchSigning(this.keys, {
-      versionKeys: this.hierarchy.versionKeys,
+      versionKeys,
       clock: rest.clock,
       operationMs: kms.deadlines?.operationMs ?? OPERATION_DEFAULT_MS,
     });
@@ -197,7 +201,7 @@ export class A2AKeyExchange {
     this.#clock = rest.clock;
     this.#logger = logger;
     this.#ensureMasters = hierarchy !== undefined;
-    this.#lifecycle = new AgentLifecycle(this.keys, this.hierarchy, {
+    this.#lifecycle = new AgentLifecycle(this.keys, keysOf(this.#hierarchy), {
       ...rest,
       logger,
       rings: ringsOf(this.keys, keyRingName(kms)),
@@ -221,7 +225,7 @@ export class A2AKeyExchange {
     this.#telemetry?.start();
     const auditKey = { provider: this.keys, protectionLevel: this.#auditKeyLevel };
     await initializeAudited(this.#trail, { ...auditKey, options, logger: this.#logger }, async () => {
-      if (this.#ensureMasters) await this.hierarchy.initialize(options);
+      if (this.#ensureMasters) await this.#hierarchy.initialize(options);
       else await this.keys.initialize(options);
     });
   }
@@ -235,7 +239,7 @@ export class A2AKeyExchange {
    */
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
     const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
-    const keys = await this.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
+    const keys = await this.#hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
     return keys.name;
   }
 
@@ -250,11 +254,9 @@ export class A2AKeyExchange {
     message: Uint8Array,
     options?: CallOptions,
   ): Promise<SignatureDetails> {
-    return this.#withKey('signMessage', agentId, options, async (keyName) => {
-      const signed = await this.keys.signDetailed(keyName, message, options);
-      this.#lifecycle.touch(agentId, 'signing');
-      return signed;
-    });
+    return this.#withKey('signMessage', agentId, options, (keyName) =>
+      this.keys.signDetailed(keyName, message, options),
+    );
   }
 
   /**
@@ -269,11 +271,9 @@ export class A2AKeyExchange {
     options: CallOptions = {},
   ): Promise<readonly Buffer[]> {
     const batch = this.#batches.prepareBatch(agentId, messages, options);
-    return this.#withKey('signBatch', agentId, batch.forLookUp, async (keyName) => {
-      const receipts = await this.#batches.signBatch(keyName, batch);
-      this.#lifecycle.touch(agentId, 'signing');
-      return receipts;
-    });
+    return this.#withKey('signBatch', agentId, batch.forLookUp, (keyName) =>
+      this.#batches.signBatch(keyName, batch),
+    );
   }
 
   /**
@@ -291,11 +291,9 @@ export class A2AKeyExchange {
     const many = this.#batches.prepareMany(agentId, messages, options);
     const { signal, timeoutMs, reason, correlationId } = options;
     const forLookUp = { signal, timeoutMs, reason, correlationId };
-    const signing = this.#withKey('signMany', agentId, forLookUp, async (keyName) => {
-      const outcomes = await this.#batches.signMany(keyName, many);
-      if (outcomes.some(({ status }) => status === 'signed')) this.#lifecycle.touch(agentId, 'signing');
-      return outcomes;
-    });
+    const signing = this.#withKey('signMany', agentId, forLookUp, (keyName) =>
+      this.#batches.signMany(keyName, many),
+    );
     return signing.catch((error: unknown) => {
       // Whether the key was known already when the caller aborted makes no difference; nothing is signed any more.
       if (!(error instanceof OperationAbortedError) || !signal?.aborted) throw error;
@@ -364,7 +362,7 @@ export class A2AKeyExchange {
 
   /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
   stats(): ExchangeStats {
-    const { agentKeys } = this.hierarchy;
+    const { agentKeys } = keysOf(this.#hierarchy);
     return exchangeStats({
       sources: this.#sources,
       agentKeys,
@@ -385,15 +383,13 @@ export class A2AKeyExchange {
     plaintext: Uint8Array,
     options?: EncryptForAgentOptions,
   ): Promise<string> {
-    return this.hierarchy.encryptForAgent(recipient, plaintext, options);
+    return this.#hierarchy.encryptForAgent(recipient, plaintext, options);
   }
 
   /** Opens a JWE that was encrypted to the agent; its content key is unwrapped in the HSM. */
   async decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
     this.#identities?.note(agentId);
-    const plaintext = await this.hierarchy.decryptAsAgent(agentId, jwe, options);
-    this.#lifecycle.touch(agentId, 'encryption');
-    return plaintext;
+    return this.#hierarchy.decryptAsAgent(agentId, jwe, options);
   }
 
   /**
@@ -408,7 +404,7 @@ export class A2AKeyExchange {
 
   /** The tree of keys with their versions, states and what is due when. */
   describeHierarchy(options?: DescribeHierarchyOptions): Promise<HierarchyDescription> {
-    return this.hierarchy.describeHierarchy(options);
+    return this.#hierarchy.describeHierarchy(options);
   }
 
   /** Makes a new version of the agent's key and uses it from now on. Signatures made before keep verifying. */
@@ -486,7 +482,7 @@ export class A2AKeyExchange {
    */
   async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
     const described = await this.#lifecycle.describe(agentId, options);
-    const { versionKeys } = this.hierarchy;
+    const { versionKeys } = keysOf(this.#hierarchy);
     return describeBothKinds({ migration: this.#migration, versionKeys }, described, options);
   }
 
@@ -577,7 +573,7 @@ export class A2AKeyExchange {
     const context = agentContext(operation, agentId);
     const agent = requireAgentId(context, agentId);
     this.#identities?.note(agent);
-    return use(await this.hierarchy.agentKeys.nameOf(context, agent, 'signing', options));
+    return use(await keysOf(this.#hierarchy).agentKeys.nameOf(context, agent, 'signing', options));
   }
 }
 

@@ -26,8 +26,9 @@ import { SoftwareArchive } from './migration/software-archive.js';
 import { SoftwareKeys } from './migration/software-keys.js';
 import { Location } from './replication/location.js';
 import { ReplicatedKeyProvider } from './replication/replicated-key-provider.js';
-import { SoftwareKeyProvider } from './software/software-key-provider.js';
+import type { SoftwareKeyProvider } from './software/software-key-provider.js';
 import { storeExists } from './software/store/store-directory.js';
+import { type KeyUseWatch, WatchedKMSClient, WatchedSoftwareKeyProvider } from './watched-providers.js';
 
 /** A provider that was opened, whatever stands in front of it. */
 export type OpenedProvider = KMSClient | SoftwareKeyProvider;
@@ -36,9 +37,10 @@ export type OpenedProvider = KMSClient | SoftwareKeyProvider;
 function replicated(
   config: KMSConfig,
   { replicas, replication, clock, logger }: KeySelection['agents'],
+  watch: KeyUseWatch,
 ): { readonly keys: KeyProvider; readonly sources: readonly OpenedProvider[] } {
   if (replicas.length === 0) {
-    const keys = new KMSClient(config);
+    const keys = new WatchedKMSClient(config, watch);
     return { keys, sources: [keys] };
   }
   requirePinnedInRings(config, replicas);
@@ -46,7 +48,7 @@ function replicated(
   const locate = (own: KMSConfig): Location => {
     const keyRing = keyRingName(own);
     const pinnedVersions = config.pinnedVersions?.filter(({ name }) => name.startsWith(`${keyRing}/`));
-    const provider = new KMSClient({ ...own, pinnedVersions });
+    const provider = new WatchedKMSClient({ ...own, pinnedVersions }, watch);
     sources.push(provider);
     return new Location({ keyRing, provider, ...replication, logger });
   };
@@ -84,6 +86,7 @@ function requirePinnedInRings(config: KMSConfig, replicas: readonly ReplicaConfi
 interface KeySelection {
   readonly kms: KMSConfig;
   readonly source: KeySource<SoftwareKeyStoreConfig>;
+  readonly watch: KeyUseWatch;
   readonly agents: {
     readonly clock: Clock;
     readonly logger: Logger;
@@ -95,14 +98,17 @@ interface KeySelection {
 }
 
 /** The provider that the flags and the phase of a migration ask for, and what migrates agents where both kinds are open. */
-export function selectKeys({ kms, source, agents }: KeySelection): {
+export function selectKeys({ kms, source, agents, watch }: KeySelection): {
   readonly keys: KeyProvider;
   readonly migration: AgentMigration;
   /** All providers that were opened. */
   readonly sources: readonly OpenedProvider[];
 } {
   if (source.kind === 'hsm') {
-    return { ...replicated(kms, agents), migration: new AgentMigration({ services: undefined, source }) };
+    return {
+      ...replicated(kms, agents, watch),
+      migration: new AgentMigration({ services: undefined, source }),
+    };
   }
   const { clock, logger, maxCachedAgents, defaultAlgorithm } = agents;
   const { publicKeyArchive: archive } = kms;
@@ -110,7 +116,10 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
     const { projectId, locationId, keyRingId, observers, telemetry } = kms;
     const publicKeyArchive = archive && new SoftwareArchive(archive);
     const common = { projectId, locationId, keyRingId, publicKeyArchive, logger, clock };
-    return new SoftwareKeyProvider({ ...common, observers, telemetry, softwareKeyStore: store });
+    return new WatchedSoftwareKeyProvider(
+      { ...common, observers, telemetry, softwareKeyStore: store },
+      watch,
+    );
   };
   const sources: OpenedProvider[] = [];
   const counted = <T extends OpenedProvider>(provider: T): T => {
@@ -120,7 +129,7 @@ export function selectKeys({ kms, source, agents }: KeySelection): {
   const hsmKeys = source.kind === 'software' ? source.hsmKeys : 'used';
   const providers = openProviders(source, {
     openStore: (store) => new SoftwareKeys(counted(softwareProvider(store))),
-    openHsm: () => counted(new KMSClient(kms)),
+    openHsm: () => counted(new WatchedKMSClient(kms, watch)),
   });
   // Two keys for each agent, and versions of each.
   const maxVersions = 8 * maxCachedAgents;

@@ -36,8 +36,14 @@ const cases: readonly Case[] = [
   ],
   [
     'signCompactJws',
-    (exchange, agent, options) =>
-      signCompactJws(exchange.keys, `agent-${agent}-signing-key`, message, {}, options),
+    async (exchange, agent, options) =>
+      signCompactJws(
+        exchange.keys,
+        (await exchange.describeAgent(agent, options)).keyName,
+        message,
+        {},
+        options,
+      ),
   ],
   [
     'verifyMessage',
@@ -169,7 +175,8 @@ describe('a caller’s reason and correlation id', () => {
     await world.within('software-only', (exchange) => exchange.generateAgentKey(method));
     const sink = memorySink();
     const exchange = await world.start(2, { audit: { sink } });
-    await exchange.idle();
+    // What is known to have been used today is not looked at once more in the background.
+    await exchange.describeAgent(method);
     world.emulator.requests.clear();
     const first = sink.lines.length;
     await call(exchange, method, purpose);

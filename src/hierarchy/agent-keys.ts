@@ -88,9 +88,14 @@ export class AgentKeys {
     return isOwn ? generate() : singleFlight(this.#generations, JSON.stringify([agent, spec]), generate);
   }
 
-  /** The agent's key as far as it is known without a call. */
-  known(agent: AgentId, role: AgentKeyRole): KnownKey | undefined {
-    return this.#known.get(agentKeyId(agent, role));
+  /** The day on which a key was used last, as of when it was read; by its short id. */
+  seenDay(keyId: string): string | undefined {
+    return this.#known.peek(keyId)?.seen;
+  }
+
+  /** Whether the configuration names a version of the key, by its short id. */
+  isPinned(keyId: string): boolean {
+    return this.#pinned.has(keyId);
   }
 
   /**

@@ -123,6 +123,27 @@ const schema = z.strictObject(
   'must be an object',
 );
 
+/** What a hierarchy knows of keys, for the parts of this library that work with the same ones. */
+export interface HierarchyKeys {
+  /** The agents' keys by agent id and role. */
+  readonly agentKeys: AgentKeys;
+  /** Public keys of key versions, with their thumbprints. */
+  readonly versionKeys: VersionKeys;
+}
+
+/** The keys behind a hierarchy. */
+export let keysOf: (hierarchy: KeyHierarchy) => HierarchyKeys;
+
+/**
+ * What an `A2AKeyExchange` shows of its hierarchy: public keys and endorsements. All else is a method of the exchange, which
+ * knows its rotation policy and its agents' identities.
+ */
+export interface ExchangeHierarchy
+  extends Pick<
+    KeyHierarchy,
+    'rootKeyId' | 'kekKeyId' | 'getAgentJwk' | 'getRootJwks' | 'getAuditJwks' | 'endorseAgentKey'
+  > {}
+
 /**
  * Master keys, agents' keys, endorsements and encryption to agents.
  *
@@ -137,10 +158,8 @@ const schema = z.strictObject(
  * ```
  */
 export class KeyHierarchy {
-  /** The agents' keys by agent id and role. */
-  readonly agentKeys: AgentKeys;
-  /** Public keys of key versions, with their thumbprints. */
-  readonly versionKeys: VersionKeys;
+  readonly #agentKeys: AgentKeys;
+  readonly #versionKeys: VersionKeys;
   readonly #provider: KeyProvider;
   readonly #options: z.output<typeof schema>;
   readonly #clock: Clock;
@@ -157,14 +176,18 @@ export class KeyHierarchy {
     signingAlgorithm(context, this.#options.defaultAlgorithm);
     const { clock = systemClock, maxCachedAgents, pinnedVersions } = this.#options;
     this.#clock = clock;
-    this.agentKeys = new AgentKeys(provider, {
+    this.#agentKeys = new AgentKeys(provider, {
       clock,
       maxCachedAgents: 2 * maxCachedAgents,
       pinnedVersions,
     });
-    this.versionKeys = new VersionKeys(provider, { clock, maxCachedKeys: 2 * maxCachedAgents });
-    const [agentKeys, versionKeys] = [this.agentKeys, this.versionKeys];
+    this.#versionKeys = new VersionKeys(provider, { clock, maxCachedKeys: 2 * maxCachedAgents });
+    const [agentKeys, versionKeys] = [this.#agentKeys, this.#versionKeys];
     this.#services = { provider, agentKeys, versionKeys, clock };
+  }
+
+  static {
+    keysOf = (hierarchy) => hierarchy.#services;
   }
 
   /** Key id of the root signing key. */
@@ -226,22 +249,11 @@ export class KeyHierarchy {
     const defaultAlgorithm = signingAlgorithm(context, this.#options.defaultAlgorithm);
     const [first, ...others] = agentKeySpecs(context, options, { defaultAlgorithm, protectionLevel });
     const generate = (spec: RoleKeySpec): Promise<KeyMetadata> =>
-      this.agentKeys.generate(agent, spec, callOptionsOf(options));
+      this.#agentKeys.generate(agent, spec, callOptionsOf(options));
     const keys = await Promise.all([generate(first), ...others.map(generate)]);
     const byRole = new Map([first, ...others].map(({ role }, index) => [role, keys[index]]));
     const [signing, encryption] = [byRole.get('signing'), byRole.get('encryption')];
     return { name: keys[0].name, ...(signing && { signing }), ...(encryption && { encryption }) };
-  }
-
-  /**
-   * Makes a new version of the agent's encryption key, which messages are encrypted to from now on. Older versions keep
-   * decrypting until they are disabled.
-   */
-  async rotateEncryptionKey(agentId: string, options: CallOptions = {}): Promise<KeyMetadata> {
-    const context = agentContext('rotateEncryptionKey', agentId);
-    const agent = requireAgentId(context, agentId);
-    const name = await this.agentKeys.nameOf(context, agent, 'encryption', options);
-    return this.#provider.rotateKey(name, options);
   }
 
   /** The agent's public key in use, as JWK. */
@@ -252,8 +264,8 @@ export class KeyHierarchy {
     const { role: named, ...callOptions } = options;
     const context = agentContext('getAgentJwk', agentId);
     const role = requireRole(context, named);
-    const name = await this.agentKeys.nameOf(context, requireAgentId(context, agentId), role, callOptions);
-    return (await this.versionKeys.current(context, name, callOptions)).key.jwk;
+    const name = await this.#agentKeys.nameOf(context, requireAgentId(context, agentId), role, callOptions);
+    return (await this.#versionKeys.current(context, name, callOptions)).key.jwk;
   }
 
   /**
@@ -262,14 +274,14 @@ export class KeyHierarchy {
    */
   async getRootJwks(options?: CallOptions): Promise<readonly PublicJwk[]> {
     const context = { operation: 'getRootJwks', resource: MASTER_KEY_IDS.root };
-    const enabled = await this.versionKeys.enabled(context, MASTER_KEY_IDS.root, options);
+    const enabled = await this.#versionKeys.enabled(context, MASTER_KEY_IDS.root, options);
     return enabled.map(({ key }) => key.jwk);
   }
 
   /** The public keys that checkpoints of the audit trail are verified with: of ENABLED versions, newest first. */
   async getAuditJwks(options?: CallOptions): Promise<readonly PublicJwk[]> {
     const context = { operation: 'getAuditJwks', resource: MASTER_KEY_IDS.audit };
-    const enabled = await this.versionKeys.enabled(context, MASTER_KEY_IDS.audit, options);
+    const enabled = await this.#versionKeys.enabled(context, MASTER_KEY_IDS.audit, options);
     return enabled.map(({ key }) => key.jwk);
   }
 
@@ -287,8 +299,8 @@ export class KeyHierarchy {
     const role = requireRole(context, named);
     requireValidity(context, validitySeconds);
     const agent = requireAgentId(context, agentId);
-    const name = await this.agentKeys.nameOf(context, agent, role, callOptions);
-    const { keyVersion, key } = await this.versionKeys.current(context, name, callOptions);
+    const name = await this.#agentKeys.nameOf(context, agent, role, callOptions);
+    const { keyVersion, key } = await this.#versionKeys.current(context, name, callOptions);
     const clock = this.#clock;
     return issueEndorsement(this.#provider, MASTER_KEY_IDS.root, {
       ...{ agentId: agent, key, keyVersion, validitySeconds, clock },

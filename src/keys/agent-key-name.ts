@@ -86,6 +86,18 @@ export function agentOfKeyId(keyId: string): AgentId | undefined {
   return agentKeyId(parsed.value, role) === keyId ? parsed.value : undefined;
 }
 
+/**
+ * The short id of the key that a key id, or the full name of a key or version, is of, if it is formed like that of an
+ * agent's key. The labels have the last word.
+ */
+export function agentKeyIdOf(keyId: string): string | undefined {
+  const [, id] =
+    /^(?:.*\/cryptoKeys\/)?(agent[-_][A-Za-z0-9_-]+-(?:signing|encryption)-key)(?:\/cryptoKeyVersions\/[^/]+)?$/.exec(
+      keyId,
+    ) ?? [];
+  return id;
+}
+
 /** The labels that say whose key it is and what for. */
 export function agentKeyLabels(agentId: AgentId, role: AgentKeyRole): Record<string, string> {
   const labels: Record<string, string> = { [ROLE_LABEL]: role };

@@ -19,8 +19,11 @@ export interface QuotaRequest {
 export interface Turn {
   readonly slot: Slot;
   readonly tokens: number;
+  readonly limit: number | undefined;
   /** Whether it is the one that tries if the quota is back. */
   readonly isProbe: boolean;
+  /** Who does not wait for it. */
+  readonly caller?: string;
 }
 
 export type TurnOutcome =
@@ -38,8 +41,17 @@ interface Waiter {
 
 /** When the call that tries is under way, its answer is about to come. */
 const PROBE_MS = 250;
-/** A turn is kept for so long for a caller that does not wait and comes back. */
+/** A place is kept for so long after the moment at which a caller that does not wait was told to come back. */
 const KEPT_MS = 10_000;
+
+/** The place of a caller that does not wait, but comes back. */
+interface Place {
+  readonly request: QuotaRequest;
+  /** As soon as it has come. */
+  turn: Turn | undefined;
+  /** When it is given up. */
+  until: number;
+}
 
 export class QuotaBucket {
   readonly #clock: Clock;
@@ -51,8 +63,9 @@ export class QuotaBucket {
   readonly #returned = new Set<Waiter>();
   readonly #waiting = new Set<Waiter>();
   #probe: 'none' | 'wanted' | 'running' = 'none';
-  /** A turn for a caller that does not wait: without it, those who wait would leave nothing for it. */
-  #kept: { readonly turn: Turn; readonly from: number } | undefined;
+  /** By caller, first come first served; those who wait and those who come back have every other turn. */
+  #places = new Map<string, Place>();
+  #isTurnOfPlaces = true;
   #timer: { readonly at: number; readonly cancel: CancelTimer } | undefined;
 
   constructor(clock: Clock) {
@@ -67,9 +80,8 @@ export class QuotaBucket {
 
   /** What calls of this process used in the last minute, those under way included. */
   get tokensLastMinute(): number {
-    const now = this.#clock.monotonic();
-    this.#dropKept(now);
-    return this.#spent.total(now) + this.#underWay;
+    this.#dropUnclaimed();
+    return this.#spent.total(this.#clock.monotonic()) + this.#underWay;
   }
 
   /** Calls that wait for their turn. */
@@ -79,35 +91,41 @@ export class QuotaBucket {
 
   /** A turn, if there is one now. */
   take(request: QuotaRequest): Turn | undefined {
-    if (this.waiting > 0 || this.readyAt(request) > this.#clock.monotonic()) return undefined;
+    const isFree = this.waiting === 0 && this.#firstPlace === undefined;
+    if (!isFree || this.readyAt(request) > this.#clock.monotonic()) return undefined;
     return this.enter(request);
   }
 
   /** A turn now, whatever the quota has: for a call that is only right at this moment. */
-  enter({ tokens }: QuotaRequest): Turn {
+  enter({ tokens, limit }: QuotaRequest): Turn {
     const isProbe = this.#probe === 'wanted';
     if (isProbe) this.#probe = 'running';
     this.#underWay += tokens;
-    return { slot: this.#pace.reserve(tokens), tokens, isProbe };
+    return { slot: this.#pace.reserve(tokens), tokens, limit, isProbe };
   }
 
-  /** A turn for a caller that does not wait: if there is one now, or one was kept for such a caller. */
-  takeOrKeep(request: QuotaRequest): Turn | { readonly retryAfterMs: number } {
-    const now = this.#clock.monotonic();
-    this.#dropKept(now);
-    const turn = this.#takeKept(now) ?? this.take(request);
-    if (turn !== undefined) return turn;
-    const readyAt = this.readyAt(request);
-    if (this.#probe === 'running') return { retryAfterMs: readyAt - now };
-    if (this.#kept === undefined) {
-      const slot = this.#pace.reserve(request.tokens);
-      this.#underWay += request.tokens;
-      this.#kept = {
-        turn: { slot, tokens: request.tokens, isProbe: false },
-        from: Math.max(slot.at, readyAt),
-      };
+  /**
+   * A turn for a caller that does not wait: if there is one now, or its own has come meanwhile. Otherwise it keeps a place,
+   * one for each caller, and its turn is kept until it comes back.
+   */
+  takeOrKeep(request: QuotaRequest, caller: string): Turn | { readonly retryAfterMs: number } {
+    this.#dropUnclaimed();
+    const known = this.#places.get(caller);
+    const turn = known?.turn ?? (known === undefined ? this.take(request) : undefined);
+    if (turn !== undefined) return this.#claim(turn, caller);
+    const place = known ?? { request, turn: undefined, until: this.#clock.monotonic() + KEPT_MS };
+    this.#places.set(caller, place);
+    // The call that tries is made by somebody who is there.
+    const isFirst = this.#probe === 'wanted' && this.waiting === 0;
+    if (isFirst && this.readyAt(request) <= this.#clock.monotonic()) {
+      return this.#claim(this.enter(request), caller);
     }
-    return { retryAfterMs: Math.max(1, this.#kept.from - now) };
+    this.#serve();
+    if (place.turn !== undefined) return this.#claim(place.turn, caller);
+    const now = this.#clock.monotonic();
+    const readyAt = this.readyAt(request);
+    place.until = Math.max(now, readyAt) + KEPT_MS;
+    return { retryAfterMs: Math.max(1, readyAt - now) };
   }
 
   /** A turn as soon as there is one. `leave` gives the place up. */
@@ -132,7 +150,7 @@ export class QuotaBucket {
   /** When a call could be made at the earliest, by the monotonic clock. Milliseconds. */
   readyAt({ tokens, limit }: QuotaRequest): number {
     const now = this.#clock.monotonic();
-    this.#dropKept(now);
+    this.#dropUnclaimed();
     const paced = this.#probe === 'running' ? now + PROBE_MS : this.#pace.nextAt;
     if (limit === undefined) return paced;
     const most = limit - this.#underWay - tokens;
@@ -153,6 +171,7 @@ export class QuotaBucket {
       // One that was under way when the pause began says nothing of the call that tries now.
       if (this.#probe === 'none') this.#probe = 'wanted';
       this.#pace.refused(turn.slot, outcome.retryAfterMs, turn.tokens);
+      this.#keepReturned(turn);
     }
     this.#serve();
   }
@@ -162,35 +181,69 @@ export class QuotaBucket {
     return !isProbe && !this.#pace.isCurrent(slot);
   }
 
-  #takeKept(now: number): Turn | undefined {
-    const kept = this.#kept;
-    if (kept === undefined || now < kept.from) return undefined;
-    this.#kept = undefined;
-    return kept.turn;
+  #claim(turn: Turn, caller: string): Turn {
+    this.#places.delete(caller);
+    return { ...turn, caller };
   }
 
-  /** Gives up a turn that nobody came for, or that a refusal has come in between of. */
-  #dropKept(now: number): void {
-    const kept = this.#kept;
-    if (kept === undefined || (now < kept.from + KEPT_MS && this.#pace.isCurrent(kept.turn.slot))) return;
-    this.#kept = undefined;
-    this.#underWay -= kept.turn.tokens;
+  /** One that had its turn and was refused goes first, when it comes back. */
+  #keepReturned({ caller, tokens, limit }: Turn): void {
+    if (caller === undefined || this.#places.has(caller)) return;
+    const until = this.#pace.nextAt + KEPT_MS;
+    this.#places = new Map([
+      [caller, { request: { tokens, limit }, turn: undefined, until }],
+      ...this.#places,
+    ]);
+  }
+
+  /** Gives up places that nobody comes for; a turn that a refusal has come in between of is waited for again. */
+  #dropUnclaimed(): void {
+    const now = this.#clock.monotonic();
+    for (const [caller, place] of this.#places) {
+      const { turn, until } = place;
+      if (now < until && (turn === undefined || this.#pace.isCurrent(turn.slot))) continue;
+      this.#underWay -= turn?.tokens ?? 0;
+      place.turn = undefined;
+      if (now >= until) this.#places.delete(caller);
+    }
+  }
+
+  /** The first of those that have no turn yet. */
+  get #firstPlace(): Place | undefined {
+    for (const place of this.#places.values()) if (place.turn === undefined) return place;
+    return undefined;
   }
 
   #serve(): void {
-    for (const line of [this.#returned, this.#waiting]) {
-      for (const waiter of line) {
-        const at = this.readyAt(waiter.request);
-        if (at > this.#clock.monotonic()) {
-          this.#arm(at);
-          return;
-        }
-        line.delete(waiter);
-        waiter.enter(this.enter(waiter.request));
+    for (;;) {
+      const next = this.#next();
+      if (next === undefined) break;
+      const at = this.readyAt(next.request);
+      if (at > this.#clock.monotonic()) {
+        // Those who come back look themselves.
+        if (this.waiting > 0) this.#arm(at);
+        return;
+      }
+      const turn = this.enter(next.request);
+      this.#isTurnOfPlaces = !('turn' in next);
+      if ('turn' in next) {
+        next.turn = turn;
+      } else {
+        this.#returned.delete(next);
+        this.#waiting.delete(next);
+        next.enter(turn);
       }
     }
     this.#timer?.cancel();
     this.#timer = undefined;
+  }
+
+  /** Whose turn is next. */
+  #next(): Waiter | Place | undefined {
+    const [waiter] = this.#returned.size > 0 ? this.#returned : this.#waiting;
+    // The call that tries is made by somebody who is there.
+    const place = this.#probe === 'wanted' ? undefined : this.#firstPlace;
+    return this.#isTurnOfPlaces ? (place ?? waiter) : (waiter ?? place);
   }
 
   #arm(at: number): void {

@@ -87,7 +87,7 @@ export class QuotaGuard {
     this.#buckets[kind] ??= new QuotaBucket(this.#config.clock);
     const bucket = this.#buckets[kind];
     if (operation.onQuota === 'fail') {
-      const taken = bucket.takeOrKeep(request);
+      const taken = bucket.takeOrKeep(request, operation.resource);
       if ('slot' in taken) return { bucket, turn: taken, kind };
       throw this.#exhausted(operation, { kind, retryAfterMs: taken.retryAfterMs });
     }

@@ -11,8 +11,8 @@ import {
   ReplicationIncompleteError,
 } from '../errors.js';
 import { AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
-import type { KeyHierarchy } from '../hierarchy/key-hierarchy.js';
-import { type AgentKeyRole, agentContext, agentKeyId, parseAgentId } from '../keys/agent-key-name.js';
+import type { HierarchyKeys } from '../hierarchy/key-hierarchy.js';
+import { type AgentKeyRole, agentContext, agentKeyId } from '../keys/agent-key-name.js';
 import type {
   CallOptions,
   KeyMetadata,
@@ -67,15 +67,16 @@ interface AgentLifecycleOptions {
 
 export class AgentLifecycle {
   readonly #provider: KeyProvider;
-  readonly #hierarchy: KeyHierarchy;
+  readonly #hierarchy: HierarchyKeys;
   readonly #keyRing: string;
   readonly #rings: readonly AgentRing[];
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #heartbeat: Heartbeat;
+  /** To be told of each use of a private key. */
+  readonly heartbeat: Heartbeat;
   readonly #schedulers = new Set<RotationScheduler>();
 
-  constructor(provider: KeyProvider, hierarchy: KeyHierarchy, options: AgentLifecycleOptions) {
+  constructor(provider: KeyProvider, hierarchy: HierarchyKeys, options: AgentLifecycleOptions) {
     const { clock, logger, maxCachedAgents, rings } = options;
     this.#provider = provider;
     this.#hierarchy = hierarchy;
@@ -91,7 +92,10 @@ export class AgentLifecycle {
           : new AgentKeys(own, { clock, maxCachedAgents, pinnedVersions: [] }),
     }));
     // Two keys for each agent.
-    this.#heartbeat = new Heartbeat({ rings: this.#providers, clock, logger, maxKeys: 2 * maxCachedAgents });
+    this.heartbeat = new Heartbeat({
+      ...{ rings: this.#providers, clock, logger, maxKeys: 2 * maxCachedAgents },
+      agentKeys: hierarchy.agentKeys,
+    });
   }
 
   /** The agent's signing key with all its versions in all key rings: state, times, algorithm and thumbprint of each. */
@@ -211,29 +215,19 @@ export class AgentLifecycle {
   /** Finds agents that nobody uses any more and, unless it is a dry run, ends them in two passes. */
   async pruneStaleAgents(options: PruneStaleAgentsOptions): Promise<readonly StaleAgentReport[]> {
     // Agents that this process used a moment ago have been used.
-    await this.#heartbeat.idle();
+    await this.heartbeat.idle();
     return pruneStale({ rings: this.#providers, clock: this.#clock }, parsePruneOptions(options));
-  }
-
-  /** Notes that an agent's key was used. Returns at once and never fails. */
-  touch(agentId: string, role: AgentKeyRole): void {
-    const agent = parseAgentId(agentId);
-    const known = agent.ok ? this.#hierarchy.agentKeys.known(agent.value, role) : undefined;
-    if (known !== undefined) this.#heartbeat.touch(known.name, known.seen);
   }
 
   /** Settles when nothing runs in the background: no heartbeat and no scheduled rotation. */
   async idle(): Promise<void> {
-    await Promise.all([
-      this.#heartbeat.idle(),
-      ...[...this.#schedulers].map((scheduler) => scheduler.idle()),
-    ]);
+    await Promise.all([this.heartbeat.idle(), ...[...this.#schedulers].map((scheduler) => scheduler.idle())]);
   }
 
   /** Stops the schedulers and waits for what runs in the background. */
   async close(): Promise<void> {
     await Promise.all([...this.#schedulers].map((scheduler) => scheduler.close()));
-    await this.#heartbeat.close();
+    await this.heartbeat.close();
   }
 
   get #providers(): readonly KeyProvider[] {

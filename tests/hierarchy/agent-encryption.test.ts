@@ -139,7 +139,7 @@ describe('encryption to an agent', () => {
       const name = await exchange.generateAgentKey('rotating', { purpose: 'encryption' });
       const first = await exchange.encryptForAgent('rotating', plaintext);
       expect(await exchange.decryptAsAgent('rotating', first)).toEqual(plaintext);
-      const { primary } = await exchange.hierarchy.rotateEncryptionKey('rotating');
+      const { primary } = await exchange.rotateAgentKey('rotating', { role: 'encryption' });
       expect(primary).toBe(`${name}/cryptoKeyVersions/2`);
       const second = await exchange.encryptForAgent('rotating', plaintext);
       expect(await exchange.decryptAsAgent('rotating', first)).toEqual(plaintext);
@@ -168,7 +168,7 @@ describe('encryption to an agent', () => {
       const before = await exchange.encryptForAgent('turned', plaintext);
       expect(await exchange.decryptAsAgent('turned', before)).toEqual(plaintext);
       await using other = newExchange(emulator);
-      await other.hierarchy.rotateEncryptionKey('turned');
+      await other.rotateAgentKey('turned', { role: 'encryption' });
       const after = await other.encryptForAgent('turned', plaintext);
       expect(await exchange.decryptAsAgent('turned', after)).toEqual(plaintext);
     });
@@ -246,7 +246,7 @@ describe('encryption to an agent', () => {
         });
       }
       const lists = emulator.requests.count('ListCryptoKeyVersions');
-      await exchange.hierarchy.rotateEncryptionKey('reader');
+      await exchange.rotateAgentKey('reader', { role: 'encryption' });
       const jwe = await exchange.encryptForAgent('reader', plaintext);
       await expect(hierarchy.decryptAsAgent('reader', jwe)).rejects.toMatchObject({ code: 'UNKNOWN_KEY_ID' });
       clock.advance(10_000);

@@ -103,7 +103,7 @@ describe('QuotaBucket', () => {
 
   it('does not count a kept turn that nobody comes for', async () => {
     for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
-    expect(bucket.takeOrKeep({ tokens: 10, limit: 10 })).toHaveProperty('retryAfterMs');
+    expect(bucket.takeOrKeep({ tokens: 10, limit: 10 }, 'key')).toHaveProperty('retryAfterMs');
     await pass(72_000);
     expect(bucket.tokensLastMinute).toBe(0);
     expect(bucket.take({ tokens: 10, limit: 10 })).toBeDefined();
@@ -177,32 +177,78 @@ describe('QuotaBucket', () => {
     expect(entered).toEqual(['a']);
   });
 
-  it('keeps a turn for one that does not wait, and that turn only', async () => {
+  it('gives one that does not wait every other turn while others wait, when it comes back', async () => {
     bucket.ended(takeNow(), refused(1_000));
     for (let index = 0; index < 60; index++) line(`waits ${index}`);
-    const first = bucket.takeOrKeep(FREE);
+    const first = bucket.takeOrKeep(FREE, 'key');
     if (!('retryAfterMs' in first)) throw new Error('expected to be turned away');
     expect(first.retryAfterMs).toBeGreaterThan(0);
-    expect(bucket.takeOrKeep(FREE)).toEqual(first);
+    expect(bucket.takeOrKeep(FREE, 'key')).toEqual(first);
     await pass(first.retryAfterMs + 50);
-    expect(bucket.waiting).toBeGreaterThan(0);
-    expect(bucket.takeOrKeep(FREE)).toHaveProperty('slot');
-    expect(bucket.takeOrKeep(FREE)).toHaveProperty('retryAfterMs');
+    // Somebody who waits tries whether the quota is back.
+    expect(bucket.takeOrKeep(FREE, 'key')).toEqual({ retryAfterMs: 250 });
+    bucket.ended(turnOf('waits 0'), SERVED);
+    await pass(1_000);
+    expect(bucket.waiting).toBeGreaterThan(50);
+    expect(bucket.takeOrKeep(FREE, 'key')).toHaveProperty('slot');
+    expect(bucket.takeOrKeep(FREE, 'key')).toHaveProperty('retryAfterMs');
+  });
+
+  it('serves those who do not wait first come, first served, whoever comes back first', async () => {
+    bucket.ended(takeNow(), refused(1_000));
+    const callers = Array.from({ length: 20 }, (_, index) => `key ${index}`);
+    for (const caller of callers) expect(bucket.takeOrKeep(FREE, caller)).toHaveProperty('retryAfterMs');
+    await pass(1_000);
+    const served: string[] = [];
+    for (let round = 0; round < 60; round++) {
+      for (const caller of callers.toReversed()) {
+        if (served.includes(caller)) continue;
+        const turn = bucket.takeOrKeep(FREE, caller);
+        if (!('slot' in turn)) continue;
+        bucket.ended(turn, SERVED);
+        served.push(caller);
+      }
+      await pass(500);
+    }
+    // The one that was there when the pause was over tried; then they came in their order, those of half a second together.
+    const [probe, ...rest] = served;
+    expect(probe).toBe('key 19');
+    expect(rest).toHaveLength(19);
+    for (const [index, caller] of rest.entries()) {
+      expect(Math.abs(callers.indexOf(caller) - index)).toBeLessThan(6);
+    }
+    expect(bucket.waiting).toBe(0);
+  });
+
+  it('has one that was refused go before others that do not wait', async () => {
+    const turn = bucket.takeOrKeep(FREE, 'a');
+    if (!('slot' in turn)) throw new Error('expected a turn');
+    bucket.takeOrKeep(FREE, 'b');
+    bucket.ended(turn, refused(1_000));
+    const [b, c] = [bucket.takeOrKeep(FREE, 'b'), bucket.takeOrKeep(FREE, 'c')];
+    expect([b, c]).toEqual([{ retryAfterMs: 1_000 }, { retryAfterMs: 1_000 }]);
+    await pass(1_000);
+    const probe = bucket.takeOrKeep(FREE, 'c');
+    if (!('slot' in probe)) throw new Error('expected a turn');
+    bucket.ended(probe, SERVED);
+    await pass(1_000);
+    expect(bucket.takeOrKeep(FREE, 'b')).toHaveProperty('retryAfterMs');
+    expect(bucket.takeOrKeep(FREE, 'a')).toHaveProperty('slot');
   });
 
   it('does not keep a turn for long, nor over another refusal', async () => {
     bucket.ended(takeNow(), refused(1_000));
     line('a');
-    const away = bucket.takeOrKeep(FREE);
+    const away = bucket.takeOrKeep(FREE, 'key');
     if (!('retryAfterMs' in away)) throw new Error('expected to be turned away');
     await pass(2_050);
     bucket.ended(turnOf('a'), refused(1_000));
     line('b');
     await pass(900);
-    expect(bucket.takeOrKeep(FREE)).toHaveProperty('retryAfterMs');
+    expect(bucket.takeOrKeep(FREE, 'key')).toHaveProperty('retryAfterMs');
     await pass(20_000);
     expect(entered).toEqual(['a', 'b']);
     line('c');
-    expect(bucket.takeOrKeep(FREE)).toEqual({ retryAfterMs: 250 });
+    expect(bucket.takeOrKeep(FREE, 'key')).toEqual({ retryAfterMs: 250 });
   });
 });

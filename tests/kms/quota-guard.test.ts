@@ -239,10 +239,15 @@ describe('the quota guard', () => {
     await exchange.initialize();
     await exchange.generateAgentKey('bot');
     const messages = Array.from({ length: 100 }, (_, index) => Buffer.from(`message ${index}`));
-    const plain = Promise.allSettled(messages.map((text) => exchange.signMessage('bot', text)));
+    let plainSigned = 0;
+    const plain = Promise.allSettled(
+      messages.map((text) => exchange.signMessage('bot', text).then(() => (plainSigned += 1))),
+    );
     const many = exchange.signMany('bot', messages.slice(0, 20), { timeoutMs: 600_000 });
     await using signer = new BatchSigner(exchange, 'bot', { clock, timeoutMs: 3_600_000 });
     const receipts = await Promise.allSettled(messages.map((text) => signer.sign(text)));
+    // It was not kept waiting until the line was empty.
+    expect(plainSigned).toBeLessThan(messages.length);
     expect(failed(receipts)).toEqual([]);
     expect(failed(await plain)).toEqual([]);
     expect((await many).filter(({ status }) => status === 'failed')).toEqual([]);

@@ -1,7 +1,7 @@
 /** What a caller gets who asks for a key, by flags and phase: the key that was asked for, or an error. */
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import type { A2AKeyExchange, A2AKeyExchangeConfig } from '../../src/index.js';
+import { type A2AKeyExchange, type A2AKeyExchangeConfig, KeyHierarchy } from '../../src/index.js';
 import { type MigrationWorld, type Mode, startMigrationWorld } from '../support/migration.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -36,7 +36,8 @@ const HSM = { protectionLevel: 'HSM' } as const;
 /** The ways to ask for an HSM key by name. */
 const WAYS = {
   generateAgentKey: (exchange, agentId) => exchange.generateAgentKey(agentId, HSM),
-  'hierarchy.generateAgentKeys': (exchange, agentId) => exchange.hierarchy.generateAgentKeys(agentId, HSM),
+  'KeyHierarchy.generateAgentKeys': (exchange, agentId) =>
+    new KeyHierarchy(exchange.keys, { defaultAlgorithm: 'ecdsa-p256' }).generateAgentKeys(agentId, HSM),
   'keys.generateKey': (exchange, agentId) =>
     exchange.keys.generateKey({
       name: `agent-${agentId}-signing-key`,
@@ -46,7 +47,7 @@ const WAYS = {
     }),
 } as const satisfies Record<string, (exchange: A2AKeyExchange, agentId: string) => Promise<unknown>>;
 type Way = keyof typeof WAYS;
-const WAY_NAMES: readonly Way[] = ['generateAgentKey', 'hierarchy.generateAgentKeys', 'keys.generateKey'];
+const WAY_NAMES: readonly Way[] = ['generateAgentKey', 'KeyHierarchy.generateAgentKeys', 'keys.generateKey'];
 
 const by = (modes: readonly Mode[]): readonly (readonly [Mode, Way])[] =>
   modes.flatMap((mode) => WAY_NAMES.map((way) => [mode, way] as const));
