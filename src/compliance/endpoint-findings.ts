@@ -53,7 +53,7 @@ export function judgedByRoots(found: Found, rootsOf: ReadonlyMap<string, RootFin
     keys: found.keys.map((key) => ({
       ...key,
       versions: key.versions.map((version) =>
-        version.attestation === 'valid' && isByOthers(version.name)
+        version.attestation?.startsWith('valid') && isByOthers(version.name)
           ? { ...version, attestation: 'valid-by-other-roots' }
           : version,
       ),

@@ -62,7 +62,11 @@ class World implements AsyncDisposable {
       publicKeyArchive: new MemoryPublicKeyArchive(),
       ...config,
     };
-    this.owner = this.as(OWNER_TOKEN, { audit: undefined, requireAttestation: undefined });
+    this.owner = this.as(OWNER_TOKEN, {
+      audit: undefined,
+      requireAttestation: undefined,
+      unboundAttestation: undefined,
+    });
   }
 
   as(emulatorAccessToken: string, rest: Partial<A2AKeyExchangeConfig> = {}): A2AKeyExchange {
@@ -280,7 +284,7 @@ const works: readonly Work[] = [
   {
     name: 'use the master keys with attestation',
     tasks: ['masters', 'attest'],
-    config: { hierarchy: {}, ...attested },
+    config: { hierarchy: {}, ...attested, unboundAttestation: 'accepted' },
     prepare: withMasters,
     shows: ofOwnKeys,
     run: useMasters,

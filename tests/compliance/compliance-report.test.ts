@@ -330,6 +330,7 @@ describe('evidence of one key', () => {
 
   it.each([
     ['valid', 'warning', 'valid-by-other-roots'],
+    ['valid-unbound', 'warning', 'valid-by-other-roots'],
     ['imported', 'warning', 'imported'],
     ['invalid', 'failed', 'invalid'],
   ] as const)(
