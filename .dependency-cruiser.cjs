@@ -6,7 +6,7 @@ const leaves = [
   'clock.ts',
   'crc32c.ts',
   'durable-files.ts',
-  'errors.ts',
+  'errors/',
   'logger.ts',
   'merkle.ts',
   'schema-problems.ts',
@@ -16,10 +16,10 @@ const leaves = [
 const allowed = [
   ...leaves.map((leaf) => ({ from: leaf, to: [] })),
   { from: 'keys/', to: [] },
-  { from: 'attestation/', to: ['errors.ts'] },
+  { from: 'attestation/', to: ['errors/'] },
   { from: 'provider/', to: [...leaves, 'keys/'] },
   { from: 'identity/', to: [...leaves, 'keys/', 'provider/'] },
-  { from: 'telemetry/', to: ['errors.ts', 'keys/', 'provider/'] },
+  { from: 'telemetry/', to: ['errors/', 'keys/', 'provider/'] },
   {
     from: 'config/',
     to: [
@@ -33,11 +33,11 @@ const allowed = [
     to: [...leaves, 'attestation/', 'audit/', 'config/', 'keys/', 'provider/', 'telemetry/'],
   },
   { from: 'software/', to: [...leaves, 'audit/', 'config/', 'keys/', 'provider/', 'telemetry/'] },
-  { from: 'archive/', to: ['durable-files.ts', 'errors.ts', 'identity/', 'keys/'] },
+  { from: 'archive/', to: ['durable-files.ts', 'errors/', 'identity/', 'keys/'] },
   { from: 'hierarchy/', to: [...leaves, 'config/agent-config.ts', 'identity/', 'keys/', 'provider/'] },
   { from: 'envelope/', to: [...leaves, 'keys/', 'provider/'] },
   { from: 'batch/', to: [...leaves, 'identity/', 'keys/', 'provider/'] },
-  { from: 'access/', to: ['errors.ts', 'hierarchy/', 'keys/', 'provider/'] },
+  { from: 'access/', to: ['errors/', 'hierarchy/', 'keys/', 'provider/'] },
   { from: 'replication/', to: [...leaves, 'keys/', 'provider/'] },
   { from: 'lifecycle/', to: [...leaves, 'hierarchy/', 'keys/', 'provider/'] },
   {
@@ -60,7 +60,7 @@ const allowed = [
   { from: 'exchange-stats.ts', to: ['audit/', 'envelope/', 'provider/', 'replication/', 'telemetry/'] },
   {
     from: 'emulator/',
-    to: ['clock.ts', 'crc32c.ts', 'durable-files.ts', 'errors.ts', 'keys/', 'schema-problems.ts'],
+    to: ['clock.ts', 'crc32c.ts', 'durable-files.ts', 'errors/', 'keys/', 'schema-problems.ts'],
   },
 ];
 
@@ -68,10 +68,10 @@ const allowed = [
 const partsOfConfig = [
   { from: 'config/access-config.ts', to: ['keys/'] },
   { from: 'config/audit-config.ts', to: ['logger.ts'] },
-  { from: 'config/flags.ts', to: ['errors.ts'] },
+  { from: 'config/flags.ts', to: ['errors/'] },
   { from: 'config/quota-config.ts', to: ['keys/'] },
   { from: 'config/replication-config.ts', to: [] },
-  { from: 'config/software-config.ts', to: ['errors.ts'] },
+  { from: 'config/software-config.ts', to: ['errors/'] },
 ];
 
 const source = (entry) => `^src/${entry.replaceAll('.', '\\.')}${entry.endsWith('/') ? '' : '$'}`;

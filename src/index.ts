@@ -63,7 +63,17 @@ export type { SoftwareKeyStoreConfig, SoftwareKeysPolicy, StoreSecret } from './
 export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.js';
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
 export type { EnvelopeCallOptions, EnvelopeCipherOptions } from './envelope/options.js';
-export * from './errors.js';
+export * from './errors/access.js';
+export { A2AKmsError, type ErrorContext } from './errors/base.js';
+export * from './errors/envelope.js';
+export * from './errors/error-code.js';
+export * from './errors/identity.js';
+export * from './errors/input.js';
+export * from './errors/keys.js';
+export * from './errors/migration.js';
+export * from './errors/replication.js';
+export * from './errors/service.js';
+export * from './errors/storage.js';
 export type { ExchangeStats } from './exchange-stats.js';
 export type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 export type {

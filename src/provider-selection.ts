@@ -8,7 +8,7 @@ import type { KeySource } from './config/flags.js';
 import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
 import type { ReplicaConfig } from './config/replication-config.js';
 import { resolveStoreConfig, type SoftwareKeyStoreConfig } from './config/software-config.js';
-import { InvalidConfigError } from './errors.js';
+import { InvalidConfigError } from './errors/input.js';
 import type { SigningAlgorithm } from './keys/algorithm-types.js';
 import type { CallOptions, KeyProvider } from './keys/key-provider.js';
 import { cryptoKeyName, keyRingName } from './keys/resource-name.js';

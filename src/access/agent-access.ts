@@ -1,6 +1,7 @@
 /** Who may use an agent's keys, by agent id. What is granted here is granted on that agent's key and nowhere else. */
 
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { type AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
 import type { AccessBinding, AccessChange, GrantOptions } from '../keys/access.js';
 import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';

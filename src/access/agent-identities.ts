@@ -1,7 +1,7 @@
 /** Which service account uses a key: that of the agent whose key it is. */
 
 import { LRUCache } from 'lru-cache';
-import { InvalidArgumentError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { agentKeyId, parseAgentId } from '../keys/agent-key-name.js';
 import type { Impersonation } from '../keys/impersonation.js';
 

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import type { ErrorContext } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
 import { requireAgentId } from '../hierarchy/agent-keys.js';
 import type { AccessManager, TestedPermissions } from '../keys/access.js';
 import { agentKeyId } from '../keys/agent-key-name.js';

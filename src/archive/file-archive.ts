@@ -7,7 +7,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, writeDurably } from '../durable-files.js';
-import { ArchiveError, InvalidConfigError } from '../errors.js';
+import { InvalidConfigError } from '../errors/input.js';
+import { ArchiveError } from '../errors/storage.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { type ArchivedJwk, fromArchivedJwk, toArchivedJwk } from './jwk-set.js';
 

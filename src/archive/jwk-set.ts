@@ -4,7 +4,8 @@
  * checked: it may come from a file that somebody else wrote.
  */
 
-import { ArchiveError, type ErrorContext } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { ArchiveError } from '../errors/storage.js';
 import { decodeBase64url } from '../identity/base64url.js';
 import { type JwkLike, jwkThumbprint } from '../identity/jwk.js';
 import { fromJwkMembers, fromPem } from '../identity/jwk-material.js';

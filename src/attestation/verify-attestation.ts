@@ -5,7 +5,7 @@
  */
 
 import { createPublicKey, createVerify, X509Certificate } from 'node:crypto';
-import { InvalidArgumentError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { buildChain, type CertificateChain, hasSameKey, isValidAt } from './certificates.js';
 import { decodeContent } from './content.js';
 import { type AttestedKey, checkAttributes } from './key-attributes.js';

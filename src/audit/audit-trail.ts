@@ -6,7 +6,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { CancelTimer, Clock } from '../clock.js';
-import { AuditWriteError } from '../errors.js';
+import { AuditWriteError } from '../errors/storage.js';
 import type { JwsSigner } from '../identity/jws.js';
 import type { Logger } from '../logger.js';
 import type {

@@ -3,7 +3,8 @@
  * the public keys of the audit key and nothing else: no call, and no more memory for a long trail than for a short one.
  */
 
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { type JosePublicKey, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
 import type { AuditAnchor } from './audit-trail.js';
 import { type Canonicalize, loadCanonicalize } from './canonical-json.js';

@@ -2,7 +2,8 @@
 
 import { z } from 'zod';
 import { type Clock, isClock, systemClock } from '../clock.js';
-import { type ErrorContext, InvalidConfigError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidConfigError } from '../errors/input.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import { schemaProblems } from '../schema-problems.js';
 import { MAX_BATCH_MESSAGES } from './sign-batch.js';

@@ -5,14 +5,14 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import {
   ClientClosedError,
-  type ErrorContext,
   IntegrityError,
-  InvalidArgumentError,
   QueueFullError,
   ResourceExhaustedError,
-} from '../errors.js';
+} from '../errors/service.js';
 import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { Pace, type Slot } from '../provider/pace.js';

@@ -1,7 +1,8 @@
 /** What the facade signs many messages with. It holds the one pace, and the one line, that all calls of `signMany` share. */
 
 import type { Clock } from '../clock.js';
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { callOptions, parseOptions } from '../provider/call-input.js';

@@ -4,7 +4,8 @@
  */
 
 import { randomFillSync } from 'node:crypto';
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { HASH_BYTES, hashLeaf } from '../merkle.js';
 
 /** As long as the hash: guessing a blinding is no easier than guessing the leaf hash. */

@@ -3,7 +3,8 @@
  * back to the same bytes; unprotected headers that others added are left out.
  */
 
-import { type ErrorContext, InvalidReceiptError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidReceiptError } from '../errors/identity.js';
 import { decodeBase64url, encodeBase64url } from '../identity/base64url.js';
 import type { ParseResult } from '../keys/parse-result.js';
 import { HASH_BYTES, PATH_MAX_LENGTH } from '../merkle.js';

@@ -4,7 +4,9 @@
  */
 
 import { LRUCache } from 'lru-cache';
-import { type ErrorContext, InvalidConfigError, InvalidJwkError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidJwkError } from '../errors/identity.js';
+import { InvalidConfigError } from '../errors/input.js';
 import { p1363ToDer } from '../identity/der.js';
 import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';

@@ -3,12 +3,9 @@
  * its own.
  */
 
-import {
-  type ErrorContext,
-  IntegrityError,
-  InvalidArgumentError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError, UnsupportedAlgorithmError } from '../errors/input.js';
+import { IntegrityError } from '../errors/service.js';
 import { derToP1363 } from '../identity/der.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';

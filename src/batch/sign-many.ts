@@ -6,7 +6,8 @@
 import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
 import type { CancelTimer, Clock } from '../clock.js';
-import { A2AKmsError, type ErrorContext, OperationAbortedError, ResourceExhaustedError } from '../errors.js';
+import { A2AKmsError, type ErrorContext } from '../errors/base.js';
+import { OperationAbortedError, ResourceExhaustedError } from '../errors/service.js';
 import type { CallOptions, SignatureDetails } from '../keys/key-provider.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import type { Pace, Slot } from '../provider/pace.js';

@@ -3,7 +3,7 @@
  * an error; only what the caller itself gets wrong (the trusted keys, a message that is not bytes) throws.
  */
 
-import { InvalidArgumentError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import type { SigningAlgorithm } from '../keys/algorithm-types.js';
 import { hashLeaf, rootOfInclusion } from '../merkle.js';
 import { type Cbor, loadCbor } from './cbor.js';

@@ -4,12 +4,8 @@
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
-import {
-  DeadlineExceededError,
-  type ErrorContext,
-  IntegrityError,
-  OperationAbortedError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { DeadlineExceededError, IntegrityError, OperationAbortedError } from '../errors/service.js';
 import { AbortListeners } from '../provider/abort-listeners.js';
 import type { BlindedMessage } from './blinded-message.js';
 

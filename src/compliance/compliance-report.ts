@@ -6,7 +6,9 @@
 import { z } from 'zod';
 import type { RootFingerprints } from '../attestation/roots.js';
 import { mapBounded } from '../bounded.js';
-import { A2AKmsError, ClientClosedError, InvalidArgumentError, OperationAbortedError } from '../errors.js';
+import { A2AKmsError } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
+import { ClientClosedError, OperationAbortedError } from '../errors/service.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { toSoftwareVersionName } from '../keys/software-version-name.js';

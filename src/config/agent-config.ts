@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
-import { type ConfigProblem, InvalidConfigError } from '../errors.js';
+import { type ConfigProblem, InvalidConfigError } from '../errors/input.js';
 import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
   ENDORSEMENT_VALIDITY_MAX_SECONDS,

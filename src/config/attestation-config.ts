@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { z } from 'zod';
-import type { ConfigProblem } from '../errors.js';
+import type { ConfigProblem } from '../errors/input.js';
 import type { KeySource } from './flags.js';
 
 function isCertificate(pem: string): boolean {

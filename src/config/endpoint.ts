@@ -1,7 +1,7 @@
 /** Where calls go: to Cloud KMS, or to an emulator, which the environment may name. */
 
 import { z } from 'zod';
-import type { ConfigProblem } from '../errors.js';
+import type { ConfigProblem } from '../errors/input.js';
 import type { KMSConfig } from './kms-config.js';
 import type { Environment } from './shapes.js';
 

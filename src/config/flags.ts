@@ -3,7 +3,7 @@
  * configuration and the environment decide, by name and at the start; no failure ever leads from the HSM to software.
  */
 
-import type { ConfigProblem } from '../errors.js';
+import type { ConfigProblem } from '../errors/input.js';
 
 /** The environment variables of the flags. */
 const FLAG_VARIABLES = {

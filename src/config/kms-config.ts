@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import type { AttestationRoots } from '../attestation/roots.js';
 import { type Clock, systemClock } from '../clock.js';
-import { type ConfigProblem, InvalidConfigError } from '../errors.js';
+import { type ConfigProblem, InvalidConfigError } from '../errors/input.js';
 import type { KeyAlgorithm, ProtectionLevel } from '../keys/algorithm-types.js';
 import { isKeyAlgorithm } from '../keys/algorithms.js';
 import type { Impersonation } from '../keys/impersonation.js';

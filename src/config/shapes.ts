@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { type Clock, isClock } from '../clock.js';
-import type { ConfigProblem } from '../errors.js';
+import type { ConfigProblem } from '../errors/input.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import type { Logger } from '../logger.js';
 import type { ProviderObserver } from '../provider/observer.js';

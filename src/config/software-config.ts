@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import type { ConfigProblem } from '../errors.js';
+import type { ConfigProblem } from '../errors/input.js';
 
 /** The environment variables that are read when the configuration of a file store has neither `passphrase` nor `key`. */
 const STORE_KEY_VARIABLE = 'A2A_SOFTWARE_KEY_STORE_KEY';

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { type Clock, isClock, systemClock } from '../clock.js';
-import { InvalidConfigError } from '../errors.js';
+import { InvalidConfigError } from '../errors/input.js';
 import { schemaProblems } from '../schema-problems.js';
 import type { PolicyBinding } from './iam/policies.js';
 import type { QuotaLimits } from './quota.js';

@@ -1,7 +1,7 @@
 /** One call of a public method that may have to wait for Cloud KMS: what it is about, its deadline and its signal. */
 
 import type { Clock } from '../clock.js';
-import type { ErrorContext } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
 
 interface CallerOptions {
   readonly context: ErrorContext;

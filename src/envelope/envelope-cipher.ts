@@ -5,14 +5,10 @@
 
 import type { Transform } from 'node:stream';
 import type { ReadableWritablePair } from 'node:stream/web';
-import {
-  ClientClosedError,
-  DataTooLargeError,
-  DecryptionFailedError,
-  type ErrorContext,
-  InvalidEnvelopeError,
-  OperationAbortedError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidEnvelopeError } from '../errors/envelope.js';
+import { DataTooLargeError } from '../errors/input.js';
+import { ClientClosedError, DecryptionFailedError, OperationAbortedError } from '../errors/service.js';
 import { AbortListeners } from '../provider/abort-listeners.js';
 import { type CacheStats, frozen } from '../provider/stats.js';
 import { Caller } from './caller.js';

@@ -3,7 +3,8 @@
  * KmsEnvelopeAead writes it. What is read here comes from anyone: every length is checked before anything else happens.
  */
 
-import { type ErrorContext, InvalidEnvelopeError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidEnvelopeError } from '../errors/envelope.js';
 
 /** AES-256. */
 export const DATA_KEY_BYTES = 32;

@@ -1,12 +1,10 @@
 /** Wraps data keys with the key-encryption key and unwraps them: the only place that talks to the provider. */
 
 import type { Clock } from '../clock.js';
-import {
-  type ErrorContext,
-  IntegrityError,
-  InvalidEnvelopeError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidEnvelopeError } from '../errors/envelope.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { IntegrityError } from '../errors/service.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import { DataKey } from './data-key.js';
 import { encodeHeader, WRAPPED_KEY_MAX_BYTES } from './format.js';

@@ -1,6 +1,6 @@
 /** The ciphers that something gave out and has to close with itself. A cipher that is closed before is forgotten. */
 
-import { ClientClosedError } from '../errors.js';
+import { ClientClosedError } from '../errors/service.js';
 import type { CacheStats } from '../provider/stats.js';
 import { EnvelopeCipher, type EnvelopeStats } from './envelope-cipher.js';
 import type { KeyWrappingProvider } from './key-wrapper.js';

@@ -2,7 +2,8 @@
 
 import { z } from 'zod';
 import { type Clock, isClock, systemClock } from '../clock.js';
-import { type ErrorContext, InvalidArgumentError, InvalidConfigError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError, InvalidConfigError } from '../errors/input.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import { schemaProblems } from '../schema-problems.js';

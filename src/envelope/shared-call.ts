@@ -3,7 +3,7 @@
  * given up when nobody waits for it any more.
  */
 
-import { ClientClosedError, DeadlineExceededError, OperationAbortedError } from '../errors.js';
+import { ClientClosedError, DeadlineExceededError, OperationAbortedError } from '../errors/service.js';
 import type { AbortListeners } from '../provider/abort-listeners.js';
 import type { Caller } from './caller.js';
 

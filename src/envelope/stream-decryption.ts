@@ -1,6 +1,7 @@
 /** Decrypts a stream, one segment in memory at a time. A segment is given on when its tag was verified, never before. */
 
-import { type ErrorContext, InvalidEnvelopeError, StreamDecryptionError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidEnvelopeError, StreamDecryptionError } from '../errors/envelope.js';
 import type { DataKey } from './data-key.js';
 import { TAG_BYTES } from './format.js';
 import { SegmentBuffer, SegmentCipher, type SegmentParts, type SegmentPosition } from './segments.js';

@@ -1,6 +1,7 @@
 /** Encrypts a stream, one segment in memory at a time. */
 
-import { DataTooLargeError, type ErrorContext } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { DataTooLargeError } from '../errors/input.js';
 import { CIPHERTEXT_SEGMENT_BYTES, SEGMENTS_MAX, TAG_BYTES } from './format.js';
 import type { WrappedDataKey } from './key-wrapper.js';
 import { newStreamHeader, SegmentBuffer, SegmentCipher, type SegmentPosition } from './segments.js';

@@ -1,6 +1,7 @@
 /** Reads the header of an encrypted stream from chunks of any size: `uint32_be n ‖ wrappedKey[n] ‖ 28 ‖ salt ‖ noncePrefix`. */
 
-import { type ErrorContext, InvalidEnvelopeError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidEnvelopeError } from '../errors/envelope.js';
 import {
   checkedWrappedKeyBytes,
   LENGTH_BYTES,

@@ -1,6 +1,6 @@
 /** Puts a new header in front of an encrypted stream. The segments do not depend on how the key is wrapped, and stay. */
 
-import type { ErrorContext } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
 import { encodeHeader } from './format.js';
 import { type StreamHeader, StreamHeaderReader } from './stream-header.js';
 import type { Batches, StreamWork } from './stream-work.js';

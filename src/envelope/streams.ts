@@ -3,7 +3,8 @@
 import type { Transform } from 'node:stream';
 import type { ReadableWritablePair } from 'node:stream/web';
 import type { Clock } from '../clock.js';
-import { ClientClosedError, type ErrorContext, OperationAbortedError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { ClientClosedError, OperationAbortedError } from '../errors/service.js';
 import type { AbortListeners } from '../provider/abort-listeners.js';
 import { Caller } from './caller.js';
 import type { KeyWrapper, WrappedDataKey } from './key-wrapper.js';

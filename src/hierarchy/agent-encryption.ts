@@ -5,7 +5,8 @@
 
 import { z } from 'zod';
 import type { Clock } from '../clock.js';
-import { DecryptionFailedError, type ErrorContext, OperationAbortedError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { DecryptionFailedError, OperationAbortedError } from '../errors/service.js';
 import {
   encryptCompactJwe,
   type JweOptions,

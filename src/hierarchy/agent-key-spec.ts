@@ -1,7 +1,8 @@
 /** What an agent's keys should be: the caller's options, checked against the algorithm table before any call. */
 
 import { z } from 'zod';
-import { type ErrorContext, InvalidArgumentError, UnsupportedAlgorithmError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError, UnsupportedAlgorithmError } from '../errors/input.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorithm-alias.js';
 import type {

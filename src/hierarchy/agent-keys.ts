@@ -5,13 +5,9 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import {
-  AgentKeyNotFoundError,
-  type ErrorContext,
-  InvalidArgumentError,
-  KeySpecMismatchError,
-  NotFoundError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError, KeySpecMismatchError } from '../errors/input.js';
+import { AgentKeyNotFoundError, NotFoundError } from '../errors/keys.js';
 import {
   type AgentId,
   type AgentKeyRole,

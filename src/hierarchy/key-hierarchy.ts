@@ -6,7 +6,8 @@
 import { z } from 'zod';
 import { type Clock, isClock, systemClock } from '../clock.js';
 import { KEK_ROTATION_PERIOD_DEFAULT_SECONDS } from '../config/agent-config.js';
-import { type ErrorContext, InvalidConfigError, UnsupportedAlgorithmError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidConfigError, UnsupportedAlgorithmError } from '../errors/input.js';
 import { issueEndorsement, requireValidity } from '../identity/endorsement.js';
 import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,

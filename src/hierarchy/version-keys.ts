@@ -5,14 +5,10 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import {
-  AttestationFailedError,
-  type ErrorContext,
-  FailedPreconditionError,
-  NoUsableVersionError,
-  UnknownKeyIdError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { UnknownKeyIdError } from '../errors/identity.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { AttestationFailedError, FailedPreconditionError, NoUsableVersionError } from '../errors/keys.js';
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import { type JosePublicKey, parsePublicKey } from '../identity/jwk.js';
 import { algorithmsOf, isKeyAlgorithm } from '../keys/algorithms.js';

@@ -6,13 +6,9 @@
 
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
-import {
-  EndorsementError,
-  type ErrorContext,
-  InvalidArgumentError,
-  InvalidJwkError,
-  JwsVerificationError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { EndorsementError, InvalidJwkError, JwsVerificationError } from '../errors/identity.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { isGiven, parseOptions } from '../provider/call-input.js';

@@ -11,14 +11,10 @@ import {
   publicEncrypt,
   randomBytes,
 } from 'node:crypto';
-import {
-  DataTooLargeError,
-  DecryptionFailedError,
-  type ErrorContext,
-  InvalidArgumentError,
-  InvalidJweError,
-  InvalidJwkError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidJweError, InvalidJwkError } from '../errors/identity.js';
+import { DataTooLargeError, InvalidArgumentError } from '../errors/input.js';
+import { DecryptionFailedError } from '../errors/service.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
 import { type JoseHeader, memberOf, parseJoseHeader } from './jose-header.js';
 import { type PublicKeyInput, parsePublicKey } from './jwk.js';

@@ -5,7 +5,8 @@
  */
 
 import { createHash, KeyObject } from 'node:crypto';
-import { type ErrorContext, InvalidJwkError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidJwkError } from '../errors/identity.js';
 import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import type { ParseResult } from '../keys/parse-result.js';
 import {

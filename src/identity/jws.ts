@@ -3,13 +3,10 @@
  * from the caller when verifying; what a message says of its algorithm is only compared.
  */
 
-import {
-  type ErrorContext,
-  IntegrityError,
-  InvalidArgumentError,
-  JwsVerificationError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { JwsVerificationError } from '../errors/identity.js';
+import { InvalidArgumentError, UnsupportedAlgorithmError } from '../errors/input.js';
+import { IntegrityError } from '../errors/service.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';

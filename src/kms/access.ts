@@ -4,13 +4,10 @@
  */
 
 import { z } from 'zod';
-import {
-  type ErrorContext,
-  IntegrityError,
-  InvalidArgumentError,
-  NotFoundError,
-  ServiceError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
+import { NotFoundError } from '../errors/keys.js';
+import { IntegrityError, ServiceError } from '../errors/service.js';
 import {
   type AccessBinding,
   type AccessChange,

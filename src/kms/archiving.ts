@@ -1,6 +1,6 @@
 /** Puts the public key of a version into the archive while it can still be read. */
 
-import { FailedPreconditionError } from '../errors.js';
+import { FailedPreconditionError } from '../errors/keys.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';

@@ -18,7 +18,9 @@ import {
   verifyAttestation,
 } from '../attestation/verify-attestation.js';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import { AttestationFailedError, type ErrorContext, UnsupportedAlgorithmError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { AttestationFailedError } from '../errors/keys.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';
 import { RefreshingCache } from '../provider/refreshing-cache.js';

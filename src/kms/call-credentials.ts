@@ -4,7 +4,7 @@
  * call, so ten thousand identities need no connection more than one.
  */
 
-import { InvalidArgumentError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { type Impersonation, parseImpersonation, type ResolvedImpersonation } from '../keys/impersonation.js';
 import type { Operation } from '../provider/operation.js';
 import type { ImpersonatedTokens } from './impersonated-tokens.js';

@@ -1,6 +1,7 @@
 /** What every public method of a client begins with: the key id parsed, the options checked, an operation opened. */
 
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { type CryptoKeyName, type KeyReference, parseKeyReference } from '../keys/resource-name.js';
 import { callOptions, parseOptions } from '../provider/call-input.js';

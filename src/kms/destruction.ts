@@ -2,7 +2,9 @@
  * Schedules versions for destruction, one or all of a key. Public keys are archived before anything is touched.
  */
 
-import { InvalidArgumentError, PublicKeyNotArchivedError, VersionInUseError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
+import { VersionInUseError } from '../errors/keys.js';
+import { PublicKeyNotArchivedError } from '../errors/storage.js';
 import type { DestructionResult } from '../keys/key-provider.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import { withScheduled } from '../keys/restore-plan.js';

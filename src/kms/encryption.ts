@@ -4,7 +4,7 @@
  */
 
 import { constants, publicEncrypt } from 'node:crypto';
-import { IntegrityError } from '../errors.js';
+import { IntegrityError } from '../errors/service.js';
 import type { DecryptionAlgorithmEntry } from '../keys/algorithm-types.js';
 import { type KeyReference, parseVersionOf } from '../keys/resource-name.js';
 import {

@@ -7,7 +7,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import { ImpersonationError, UnauthenticatedError, UnavailableError } from '../errors.js';
+import { ImpersonationError, UnauthenticatedError } from '../errors/access.js';
+import { UnavailableError } from '../errors/service.js';
 import type { ResolvedImpersonation } from '../keys/impersonation.js';
 import type { Logger } from '../logger.js';
 import { Operation } from '../provider/operation.js';

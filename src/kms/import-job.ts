@@ -4,7 +4,8 @@
  */
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { AlreadyExistsError, IntegrityError, NotFoundError, ServiceError } from '../errors.js';
+import { AlreadyExistsError, NotFoundError } from '../errors/keys.js';
+import { IntegrityError, ServiceError } from '../errors/service.js';
 import type { ProtectionLevel } from '../keys/algorithm-types.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';

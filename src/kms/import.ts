@@ -5,14 +5,10 @@
  */
 
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import {
-  type ErrorContext,
-  IntegrityError,
-  InvalidArgumentError,
-  KeyImportFailedError,
-  KeySpecMismatchError,
-  NoUsableVersionError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError, KeySpecMismatchError } from '../errors/input.js';
+import { KeyImportFailedError, NoUsableVersionError } from '../errors/keys.js';
+import { IntegrityError } from '../errors/service.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { wasActivated, withTimes } from '../keys/version-history.js';
 import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';

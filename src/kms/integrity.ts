@@ -6,7 +6,7 @@
  */
 
 import { crc32c } from '../crc32c.js';
-import { IntegrityError } from '../errors.js';
+import { IntegrityError } from '../errors/service.js';
 import type { Operation } from '../provider/operation.js';
 
 /** A google.protobuf.Int64Value: a message, so that 0 is told apart from "not sent". */

@@ -8,7 +8,7 @@ import {
   KeyGenerationFailedError,
   NotFoundError,
   NoUsableVersionError,
-} from '../errors.js';
+} from '../errors/keys.js';
 import { type CryptoKeyName, keyIdOf, keyVersion } from '../keys/resource-name.js';
 import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';

@@ -1,7 +1,7 @@
 /** Reads keys and versions from Cloud KMS: single resources and whole listings, as checked records. */
 
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import { IntegrityError } from '../errors.js';
+import { IntegrityError } from '../errors/service.js';
 import {
   type CryptoKeyName,
   cryptoKeyName,

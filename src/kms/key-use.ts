@@ -1,6 +1,6 @@
 /** The methods of `KMSClient` that use keys, behind the class that documents them. */
 
-import { OperationAbortedError } from '../errors.js';
+import { OperationAbortedError } from '../errors/service.js';
 import type { KeyPurpose } from '../keys/algorithm-types.js';
 import type {
   CallOptions,

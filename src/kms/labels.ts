@@ -3,7 +3,7 @@
  * function of what is there: it is applied to what was just read, read back, and applied again until it changes nothing.
  */
 
-import { ConcurrentChangeError } from '../errors.js';
+import { ConcurrentChangeError } from '../errors/keys.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import type { Labels } from '../keys/version-history.js';
 import type { Operation } from '../provider/operation.js';

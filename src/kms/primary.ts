@@ -3,7 +3,7 @@
  * time of the change in the labels of the versions concerned.
  */
 
-import { ConcurrentChangeError, FailedPreconditionError } from '../errors.js';
+import { ConcurrentChangeError, FailedPreconditionError } from '../errors/keys.js';
 import { type CryptoKeyName, keyVersion } from '../keys/resource-name.js';
 import {
   hasTimes,

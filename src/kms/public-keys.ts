@@ -6,7 +6,8 @@
 
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import { FailedPreconditionError, IntegrityError, NotFoundError } from '../errors.js';
+import { FailedPreconditionError, NotFoundError } from '../errors/keys.js';
+import { IntegrityError } from '../errors/service.js';
 import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithm-types.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';

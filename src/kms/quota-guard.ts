@@ -7,7 +7,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import { ResourceExhaustedError } from '../errors.js';
+import { ResourceExhaustedError } from '../errors/service.js';
 import type { AlgorithmEntry } from '../keys/algorithm-types.js';
 import type { Operation } from '../provider/operation.js';
 import type { QuotaStats } from '../provider/stats.js';

@@ -3,7 +3,8 @@
  * resource has must be there.
  */
 
-import { type ErrorContext, IntegrityError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { IntegrityError } from '../errors/service.js';
 import type { KeyMetadata, KeyVersionMetadata, KeyVersionState } from '../keys/key-provider.js';
 import { type CryptoKeyName, type KeyVersion, parseVersionOf } from '../keys/resource-name.js';
 import type { KmsMessages } from './rpc.js';

@@ -3,7 +3,7 @@
  * so what is going to be enabled is written down first: after a crash in between, the next restore finishes it.
  */
 
-import { FailedPreconditionError } from '../errors.js';
+import { FailedPreconditionError } from '../errors/keys.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import {
   type RestoredState,

@@ -4,7 +4,8 @@
  * never touched, and nothing is while there is no version in use.
  */
 
-import { ConcurrentChangeError, UnsupportedAlgorithmError } from '../errors.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { ConcurrentChangeError } from '../errors/keys.js';
 import { algorithmsOf } from '../keys/algorithms.js';
 import type { RetirementResult, ScheduledDestruction } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';

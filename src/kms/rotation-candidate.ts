@@ -3,7 +3,7 @@
  * wins and the others are scheduled for destruction.
  */
 
-import { ConcurrentChangeError, KeyGenerationFailedError } from '../errors.js';
+import { ConcurrentChangeError, KeyGenerationFailedError } from '../errors/keys.js';
 import type { ScheduledDestruction } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { wasActivated } from '../keys/version-history.js';

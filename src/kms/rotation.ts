@@ -3,7 +3,7 @@
  * (activated). What is done next is decided by what Cloud KMS holds, never by what this process remembers.
  */
 
-import { ConcurrentChangeError } from '../errors.js';
+import { ConcurrentChangeError } from '../errors/keys.js';
 import type { RotationResult, ScheduledDestruction } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';

@@ -4,7 +4,8 @@
  */
 
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import { ClientClosedError, DeadlineExceededError, UnauthenticatedError } from '../errors.js';
+import { UnauthenticatedError } from '../errors/access.js';
+import { ClientClosedError, DeadlineExceededError } from '../errors/service.js';
 import type { Operation } from '../provider/operation.js';
 import type { CallCredentials, CallToken } from './call-credentials.js';
 import { Channel } from './channel.js';

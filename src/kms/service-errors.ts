@@ -1,21 +1,17 @@
 /** From a gRPC failure to this library's errors: one table by status, and the retry delay that a server may send. */
 
+import { PermissionDeniedError, UnauthenticatedError } from '../errors/access.js';
+import type { A2AKmsError, ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
+import { AlreadyExistsError, FailedPreconditionError, NotFoundError } from '../errors/keys.js';
 import {
-  type A2AKmsError,
-  AlreadyExistsError,
   DeadlineExceededError,
   DecryptionFailedError,
-  type ErrorContext,
-  FailedPreconditionError,
   IntegrityError,
-  InvalidArgumentError,
-  NotFoundError,
-  PermissionDeniedError,
   ResourceExhaustedError,
   ServiceError,
-  UnauthenticatedError,
   UnavailableError,
-} from '../errors.js';
+} from '../errors/service.js';
 import { RPC_TRAITS, type RpcName } from './rpc.js';
 import { retryDelayOf } from './status-details.js';
 

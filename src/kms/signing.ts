@@ -1,6 +1,7 @@
 /** Signs in the HSM: the digest or the message, as the algorithm of the version demands, with checksums both ways. */
 
-import { IntegrityError, UnsupportedAlgorithmError } from '../errors.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { IntegrityError } from '../errors/service.js';
 import type { ProtectionLevel, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { algorithmsOf } from '../keys/algorithms.js';
 import type { SignatureDetails } from '../keys/key-provider.js';

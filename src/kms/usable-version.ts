@@ -3,7 +3,7 @@
  * version is no longer usable, the version is looked up again and the call is made once more.
  */
 
-import { FailedPreconditionError, NotFoundError } from '../errors.js';
+import { FailedPreconditionError, NotFoundError } from '../errors/keys.js';
 import type { KeyPurpose } from '../keys/algorithm-types.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';

@@ -4,7 +4,7 @@
  * from the cache and the archive.
  */
 
-import { FailedPreconditionError, NotFoundError, NoUsableVersionError } from '../errors.js';
+import { FailedPreconditionError, NotFoundError, NoUsableVersionError } from '../errors/keys.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import type { Observation, ObservedVersion } from '../provider/observer.js';

@@ -4,13 +4,10 @@
  */
 
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import {
-  type ErrorContext,
-  IntegrityError,
-  InvalidConfigError,
-  NoUsableVersionError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidConfigError, UnsupportedAlgorithmError } from '../errors/input.js';
+import { NoUsableVersionError } from '../errors/keys.js';
+import { IntegrityError } from '../errors/service.js';
 import type { AlgorithmEntry, KeyPurpose } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import {

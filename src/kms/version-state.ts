@@ -3,7 +3,7 @@
  * the state of the version decides.
  */
 
-import { FailedPreconditionError } from '../errors.js';
+import { FailedPreconditionError } from '../errors/keys.js';
 import type { KeyVersionState } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import type { RestoredState } from '../keys/restore-plan.js';

@@ -4,12 +4,9 @@
  */
 
 import type { Clock } from '../clock.js';
-import {
-  AgentKeyNotFoundError,
-  type ErrorContext,
-  NoUsableVersionError,
-  ReplicationIncompleteError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { AgentKeyNotFoundError, NoUsableVersionError } from '../errors/keys.js';
+import { ReplicationIncompleteError } from '../errors/replication.js';
 import { AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
 import type { HierarchyKeys } from '../hierarchy/key-hierarchy.js';
 import { type AgentKeyRole, agentContext, agentKeyId } from '../keys/agent-key-name.js';

@@ -1,7 +1,8 @@
 /** An agent's key with the history of its versions, as the key ring holds it now. */
 
 import { mapBounded } from '../bounded.js';
-import { FailedPreconditionError, NotFoundError, UnsupportedAlgorithmError } from '../errors.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { FailedPreconditionError, NotFoundError } from '../errors/keys.js';
 import type { VersionKeys } from '../hierarchy/version-keys.js';
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { POLICY_LABEL, parsePolicy, type RotationPolicy } from '../keys/rotation-policy.js';

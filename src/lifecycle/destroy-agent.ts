@@ -1,6 +1,6 @@
 /** The end of an agent: every version of every key it has, each reported, and nothing touched if one key cannot be. */
 
-import { InvalidArgumentError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { DestroyOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { purposeOf } from '../provider/call-input.js';

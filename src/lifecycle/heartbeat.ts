@@ -5,7 +5,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import { PermissionDeniedError } from '../errors.js';
+import { PermissionDeniedError } from '../errors/access.js';
 import type { AgentKeys } from '../hierarchy/agent-keys.js';
 import { agentKeyIdOf, agentOfLabels } from '../keys/agent-key-name.js';
 import type { KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';

@@ -1,7 +1,8 @@
 /** What callers pass to the lifecycle of agents, parsed once; every problem is named. */
 
 import { z } from 'zod';
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import type { DestroyAgentOptions } from './destroy-agent.js';

@@ -4,7 +4,7 @@
  */
 
 import { mapBounded } from '../bounded.js';
-import { FailedPreconditionError } from '../errors.js';
+import { FailedPreconditionError } from '../errors/keys.js';
 import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { versionLifecycles } from '../keys/version-history.js';
 

@@ -1,6 +1,9 @@
 /** Looks into all key rings of the agents at once, and tells what each said and which ones could not say. */
 
-import { A2AKmsError, AgentKeyNotFoundError, type ErrorCode, type LocationFailure } from '../errors.js';
+import { A2AKmsError } from '../errors/base.js';
+import type { ErrorCode } from '../errors/error-code.js';
+import { AgentKeyNotFoundError } from '../errors/keys.js';
+import type { LocationFailure } from '../errors/replication.js';
 
 /** A key ring that could not be read, and why. */
 export interface UnreadKeyRing {

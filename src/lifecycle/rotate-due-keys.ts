@@ -5,7 +5,7 @@
 
 import { mapBounded } from '../bounded.js';
 import type { Clock } from '../clock.js';
-import type { ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../errors/error-code.js';
 import { type AgentKeyRole, agentOfLabels } from '../keys/agent-key-name.js';
 import type {
   CallOptions,

@@ -5,7 +5,9 @@
 
 import { mapBounded } from '../bounded.js';
 import type { KeySource } from '../config/flags.js';
-import { A2AKmsError, AgentKeyNotFoundError, type ErrorContext, MigrationPhaseError } from '../errors.js';
+import { A2AKmsError, type ErrorContext } from '../errors/base.js';
+import { AgentKeyNotFoundError } from '../errors/keys.js';
+import { MigrationPhaseError } from '../errors/migration.js';
 import { ownerOf, requireAgentId } from '../hierarchy/agent-keys.js';
 import {
   type AgentId,

@@ -7,7 +7,8 @@
 import { createPublicKey } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
-import { ArchiveError, NotFoundError } from '../errors.js';
+import { NotFoundError } from '../errors/keys.js';
+import { ArchiveError } from '../errors/storage.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';

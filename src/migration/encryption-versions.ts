@@ -5,7 +5,8 @@
  */
 
 import { createPublicKey } from 'node:crypto';
-import { type ErrorContext, MigrationPhaseError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { MigrationPhaseError } from '../errors/migration.js';
 import type { DecryptionAlgorithm } from '../keys/algorithm-types.js';
 import { findAlgorithm } from '../keys/algorithms.js';
 import type {

@@ -9,7 +9,9 @@
  */
 
 import { z } from 'zod';
-import { type ErrorContext, HandoverError, InvalidArgumentError, JwsVerificationError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { HandoverError, JwsVerificationError } from '../errors/identity.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import { memberOf, parseJsonObject } from '../identity/jose-header.js';
 import { type JosePublicKey, type PublicJwk, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
 import { type JwsSigner, peekJwsHeader, signCompactJws, verifyCompactJws } from '../identity/jws.js';

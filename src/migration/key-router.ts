@@ -5,12 +5,9 @@
  * call, so that all processes agree.
  */
 
-import {
-  type ErrorContext,
-  MigrationPhaseError,
-  NotFoundError,
-  SoftwareSigningRefusedError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { NotFoundError } from '../errors/keys.js';
+import { MigrationPhaseError, SoftwareSigningRefusedError } from '../errors/migration.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';

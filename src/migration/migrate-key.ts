@@ -4,13 +4,10 @@
  * that label the software key signs as before.
  */
 
-import {
-  type ErrorContext,
-  MigrationPhaseError,
-  NotFoundError,
-  NoUsableVersionError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { NotFoundError, NoUsableVersionError } from '../errors/keys.js';
+import { MigrationPhaseError } from '../errors/migration.js';
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import { parsePublicKey } from '../identity/jwk.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';

@@ -3,12 +3,9 @@
  * rollback. It chooses the provider for each call and key, and has signatures of either kind verified throughout.
  */
 
-import {
-  DecryptionFailedError,
-  type ErrorContext,
-  FailedPreconditionError,
-  NoUsableVersionError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { FailedPreconditionError, NoUsableVersionError } from '../errors/keys.js';
+import { DecryptionFailedError } from '../errors/service.js';
 import type {
   AccessBinding,
   AccessChange,

@@ -1,7 +1,7 @@
 /** What callers pass to the migration, parsed once; every problem is named. */
 
 import { z } from 'zod';
-import type { ErrorContext } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import type {
   MigrateAgentOptions,

@@ -1,6 +1,6 @@
 /** What is asked of a migration, and what it tells of each agent. */
 
-import type { ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../errors/error-code.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import type { MigrationStrategy } from './standing.js';

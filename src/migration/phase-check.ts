@@ -4,7 +4,9 @@
  * closed again before anything else happens.
  */
 
-import { type ErrorContext, StoredKeyDamagedError, UnmigratedAgentsError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { UnmigratedAgentsError } from '../errors/migration.js';
+import { StoredKeyDamagedError } from '../errors/storage.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import type { KeyRingName } from '../keys/resource-name.js';

@@ -4,7 +4,7 @@
  * what the HSM key could not.
  */
 
-import { A2AKmsError } from '../errors.js';
+import { A2AKmsError } from '../errors/base.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
 import type { CallOptions, KeyMetadata } from '../keys/key-provider.js';
 import { missingVersions } from './encryption-versions.js';

@@ -3,7 +3,8 @@
  * other one, and by public keys in the archive where a provider is not open or does not have the key.
  */
 
-import { type ErrorContext, NotFoundError, NoUsableVersionError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { NotFoundError, NoUsableVersionError } from '../errors/keys.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import { type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
 import {

@@ -1,6 +1,7 @@
 /** Whether a provider's keys have policies. */
 
-import { AccessControlUnsupportedError, type ErrorContext } from '../errors.js';
+import { AccessControlUnsupportedError } from '../errors/access.js';
+import type { ErrorContext } from '../errors/base.js';
 import type { AccessManager } from '../keys/access.js';
 import type { KeyProvider } from '../keys/key-provider.js';
 

@@ -1,7 +1,8 @@
 /** What callers pass to the methods of a provider, parsed once: options and bytes. */
 
 import { z } from 'zod';
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import { isKeyAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/key-provider.js';

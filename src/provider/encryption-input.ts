@@ -1,6 +1,6 @@
 /** What callers pass to be encrypted, checked against what the key takes. */
 
-import { DataTooLargeError, InvalidArgumentError } from '../errors.js';
+import { DataTooLargeError, InvalidArgumentError } from '../errors/input.js';
 import type { DecryptionAlgorithmEntry } from '../keys/algorithm-types.js';
 import { HSM_ENCRYPT_MAX_BYTES, SOFTWARE_ENCRYPT_MAX_BYTES } from '../keys/limits.js';
 import type { Operation } from './operation.js';

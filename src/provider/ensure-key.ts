@@ -1,6 +1,6 @@
 /** Makes sure of a key at the start of a process, which has to start while a location is down. */
 
-import { ReplicationIncompleteError } from '../errors.js';
+import { ReplicationIncompleteError } from '../errors/replication.js';
 import type { CallOptions, KeyMetadata, KeyProvider, KeySpec } from '../keys/key-provider.js';
 import type { Logger } from '../logger.js';
 import { isLocationFailure } from './location-failure.js';

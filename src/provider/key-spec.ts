@@ -1,12 +1,8 @@
 /** The key to generate, checked against the algorithm table and the limits of Cloud KMS before any call is made. */
 
 import { z } from 'zod';
-import {
-  type ErrorContext,
-  InvalidArgumentError,
-  KeySpecMismatchError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError, KeySpecMismatchError, UnsupportedAlgorithmError } from '../errors/input.js';
 import type { AlgorithmEntry, ProtectionLevel } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { ProviderKeyPurpose } from '../keys/key-provider.js';

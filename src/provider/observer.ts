@@ -3,7 +3,8 @@
  * Observers see names, states and times; of the data they get the bytes that are no secret (`subject`), to take a digest.
  */
 
-import { A2AKmsError, type ErrorCode } from '../errors.js';
+import { A2AKmsError } from '../errors/base.js';
+import type { ErrorCode } from '../errors/error-code.js';
 
 /** A call of a public method of a provider, before anything is checked. */
 export interface ObservedCall {

@@ -4,12 +4,8 @@
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
-import {
-  type A2AKmsError,
-  DeadlineExceededError,
-  type ErrorContext,
-  OperationAbortedError,
-} from '../errors.js';
+import type { A2AKmsError, ErrorContext } from '../errors/base.js';
+import { DeadlineExceededError, OperationAbortedError } from '../errors/service.js';
 import type { Observation } from './observer.js';
 
 interface OperationOptions {

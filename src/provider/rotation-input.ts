@@ -1,11 +1,8 @@
 /** What callers pass to rotate a key, checked against the key. */
 
-import {
-  type ErrorContext,
-  FailedPreconditionError,
-  InvalidArgumentError,
-  UnsupportedAlgorithmError,
-} from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError, UnsupportedAlgorithmError } from '../errors/input.js';
+import { FailedPreconditionError } from '../errors/keys.js';
 import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import {

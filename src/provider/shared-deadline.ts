@@ -1,7 +1,8 @@
 /** Several calls under one deadline, that of the call which they are made for: each gets what is left of it. */
 
 import type { Clock } from '../clock.js';
-import { DeadlineExceededError, type ErrorContext, OperationAbortedError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { DeadlineExceededError, OperationAbortedError } from '../errors/service.js';
 import type { CallOptions } from '../keys/key-provider.js';
 
 export class SharedDeadline {

@@ -1,7 +1,7 @@
 /** What callers pass to be signed, checked against what the algorithm takes. */
 
 import { createHash } from 'node:crypto';
-import { DataTooLargeError, InvalidArgumentError } from '../errors.js';
+import { DataTooLargeError, InvalidArgumentError } from '../errors/input.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import type { Operation } from './operation.js';
 

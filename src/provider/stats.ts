@@ -1,6 +1,6 @@
 /** What a provider has counted: plain data for logs, health checks and telemetry. Counting is additions of integers. */
 
-import { A2AKmsError } from '../errors.js';
+import { A2AKmsError } from '../errors/base.js';
 
 /** Calls of one public method since the provider was made. Calls under way: `started - succeeded - failed`. */
 export interface OperationStats {

@@ -1,11 +1,7 @@
 /** Does something in all locations at once, and says where it is done when it is not done everywhere. */
 
-import {
-  A2AKmsError,
-  type ErrorContext,
-  type LocationFailure,
-  ReplicationIncompleteError,
-} from '../errors.js';
+import { A2AKmsError, type ErrorContext } from '../errors/base.js';
+import { type LocationFailure, ReplicationIncompleteError } from '../errors/replication.js';
 import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
 import type { Location } from './location.js';
 

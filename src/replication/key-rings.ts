@@ -3,7 +3,8 @@
  * in all rings; any other full name is a resource of its own ring.
  */
 
-import { type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
 import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { isLocationFailure } from '../provider/location-failure.js';
 import { everywhere, type RingCall } from './everywhere.js';

@@ -1,7 +1,8 @@
 /** One key ring of a replicated provider, behind a circuit breaker that tells whether its location can be reached. */
 
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhen } from 'cockatiel';
-import { type ErrorCode, OperationAbortedError } from '../errors.js';
+import type { ErrorCode } from '../errors/error-code.js';
+import { OperationAbortedError } from '../errors/service.js';
 import type { KeyProvider } from '../keys/key-provider.js';
 import type { Logger } from '../logger.js';
 import { isLocationFailure } from '../provider/location-failure.js';

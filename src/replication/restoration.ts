@@ -1,6 +1,6 @@
 /** Takes back the destruction of a key in all rings. What was done in some of them only can be done again. */
 
-import { FailedPreconditionError } from '../errors.js';
+import { FailedPreconditionError } from '../errors/keys.js';
 import type { CallOptions, KeyMetadata, KeyProvider, RestoreOptions } from '../keys/key-provider.js';
 import type { KeyRings } from './key-rings.js';
 

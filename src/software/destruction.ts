@@ -1,6 +1,7 @@
 /** Schedules versions for destruction, takes that back, and removes key material for good. */
 
-import { FailedPreconditionError, InvalidArgumentError, VersionInUseError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
+import { FailedPreconditionError, VersionInUseError } from '../errors/keys.js';
 import type { DestructionResult, KeyMetadata, KeyVersionMetadata } from '../keys/key-provider.js';
 import type { CryptoKeyName, KeyReference, KeyVersion } from '../keys/resource-name.js';
 import {

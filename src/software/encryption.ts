@@ -4,7 +4,7 @@
  */
 
 import { constants, privateDecrypt, publicEncrypt } from 'node:crypto';
-import { DecryptionFailedError } from '../errors.js';
+import { DecryptionFailedError } from '../errors/service.js';
 import type { DecryptionAlgorithmEntry } from '../keys/algorithm-types.js';
 import { type KeyVersion, keyVersion } from '../keys/resource-name.js';
 import {

@@ -2,7 +2,8 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { isStoreSecret, type StoreSecret } from '../config/software-config.js';
-import { InvalidArgumentError, StoredKeyDamagedError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
+import { StoredKeyDamagedError } from '../errors/storage.js';
 import type {
   CallOptions,
   DestroyOptions,

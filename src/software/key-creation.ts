@@ -1,6 +1,7 @@
 /** Creates keys so that any number of processes may do it at once: the first one's key is adopted by the others. */
 
-import { NoUsableVersionError, UnsupportedAlgorithmError } from '../errors.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { NoUsableVersionError } from '../errors/keys.js';
 import type { KeyMetadata } from '../keys/key-provider.js';
 import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';

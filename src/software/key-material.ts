@@ -9,7 +9,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 import { promisify } from 'node:util';
-import { UnsupportedAlgorithmError } from '../errors.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
 import type { AlgorithmEntry, AsymmetricKeyType, KeyAlgorithm, KeyPurpose } from '../keys/algorithm-types.js';
 import { algorithmsOf } from '../keys/algorithms.js';
 import type { Operation } from '../provider/operation.js';

@@ -5,7 +5,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { StoredKeyDamagedError } from '../errors.js';
+import { StoredKeyDamagedError } from '../errors/storage.js';
 import type { Operation } from '../provider/operation.js';
 import type { CacheStats } from '../provider/stats.js';
 import { toKeyObject, toPublicKeyObject } from './key-material.js';

@@ -1,6 +1,7 @@
 /** The methods of `SoftwareKeyProvider` that use keys, behind the class that documents them. */
 
-import { InvalidArgumentError, NoUsableVersionError } from '../errors.js';
+import { InvalidArgumentError } from '../errors/input.js';
+import { NoUsableVersionError } from '../errors/keys.js';
 import type {
   CallOptions,
   EncryptionOptions,

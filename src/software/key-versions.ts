@@ -1,6 +1,7 @@
 /** Which version of a key a call works with, and whether it may. */
 
-import { FailedPreconditionError, NoUsableVersionError, UnsupportedAlgorithmError } from '../errors.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
+import { FailedPreconditionError, NoUsableVersionError } from '../errors/keys.js';
 import type { AlgorithmEntry, KeyPurpose } from '../keys/algorithm-types.js';
 import type { CryptoKeyVersionName, KeyReference } from '../keys/resource-name.js';
 import type { Operation } from '../provider/operation.js';

@@ -12,7 +12,7 @@ import {
   softwareKeyStoreSchema,
   softwareKeysPolicySchema,
 } from '../config/software-config.js';
-import { InvalidConfigError } from '../errors.js';
+import { InvalidConfigError } from '../errors/input.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import { createDefaultLogger, type Logger } from '../logger.js';
 import type { ProviderObserver } from '../provider/observer.js';

@@ -3,7 +3,7 @@
  * destruction later. The version in use and a prepared one are never touched.
  */
 
-import { UnsupportedAlgorithmError } from '../errors.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
 import type { RetirementResult } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import {

@@ -3,7 +3,7 @@
  * Key material is generated first; what is done with it is decided in one transaction by what the store holds then.
  */
 
-import { FailedPreconditionError } from '../errors.js';
+import { FailedPreconditionError } from '../errors/keys.js';
 import type { KeyMetadata, RotationResult, RotationSchedule } from '../keys/key-provider.js';
 import type { CryptoKeyName } from '../keys/resource-name.js';
 import { PRIMARY_LABEL, wasActivated, withPrimary, withTimes } from '../keys/version-history.js';

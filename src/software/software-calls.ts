@@ -1,7 +1,9 @@
 /** What every method of a `SoftwareKeyProvider` begins with: the key id parsed, the store open, an operation running. */
 
 import type { Clock } from '../clock.js';
-import { ClientClosedError, type ErrorContext, InvalidArgumentError } from '../errors.js';
+import type { ErrorContext } from '../errors/base.js';
+import { InvalidArgumentError } from '../errors/input.js';
+import { ClientClosedError } from '../errors/service.js';
 import type { CallOptions } from '../keys/key-provider.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import {

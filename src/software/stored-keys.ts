@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { NotFoundError } from '../errors.js';
+import { NotFoundError } from '../errors/keys.js';
 import type { CryptoKeyName, KeyVersion } from '../keys/resource-name.js';
 import { withPrimary } from '../keys/version-history.js';
 import type { Operation } from '../provider/operation.js';

@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module';
 import type * as Api from '@opentelemetry/api';
-import { InvalidConfigError } from '../errors.js';
+import { InvalidConfigError } from '../errors/input.js';
 
 /** The package, as far as it is used. */
 export type OpenTelemetryApi = typeof Api;

@@ -3,7 +3,9 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ManualClock } from '../../src/emulator/index.js';
-import { AuditWriteError, DecryptionFailedError, InvalidArgumentError } from '../../src/errors.js';
+import { InvalidArgumentError } from '../../src/errors/input.js';
+import { DecryptionFailedError } from '../../src/errors/service.js';
+import { AuditWriteError } from '../../src/errors/storage.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import { auditedKeys, auditKeyOf, memorySink, parsed, signingSpec, verifyLines } from '../support/audit.js';
 import { KEY_RING, silentLogger } from '../support/emulator.js';

@@ -15,7 +15,7 @@ import { hostname } from 'node:os';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
 import type { AuditConfig } from '../../src/config/audit-config.js';
-import { AuditWriteError } from '../../src/errors.js';
+import { AuditWriteError } from '../../src/errors/storage.js';
 import type { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import {
   auditFolder,

@@ -9,7 +9,7 @@ import { CHAIN_START, type LineBody, sha256Hex } from '../../src/audit/line.js';
 import type { AppendResult } from '../../src/audit/sink.js';
 import type { AuditConfig } from '../../src/config/audit-config.js';
 import { ManualClock } from '../../src/emulator/index.js';
-import { AuditWriteError } from '../../src/errors.js';
+import { AuditWriteError } from '../../src/errors/storage.js';
 import type { Logger } from '../../src/logger.js';
 import type { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import {

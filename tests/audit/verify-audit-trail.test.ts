@@ -8,7 +8,8 @@ import type { AuditProblem, AuditVerification } from '../../src/audit/verify-aud
 import { verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
 import { auditSchema } from '../../src/config/audit-config.js';
 import { ManualClock } from '../../src/emulator/index.js';
-import { InvalidArgumentError, InvalidJwkError } from '../../src/errors.js';
+import { InvalidJwkError } from '../../src/errors/identity.js';
+import { InvalidArgumentError } from '../../src/errors/input.js';
 import { SoftwareKeyProvider } from '../../src/software/software-key-provider.js';
 import { memorySink, parsed, signingSpec, verifyLines } from '../support/audit.js';
 import { KEY_RING, silentLogger } from '../support/emulator.js';

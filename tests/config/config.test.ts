@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseAgentConfig } from '../../src/config/agent-config.js';
 import { parseKMSConfig } from '../../src/config/kms-config.js';
-import { InvalidConfigError } from '../../src/errors.js';
+import { InvalidConfigError } from '../../src/errors/input.js';
 
 const minimal = { projectId: 'acme-prod', locationId: 'europe-west3', keyRingId: 'agents' };
 

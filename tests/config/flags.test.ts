@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FilePublicKeyArchive } from '../../src/archive/file-archive.js';
 import { parseAgentConfig } from '../../src/config/agent-config.js';
-import { InvalidConfigError } from '../../src/errors.js';
+import { InvalidConfigError } from '../../src/errors/input.js';
 
 const KEY_RING = { projectId: 'test-project', locationId: 'global', keyRingId: 'agents' };
 const silentLogger = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,7 +1,9 @@
 /** What observers are told of calls of either provider, and what they can do about them. */
 
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { A2AKmsError, DecryptionFailedError, InvalidArgumentError } from '../../src/errors.js';
+import { A2AKmsError } from '../../src/errors/base.js';
+import { InvalidArgumentError } from '../../src/errors/input.js';
+import { DecryptionFailedError } from '../../src/errors/service.js';
 import type { KeyProvider } from '../../src/keys/key-provider.js';
 import type {
   ObservedAttempt,

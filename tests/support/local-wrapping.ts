@@ -5,7 +5,7 @@
 
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { KeyWrappingProvider } from '../../src/envelope/key-wrapper.js';
-import { DecryptionFailedError } from '../../src/errors.js';
+import { DecryptionFailedError } from '../../src/errors/service.js';
 import type { CallOptions, EncryptionOptions, KeyVersionInUse } from '../../src/keys/key-provider.js';
 
 export interface WrappingCall {

@@ -4,13 +4,9 @@
  */
 
 import type { StoreSecret } from '../../config/software-config.js';
-import {
-  ClientClosedError,
-  type ErrorContext,
-  KeyStoreError,
-  KeyStoreLockedError,
-  StoredKeyDamagedError,
-} from '../../errors.js';
+import type { ErrorContext } from '../../errors/base.js';
+import { ClientClosedError } from '../../errors/service.js';
+import { KeyStoreError, KeyStoreLockedError, StoredKeyDamagedError } from '../../errors/storage.js';
 import type { CryptoKeyName } from '../../keys/resource-name.js';
 import { BufferedTransaction } from './buffered-transaction.js';
 import type { KeyStore, MaterialAddress, StoreTransaction, StoreView } from './key-store.js';

@@ -4,7 +4,7 @@
  */
 
 import type { StoreSecret } from '../../config/software-config.js';
-import type { ErrorContext } from '../../errors.js';
+import type { ErrorContext } from '../../errors/base.js';
 import type { KeyAlgorithm } from '../../keys/algorithm-types.js';
 import type { CryptoKeyName, CryptoKeyVersionName } from '../../keys/resource-name.js';
 import type { StoredKey } from './stored-key.js';

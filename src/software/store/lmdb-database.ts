@@ -2,7 +2,8 @@
 
 import { realpath } from 'node:fs/promises';
 import type { RootDatabase } from 'lmdb';
-import { type ErrorContext, KeyStoreError } from '../../errors.js';
+import type { ErrorContext } from '../../errors/base.js';
+import { KeyStoreError } from '../../errors/storage.js';
 import { checkDataFile, OWNER_ONLY_FILE } from './store-directory.js';
 
 export type Database = RootDatabase<Buffer, string>;

@@ -1,6 +1,7 @@
 /** Software keys in this process and nowhere else, for tests: they are not encrypted, and gone with the process. */
 
-import { type ErrorContext, KeyStoreError } from '../../errors.js';
+import type { ErrorContext } from '../../errors/base.js';
+import { KeyStoreError } from '../../errors/storage.js';
 import type { CryptoKeyName } from '../../keys/resource-name.js';
 import { BufferedTransaction } from './buffered-transaction.js';
 import type { KeyStore, MaterialAddress, StoreTransaction, StoreView } from './key-store.js';

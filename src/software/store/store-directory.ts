@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncDirectory } from '../../durable-files.js';
-import { type ErrorContext, KeyStoreError } from '../../errors.js';
+import type { ErrorContext } from '../../errors/base.js';
+import { KeyStoreError } from '../../errors/storage.js';
 
 /** The files that LMDB keeps in the directory. */
 const FILES = ['data.mdb', 'lock.mdb'] as const;
