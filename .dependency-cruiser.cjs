@@ -17,7 +17,7 @@ const allowed = [
   ...leaves.map((leaf) => ({ from: leaf, to: [] })),
   { from: 'keys/', to: [] },
   { from: 'attestation/', to: ['errors/'] },
-  { from: 'provider/', to: [...leaves, 'keys/'] },
+  { from: 'provider/', to: [...leaves, 'attestation/', 'keys/'] },
   { from: 'identity/', to: [...leaves, 'keys/', 'provider/'] },
   { from: 'telemetry/', to: ['errors/', 'keys/', 'provider/'] },
   {
@@ -39,10 +39,13 @@ const allowed = [
   { from: 'batch/', to: [...leaves, 'identity/', 'keys/', 'provider/'] },
   { from: 'access/', to: ['errors/', 'hierarchy/', 'keys/', 'provider/'] },
   { from: 'replication/', to: [...leaves, 'keys/', 'provider/'] },
-  { from: 'lifecycle/', to: [...leaves, 'hierarchy/', 'keys/', 'provider/'] },
+  { from: 'lifecycle/', to: [...leaves, 'attestation/', 'hierarchy/', 'keys/', 'provider/'] },
   {
     from: 'migration/',
-    to: [...leaves, 'config/flags.ts', 'hierarchy/', 'identity/', 'keys/', 'lifecycle/', 'provider/'],
+    to: [
+      ...[...leaves, 'attestation/', 'config/flags.ts', 'hierarchy/', 'identity/', 'keys/', 'lifecycle/'],
+      'provider/',
+    ],
   },
   {
     from: 'compliance/',

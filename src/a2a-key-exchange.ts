@@ -57,6 +57,7 @@ import type {
 import { keyRingName } from './keys/resource-name.js';
 import type { RotationPolicy } from './keys/rotation-policy.js';
 import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';
+import type { LocatedAttestation } from './lifecycle/attest-agent.js';
 import { type AgentDescription, type AgentSummary, toSummary } from './lifecycle/describe-agent.js';
 import type { AgentDestruction, DestroyAgentOptions } from './lifecycle/destroy-agent.js';
 import type { LocatedPublicKey } from './lifecycle/published-keys.js';
@@ -389,6 +390,22 @@ export class A2AKeyExchange {
       const published = await this.#lifecycle.publicKeys(agentId, options);
       return publishBothKinds(this.#migration, { keyName, published }, options);
     });
+  }
+
+  /**
+   * What the HSM stated when it made the version in use of the agent's signing key (`role: 'encryption'`: of its encryption
+   * key), checked as `KMSClient.attestKey` does, with the evidence to file. With `replicas` one for each key ring, in their
+   * order, since each has key material of its own. A statement that is missing or not valid is a verdict, not an error.
+   * @throws AgentKeyNotFoundError; NoUsableVersionError when no version is ENABLED.
+   * @throws AttestationUnsupportedError for an agent with software keys.
+   * @throws ReplicationIncompleteError when a key ring could not give its own.
+   */
+  attestAgentKey(
+    agentId: string,
+    options?: RoleOptions,
+  ): Promise<readonly [LocatedAttestation, ...LocatedAttestation[]]> {
+    this.#identities?.note(agentId);
+    return this.#lifecycle.attest(agentId, options);
   }
 
   /**

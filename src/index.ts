@@ -11,6 +11,7 @@ export type { MissingPermission, PreflightOptions, PreflightReport } from './acc
 export type { PreflightTask } from './access/preflight-needs.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
+export type { KeyAttestation } from './attestation/key-attestation.js';
 export type { AttestedKey } from './attestation/key-attributes.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
 export {
@@ -177,9 +178,9 @@ export type { ParseResult } from './keys/parse-result.js';
 export type { ArchivedPublicKey, PublicKeyArchive } from './keys/public-key-archive.js';
 export type { RotationPolicy } from './keys/rotation-policy.js';
 export type { VersionLifecycle, VersionTimes } from './keys/version-history.js';
-export type { KeyAttestation } from './kms/attestation.js';
 export { KMSClient } from './kms/kms-client.js';
 export type { AgentRotationOptions, RoleOptions } from './lifecycle/agent-lifecycle.js';
+export type { LocatedAttestation } from './lifecycle/attest-agent.js';
 export type {
   AgentDescription,
   AgentSummary,

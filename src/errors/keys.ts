@@ -167,3 +167,19 @@ export class AttestationFailedError extends A2AKmsError {
     this.failedChecks = found.failedChecks;
   }
 }
+
+/** No HSM made the key, so none has a statement about it: it is a software key. */
+export class AttestationUnsupportedError extends A2AKmsError {
+  readonly code = 'ATTESTATION_UNSUPPORTED';
+
+  constructor(context: ErrorContext) {
+    super(
+      sentence(
+        context,
+        'it is a software key: no HSM made it or holds it, so there is no statement to check.',
+        'Move the agent to an HSM key with migrateAgent.',
+      ),
+      context,
+    );
+  }
+}

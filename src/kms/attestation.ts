@@ -4,19 +4,9 @@
  * statement that nothing binds to the key is enough for a symmetric key, `unboundAttestation` says.
  */
 
-import {
-  type AttestationRoots,
-  CLOUD_HSM_ROOTS,
-  fingerprintsOf,
-  type RootFingerprints,
-} from '../attestation/roots.js';
-import {
-  type AttestationCertificateChains,
-  type AttestationVerdict,
-  attestedKeyOf,
-  REPORTING_CHECKS,
-  verifyAttestation,
-} from '../attestation/verify-attestation.js';
+import type { KeyAttestation } from '../attestation/key-attestation.js';
+import { type AttestationRoots, CLOUD_HSM_ROOTS, fingerprintsOf } from '../attestation/roots.js';
+import { attestedKeyOf, REPORTING_CHECKS, verifyAttestation } from '../attestation/verify-attestation.js';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import type { ErrorContext } from '../errors/base.js';
 import { UnsupportedAlgorithmError } from '../errors/input.js';
@@ -31,27 +21,6 @@ import type { VersionRecord } from './resources.js';
 import type { KmsMessages } from './rpc.js';
 import type { RpcCaller } from './rpc-caller.js';
 import type { UsableVersion } from './version-resolver.js';
-
-/** The verdict about one version, and the evidence that it rests on. It is JSON: file it as it is. */
-export interface KeyAttestation extends AttestationVerdict {
-  /** Full name of the version. */
-  readonly keyVersion: string;
-  readonly algorithm: string;
-  readonly protectionLevel: string;
-  /** When it was judged, ISO 8601. */
-  readonly judgedAt: string;
-  readonly evidence: {
-    /** `KeyOperationAttestation.format`; empty when Cloud KMS has no statement for the version. */
-    readonly format: string;
-    /** As Cloud KMS gave it, Base64. */
-    readonly content: string;
-    readonly certChains: AttestationCertificateChains;
-    /** PEM of the public key that was compared; absent for symmetric and post-quantum keys, of which none can be. */
-    readonly publicKey?: string;
-    /** SHA-256 of the trusted roots, DER, in hexadecimal. */
-    readonly roots: RootFingerprints;
-  };
-}
 
 interface AttestationServices {
   readonly caller: RpcCaller;

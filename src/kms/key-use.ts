@@ -1,5 +1,6 @@
 /** The methods of `KMSClient` that use keys, behind the class that documents them. */
 
+import type { KeyAttestation } from '../attestation/key-attestation.js';
 import { OperationAbortedError } from '../errors/service.js';
 import type { KeyPurpose } from '../keys/algorithm-types.js';
 import type {
@@ -10,7 +11,6 @@ import type {
 } from '../keys/key-provider.js';
 import { callOptions, encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
 import type { SigningPayload } from '../provider/signing-input.js';
-import type { KeyAttestation } from './attestation.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import { decryptWith, encryptWith } from './encryption.js';
 import { signWith } from './signing.js';

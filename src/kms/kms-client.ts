@@ -3,6 +3,7 @@
  * and the work is handed over to the modules beside it.
  */
 
+import type { KeyAttestation } from '../attestation/key-attestation.js';
 import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import { shownIdentity } from '../config/access-config.js';
@@ -36,12 +37,13 @@ import type {
   SignatureDetails,
 } from '../keys/key-provider.js';
 import { keyRingName } from '../keys/resource-name.js';
+import type { KeyAttester } from '../provider/key-attester.js';
 import { nameInSpec } from '../provider/observed-method.js';
 import { productIs, verdictIs } from '../provider/observer.js';
 import { CallCounts, type ConnectionStats, frozen, type KmsStats } from '../provider/stats.js';
 import { type ProviderTelemetry, providerTelemetry } from '../telemetry/provider-telemetry.js';
 import * as access from './access.js';
-import { Attestations, type KeyAttestation } from './attestation.js';
+import { Attestations } from './attestation.js';
 import { ClientCalls } from './client-calls.js';
 import { KmsConnection } from './connection.js';
 import { IamCredentials } from './iam-credentials.js';
@@ -75,7 +77,7 @@ import { VersionResolver } from './version-resolver.js';
  * await kms.verify(key.name, Buffer.from('pay 10 EUR'), signature); // true
  * ```
  */
-export class KMSClient implements KeyProvider, AccessManager {
+export class KMSClient implements KeyProvider, AccessManager, KeyAttester {
   /** The audit trail, where the configuration has one. */
   readonly audit: AuditTrail | undefined;
   readonly #trail: AuditRecorder | undefined;

@@ -23,6 +23,7 @@ import { isRestorable } from '../keys/restore-plan.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import type { Logger } from '../logger.js';
 import { callOptionsOf, parseOptions, restoreOptions, rotationOptions } from '../provider/call-input.js';
+import { attestAgentKey, type LocatedAttestation } from './attest-agent.js';
 import { type AgentDescription, describeAgentKey, describeRings } from './describe-agent.js';
 import {
   type AgentDestruction,
@@ -130,6 +131,14 @@ export class AgentLifecycle {
       );
     }
     return keys;
+  }
+
+  /** What the HSMs stated of the version in use of one of the agent's keys, in all key rings. */
+  attest(
+    agentId: string,
+    options?: RoleOptions,
+  ): Promise<readonly [LocatedAttestation, ...LocatedAttestation[]]> {
+    return attestAgentKey(this.#rings, agentId, options);
   }
 
   /** One step of a rotation, or all of it, of one of the agent's keys. */
@@ -258,6 +267,6 @@ export class AgentLifecycle {
 }
 
 /** A key ring, and the agents' keys in it. */
-interface AgentRing extends KeyRingProvider {
+export interface AgentRing extends KeyRingProvider {
   readonly agentKeys: AgentKeys;
 }

@@ -3,6 +3,7 @@
  * rollback. It chooses the provider for each call and key, and has signatures of either kind verified throughout.
  */
 
+import type { KeyAttestation } from '../attestation/key-attestation.js';
 import type { ErrorContext } from '../errors/base.js';
 import { FailedPreconditionError, NoUsableVersionError } from '../errors/keys.js';
 import { DecryptionFailedError } from '../errors/service.js';
@@ -39,6 +40,7 @@ import { cryptoKeyName, type KeyRingName } from '../keys/resource-name.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
 import { requireAccessManager } from '../provider/access-manager.js';
 import { callOptionsOf } from '../provider/call-input.js';
+import { type KeyAttester, requireKeyAttester } from '../provider/key-attester.js';
 import { checkKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { ArchivedKeys } from './archived-keys.js';
 import { type KeyRouter, type KeyUse, type Route, refuseUnmigrated } from './key-router.js';
@@ -61,7 +63,7 @@ interface MigratingKeyProviderOptions {
   readonly requiresAttestation: boolean;
 }
 
-export class MigratingKeyProvider implements KeyProvider, AccessManager {
+export class MigratingKeyProvider implements KeyProvider, AccessManager, KeyAttester {
   readonly #router: KeyRouter;
   readonly #keyRing: KeyRingName;
   readonly #archived: ArchivedKeys | undefined;
@@ -297,6 +299,15 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager {
         ? requireAccessManager(context, hsm ?? software)
         : await this.#accessTo('testPermissions', keyId, options);
     return manager.testPermissions(keyId, permissions, options);
+  }
+
+  /** @throws AttestationUnsupportedError for a key that is a software key now. */
+  async attestKey(keyId: string, options?: CallOptions): Promise<KeyAttestation> {
+    const provider = await this.#reader('attestKey', keyId, options);
+    return requireKeyAttester({ operation: 'attestKey', resource: keyId }, provider).attestKey(
+      keyId,
+      options,
+    );
   }
 
   async getKey(keyId: string, options?: CallOptions): Promise<KeyMetadata> {

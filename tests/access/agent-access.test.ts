@@ -357,6 +357,7 @@ describe('each role does exactly its own operations', () => {
       allowed: ['rotator', 'administrator'],
       run: (x, _, key) => (x.keys instanceof KMSClient ? x.keys.attestKey(key) : Promise.resolve()),
     },
+    attestAgentKey: { allowed: ['rotator', 'administrator'], run: (x, agent) => x.attestAgentKey(agent) },
     updateLabels: {
       allowed: ['rotator', 'administrator'],
       run: (x, _, key) => x.keys.updateLabels(key, { team: 'a' }),
