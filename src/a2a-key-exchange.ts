@@ -18,7 +18,8 @@ import {
   preflight,
 } from './access/preflight.js';
 import { configuredTasks } from './access/preflight-needs.js';
-import type { AuditRecorder, AuditTrail } from './audit/audit-trail.js';
+import type { AuditRecorder } from './audit/audit-recorder.js';
+import type { AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
