@@ -18,7 +18,8 @@ import {
   preflight,
 } from './access/preflight.js';
 import { configuredTasks } from './access/preflight-needs.js';
-import type { AuditRecorder, AuditTrail } from './audit/audit-trail.js';
+import type { AuditRecorder } from './audit/audit-recorder.js';
+import type { AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
@@ -93,6 +94,18 @@ export interface EnvelopeOptions extends EnvelopeCipherOptions {
 
 /**
  * Keys for agents: made in an HSM, used by agent id.
+ *
+ * Any method that takes arguments or makes calls may throw these; each method names what it throws besides:
+ * - before any call, `InvalidArgumentError` for what is wrong with an agent id, an argument or an option; when the caller's
+ *   `signal` aborts, `OperationAbortedError`; after `close`, `ClientClosedError`.
+ * - from Cloud KMS, `PermissionDeniedError`, `UnauthenticatedError`, `ImpersonationError` where a service account is acted as,
+ *   `ResourceExhaustedError` for a quota, `UnavailableError`, `DeadlineExceededError`, `IntegrityError` for an answer that is
+ *   not the one to the request, and `ServiceError` for any other status.
+ * - with `replicas`, for what any location can do alone (to sign, to look up a key), `AllLocationsFailedError` when none
+ *   answers.
+ * - with an agent id, `KeySpecMismatchError` when the key of that name does not say in its labels that it is the agent's.
+ * - with software keys, `KeyStoreError`, `KeyStoreLockedError` and `StoredKeyDamagedError`; with an archive of public keys,
+ *   `ArchiveError`; with an audit trail that is `failClosed`, `AuditWriteError`.
  *
  * @example
  * ```ts
@@ -220,8 +233,10 @@ export class A2AKeyExchange {
    * Makes sure that the key ring exists, and, where configured, the master keys (`hierarchy`) and the key of the audit
    * trail (`audit`). With `replicas` it starts without a key ring that cannot be reached, as long as another one has the
    * keys, and logs that; a key ring that refuses keeps it from starting.
-   * @throws PermissionDeniedError; KeySpecMismatchError when a key of that name is another one; AuditWriteError.
+   * @throws KeySpecMismatchError when a key of that name is another one; NoUsableVersionError when it has no ENABLED version;
+   *   KeyGenerationFailedError with the reason that Cloud KMS gives.
    * @throws ReplicationIncompleteError when a key ring could be reached and does not have the keys.
+   * @throws UnmigratedAgentsError in phase 4 of a migration, when software keys were left behind.
    */
   async initialize(options?: CallOptions): Promise<void> {
     this.#telemetry?.start();
@@ -238,6 +253,9 @@ export class A2AKeyExchange {
    * name is what is returned.
    * @throws UnsupportedAlgorithmError before any call, when the protection level has no such algorithm.
    * @throws KeySpecMismatchError when the agent has a key of another algorithm or protection level.
+   * @throws NoUsableVersionError when it has a key without an ENABLED version; KeyGenerationFailedError with the reason that
+   *   Cloud KMS gives; SoftwareSigningRefusedError in phase 3 of a migration, for an agent that was not migrated.
+   * @throws ReplicationIncompleteError when the key is not in all key rings: call again to complete it.
    */
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
     const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
@@ -245,12 +263,21 @@ export class A2AKeyExchange {
     return keys.name;
   }
 
-  /** Signs a message as the agent. ECDSA signatures are DER. */
+  /**
+   * Signs a message as the agent: of any size with an algorithm that signs a digest, up to 64 KiB with one that takes the
+   * message itself. ECDSA signatures are ASN.1 DER, not P1363; all others are the bytes that their standard gives.
+   * @throws AgentKeyNotFoundError; NoUsableVersionError when no version is ENABLED; DataTooLargeError before the signing call.
+   * @throws AttestationFailedError with `requireAttestation`, when the statement about the version is not valid.
+   * @throws SoftwareSigningRefusedError in phase 3 of a migration, for an agent that was not migrated.
+   */
   async signMessage(agentId: string, message: Uint8Array, options?: CallOptions): Promise<Buffer> {
     return (await this.signMessageDetailed(agentId, message, options)).signature;
   }
 
-  /** As `signMessage`, and says which key version signed, with which algorithm and protection level. */
+  /**
+   * As `signMessage`, and says which key version signed, with which algorithm and protection level.
+   * @throws what `signMessage` throws.
+   */
   signMessageDetailed(
     agentId: string,
     message: Uint8Array,
@@ -265,7 +292,7 @@ export class A2AKeyExchange {
    * Signs up to 65,536 messages with one operation of the HSM. Each gets a receipt (a COSE Receipt, CBOR) that
    * `verifyReceipt` checks alone and that tells nothing of the others. The messages may be changed after the call.
    * @throws InvalidArgumentError for what is no batch; UnsupportedAlgorithmError when COSE has no number for the key's
-   *   algorithm; IntegrityError when the signature is not what was asked for; what signing throws.
+   *   algorithm; IntegrityError when the signature is not what was asked for; what `signMessage` throws.
    */
   async signBatch(
     agentId: string,
@@ -279,11 +306,11 @@ export class A2AKeyExchange {
   }
 
   /**
-   * Signs many messages with one ordinary signature each, in their order, a limited number at a time. A message that
+   * Signs many messages with one ordinary signature each, in their order, at most `concurrency` at a time. A message that
    * fails does not end the others; a quota that is used up slows all of them down. The messages must stay unchanged
    * until it is done.
-   * @throws InvalidArgumentError for options and messages that are wrong; what looking the key up throws, an abort excepted;
-   *   what `onProgress` throws.
+   * @throws AgentKeyNotFoundError, and whatever else looking the key up throws, an abort excepted: what signing throws, and
+   *   an abort, is in the outcomes. What `onProgress` throws.
    */
   async signMany(
     agentId: string,
@@ -306,6 +333,11 @@ export class A2AKeyExchange {
   /**
    * Whether the signature over the message is by the agent: by the version in use, one before that is ENABLED, or one
    * whose public key is archived. Up to 64 versions are tried; name the one for signatures older than that.
+   * @param signature ECDSA: ASN.1 DER. A signature that is malformed is false.
+   * @throws InvalidArgumentError when `keyVersion` is not a version of the agent's key; AgentKeyNotFoundError;
+   *   NoUsableVersionError when no version has a public key that can be read.
+   * @throws UnavailableError or DeadlineExceededError, with `replicas`, when a location could not say and no other one knows
+   *   the signature.
    */
   verifyMessage(
     agentId: string,
@@ -335,7 +367,10 @@ export class A2AKeyExchange {
     });
   }
 
-  /** The agent's public key, PEM (RFC 7468 section 13). */
+  /**
+   * The public key of the version in use of the agent's signing key: the text of a PEM file (RFC 7468 section 13).
+   * @throws AgentKeyNotFoundError; NoUsableVersionError when no version is ENABLED.
+   */
   getPublicKey(agentId: string, options?: CallOptions): Promise<Buffer> {
     return this.#withKey('getPublicKey', agentId, options, (keyName) =>
       this.keys.getPublicKey(keyName, options),
@@ -347,8 +382,8 @@ export class A2AKeyExchange {
    * that was prepared and will be used next, and of those that were replaced and are still ENABLED. With `replicas` of
    * all key rings, in their order, since any of them may sign; in each in ascending order of the versions. They are
    * read from Cloud KMS, not from a cache, and versions named in `pinnedVersions` make no difference.
+   * @throws AgentKeyNotFoundError; NoUsableVersionError when no version is ENABLED.
    * @throws ReplicationIncompleteError when a key ring could not give its own.
-   * @throws NoUsableVersionError when no version is ENABLED.
    */
   getPublicKeys(agentId: string, options?: CallOptions): Promise<readonly LocatedPublicKey[]> {
     return this.#withKey('getPublicKeys', agentId, options, async (keyName) => {
@@ -357,12 +392,18 @@ export class A2AKeyExchange {
     });
   }
 
-  /** With `replicas`: the circuit-breaker state of each location, in the order in which they are used. Without: an empty list. */
+  /**
+   * With `replicas`: the circuit-breaker state of each location, in the order in which they are used. Without: an empty list.
+   * Makes no call and throws nothing.
+   */
   replication(): readonly LocationStatus[] {
     return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
   }
 
-  /** What was counted since this was made: calls by outcome, caches, connections. Plain frozen data; makes no call. */
+  /**
+   * What was counted since this was made: calls by outcome, caches, connections. Plain frozen data. Makes no call and throws
+   * nothing.
+   */
   stats(): ExchangeStats {
     const { agentKeys } = keysOf(this.#hierarchy);
     return exchangeStats({
@@ -374,12 +415,20 @@ export class A2AKeyExchange {
     });
   }
 
-  /** Evidence for an auditor: every key, its versions, the HSM's statements, who has access, what could not be looked at. */
+  /**
+   * Evidence for an auditor: every key, its versions, the HSM's statements, who has access, what could not be looked at.
+   * @throws InvalidArgumentError, OperationAbortedError and ClientClosedError alone: whatever else fails is a finding.
+   */
   complianceReport(options?: ComplianceReportOptions): Promise<ComplianceReport> {
     return createComplianceReport(complianceSources(this.#sources, this.#trail, this.#clock), options);
   }
 
-  /** Encrypts to an agent, given by its id or its public JWK, as compact JWE. Made in this process. */
+  /**
+   * Encrypts to an agent, given by its id or its public JWK, as compact JWE (RFC 7516 section 7.1). Made in this process.
+   * @throws DataTooLargeError above 16 MiB; AgentKeyNotFoundError when the agent has no encryption key;
+   *   NoUsableVersionError when no version of it is ENABLED; InvalidJwkError when the JWK is not a public RSA key.
+   * @throws AttestationFailedError with `requireAttestation`, for an agent whose key has no valid statement.
+   */
   encryptForAgent(
     recipient: Recipient,
     plaintext: Uint8Array,
@@ -388,7 +437,13 @@ export class A2AKeyExchange {
     return this.#hierarchy.encryptForAgent(recipient, plaintext, options);
   }
 
-  /** Opens a JWE that was encrypted to the agent; its content key is unwrapped in the HSM. */
+  /**
+   * Opens a compact JWE that was encrypted to the agent; its content key is unwrapped in the HSM.
+   * @throws InvalidJweError before any call; AgentKeyNotFoundError when the agent has no encryption key; UnknownKeyIdError when
+   *   no ENABLED version has the `kid`; NoUsableVersionError when it has none and no version is ENABLED.
+   * @throws DecryptionFailedError when it was not encrypted to that key, or was changed since.
+   * @throws AttestationFailedError with `requireAttestation`, when the statement about the version is not valid.
+   */
   async decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
     this.#identities?.note(agentId);
     return this.#hierarchy.decryptAsAgent(agentId, jwe, options);
@@ -397,34 +452,56 @@ export class A2AKeyExchange {
   /**
    * A cipher for data of any size, whose data keys the key-encryption key wraps. It shares nothing with others, so make one
    * and keep it; closing this closes it too.
-   * @throws InvalidConfigError naming every option that is wrong; ClientClosedError.
+   * @throws InvalidConfigError naming every option that is wrong; ClientClosedError after `close`.
    */
   envelope(options: EnvelopeOptions = {}): EnvelopeCipher {
     const { keyId = this.hierarchy.kekKeyId, ...cipher } = options;
     return this.#ciphers.create(keyId, { ...cipher, clock: cipher.clock ?? this.#clock });
   }
 
-  /** The tree of keys with their versions, states and what is due when. */
+  /**
+   * The tree of keys with their versions, states and what is due when.
+   * @throws only what every method may throw.
+   */
   describeHierarchy(options?: DescribeHierarchyOptions): Promise<HierarchyDescription> {
     return this.#hierarchy.describeHierarchy(options);
   }
 
-  /** Makes a new version of the agent's key and uses it from now on. Signatures made before keep verifying. */
+  /**
+   * Makes a new version of the agent's key and uses it from now on. Signatures made before keep verifying.
+   * @throws AgentKeyNotFoundError; UnsupportedAlgorithmError when the key cannot go over to the algorithm asked for;
+   *   FailedPreconditionError when a version of another algorithm was prepared, or the key has too many labels.
+   * @throws KeyGenerationFailedError with the reason that Cloud KMS gives; ConcurrentChangeError when other processes keep
+   *   changing the key; SoftwareSigningRefusedError in phase 3 of a migration, for an agent that was not migrated.
+   * @throws ReplicationIncompleteError when it is done in some key rings only.
+   */
   rotateAgentKey(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
     return this.#lifecycle.rotate('rotateAgentKey', agentId, options);
   }
 
-  /** Makes a new version and publishes it without using it: the first step of a rotation in a fleet. May be repeated. */
+  /**
+   * Makes a new version and publishes it without using it: the first step of a rotation in a fleet. May be repeated.
+   * @throws what `rotateAgentKey` throws.
+   */
   prepareAgentRotation(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
     return this.#lifecycle.rotate('prepareAgentRotation', agentId, options);
   }
 
-  /** Uses the version that was prepared. May be repeated. */
+  /**
+   * Uses the version that was prepared. Without one it changes nothing, so it may be repeated.
+   * @throws what `rotateAgentKey` throws.
+   */
   activateAgentRotation(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
     return this.#lifecycle.rotate('activateAgentRotation', agentId, options);
   }
 
-  /** Uses an ENABLED version, given by number or full name, from now on: the way back from a rotation that went wrong. */
+  /**
+   * Uses an ENABLED version, given by number or full name, from now on: the way back from a rotation that went wrong. With
+   * `replicas` in the key ring that the name is in, for a number in the first one.
+   * @throws AgentKeyNotFoundError; FailedPreconditionError for a version that is not ENABLED, and for a key with so many labels
+   *   that the way back cannot be written down; ConcurrentChangeError when another process used another one meanwhile.
+   * @throws SoftwareSigningRefusedError in phase 3 of a migration, for an agent that was not migrated.
+   */
   setAgentPrimaryVersion(
     agentId: string,
     version: number | string,
@@ -433,7 +510,11 @@ export class A2AKeyExchange {
     return this.#lifecycle.setPrimaryVersion(agentId, version, options);
   }
 
-  /** Sets the policy by which `rotateDueKeys` rotates the agent's key; it is kept in the key. null removes it. */
+  /**
+   * Sets the policy by which `rotateDueKeys` rotates the agent's key; it is kept in the key. null removes it.
+   * @throws AgentKeyNotFoundError; ConcurrentChangeError when other processes keep changing the key's labels.
+   * @throws ReplicationIncompleteError when it is done in some key rings only.
+   */
   setRotationPolicy(
     agentId: string,
     policy: RotationPolicy | null,
@@ -442,19 +523,29 @@ export class A2AKeyExchange {
     return this.#lifecycle.setRotationPolicy(agentId, policy, options);
   }
 
-  /** Rotates every key whose policy says that it is due, retires versions whose time is over, and reports each key. */
+  /**
+   * Rotates every key whose policy says that it is due, retires versions whose time is over, and reports each key, at most
+   * `concurrency` at a time.
+   * @throws what listing the keys throws, where no key ring could be read, and what `onProgress` throws. What fails for a key
+   *   is in its report, and a key ring that could not be listed is in `unlisted`.
+   */
   rotateDueKeys(options?: RotateDueKeysOptions): Promise<RotationReport> {
     return this.#lifecycle.rotateDueKeys(options);
   }
 
-  /** Calls `rotateDueKeys` from time to time, until the scheduler or this is closed. For a service of one process. */
+  /**
+   * Calls `rotateDueKeys` from time to time, until the scheduler or this is closed. For a service of one process.
+   * @throws InvalidArgumentError naming every option that is wrong. What a run throws is logged, and the next one is made.
+   */
   startRotationScheduler(options?: RotationSchedulerOptions): RotationScheduler {
     return this.#lifecycle.startScheduler(options);
   }
 
   /**
    * Schedules all versions of all keys of the agent for destruction and reports each; public keys are archived first.
+   * `destroyAfter` is in seconds.
    * @throws InvalidArgumentError, with nothing touched, when a key destroys its versions sooner than `destroyAfter`.
+   * @throws AgentKeyNotFoundError when the agent has no key in any key ring. What fails for a version is in its report.
    */
   destroyAgent(agentId: string, options?: DestroyAgentOptions): Promise<AgentDestruction> {
     return this.#lifecycle.destroyAgent(agentId, options);
@@ -462,18 +553,27 @@ export class A2AKeyExchange {
 
   /**
    * Takes back `destroyAgent` as long as the versions are only scheduled for destruction.
-   * @returns the keys that were restored.
+   * @returns the keys that were restored; none when nothing was scheduled.
+   * @throws AgentKeyNotFoundError when the agent has no key in any key ring; ConcurrentChangeError when other processes keep
+   *   changing a key. What was restored until then stays so, and a further call goes on.
    */
   restoreAgent(agentId: string, options?: RestoreOptions): Promise<readonly KeyMetadata[]> {
     return this.#lifecycle.restoreAgent(agentId, options);
   }
 
-  /** Finds agents that were not used for long and, with `dryRun: false`, ends them in two calls a week apart. */
+  /**
+   * Finds agents that were not used for long and, with `dryRun: false`, ends them in two calls a week apart. Times are in
+   * seconds.
+   * @throws what listing the keys throws, for any key ring. What fails for an agent is in its report.
+   */
   pruneStaleAgents(options: PruneStaleAgentsOptions): Promise<readonly StaleAgentReport[]> {
     return this.#lifecycle.pruneStaleAgents(options);
   }
 
-  /** All agents with a signing key in this key ring, by their original ids. */
+  /**
+   * All agents with a signing key in this key ring, by their original ids.
+   * @throws only what every method may throw.
+   */
   async listAgents(options?: CallOptions): Promise<readonly AgentSummary[]> {
     const keys = await this.keys.listKeys({ ...options, labels: agentKeyRoleLabel('signing') });
     return keys.flatMap((key) => {
@@ -485,6 +585,7 @@ export class A2AKeyExchange {
   /**
    * What the key ring holds of an agent now, with the history of every version of its signing key. With `replicas` the
    * versions in all key rings; one that cannot be read is named in `unread`, as long as another one answers.
+   * @throws AgentKeyNotFoundError when the agent has no signing key in any key ring.
    */
   async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
     const described = await this.#lifecycle.describe(agentId, options);
@@ -495,18 +596,31 @@ export class A2AKeyExchange {
   /**
    * Moves an agent from its software keys to HSM keys, with the strategy `regenerate` or `import`. May be repeated, and
    * takes up what an earlier call left half done; up to its last step the software keys serve the agent.
-   * @throws MigrationPhaseError outside of phases 2 and 3.
+   * @throws AgentKeyNotFoundError when the agent has no software key.
+   * @throws MigrationPhaseError outside of phases 2 and 3 (a dry run is done in phase 1 too), and where the configuration
+   *   rules the strategy out: `softwareKeys: 'forbidden'` rules out `regenerate`, `requireAttestation` rules out imported keys.
+   * @throws UnsupportedAlgorithmError when the HSM has no such key; NoUsableVersionError when no version could be migrated;
+   *   AttestationFailedError with `requireAttestation`; KeyImportFailedError or KeyGenerationFailedError with the reason that
+   *   Cloud KMS gives; KeySpecMismatchError when the HSM has another key of that name.
    */
   migrateAgent(agentId: string, options: MigrateAgentOptions): Promise<AgentMigrationResult> {
     return this.#migration.migrateAgent(agentId, options);
   }
 
-  /** As `migrateAgent` for all agents with software keys, a limited number at once, with a report for each. */
+  /**
+   * As `migrateAgent` for all agents with software keys, at most `concurrency` at a time, with a report for each.
+   * @throws MigrationPhaseError as `migrateAgent` does for the configuration; what `onProgress` throws. What fails for an agent
+   *   is in its report.
+   */
   migrateAllAgents(options: MigrateAllAgentsOptions): Promise<MigrationReport> {
     return this.#migration.migrateAllAgents(options);
   }
 
-  /** Lists the software keys of migrated agents; with `dryRun: false`, deletes those whose retention is over. */
+  /**
+   * Lists the software keys of migrated agents; with `dryRun: false`, deletes those whose retention (`retentionDays`, in days)
+   * is over.
+   * @throws MigrationPhaseError outside of phases 2 and 3. What fails for a key is in its report.
+   */
   purgeMigratedKeys(options?: PurgeMigratedKeysOptions): Promise<readonly PurgeReport[]> {
     return this.#migration.purgeMigratedKeys(options);
   }
@@ -515,7 +629,9 @@ export class A2AKeyExchange {
    * Gives a member a role on the agent's key, and on nothing else; with `replicas`, in all key rings. May be repeated.
    * @param member as in an IAM policy, e.g. `serviceAccount:bot@my-project.iam.gserviceaccount.com`.
    * @param role `signer`, `verifier`, `rotator`, `administrator` (docs/access.md), or the full name of a role.
-   * @throws AccessControlUnsupportedError for software keys.
+   * @throws AgentKeyNotFoundError; AccessControlUnsupportedError for software keys; InvalidArgumentError for `allUsers` and
+   *   `allAuthenticatedUsers`, unless `publicMembers` is `allow`; ReplicationIncompleteError when it is done in some key
+   *   rings only.
    */
   grantAgentAccess(
     agentId: string,
@@ -526,7 +642,11 @@ export class A2AKeyExchange {
     return this.#access.grant(agentId, member, role, options);
   }
 
-  /** Takes a role on the agent's key from a member, also where it is bound under a condition. Inherited roles stay. */
+  /**
+   * Takes a role on the agent's key from a member, also where it is bound under a condition. Inherited roles stay.
+   * @throws AgentKeyNotFoundError; AccessControlUnsupportedError for software keys; ReplicationIncompleteError when it is done
+   *   in some key rings only.
+   */
   revokeAgentAccess(
     agentId: string,
     member: string,
@@ -536,7 +656,10 @@ export class A2AKeyExchange {
     return this.#access.revoke(agentId, member, role, options);
   }
 
-  /** Who has which role by the policy of the agent's key itself; what the key ring and the project give is not in it. */
+  /**
+   * Who has which role by the policy of the agent's key itself; what the key ring and the project give is not in it.
+   * @throws AgentKeyNotFoundError; AccessControlUnsupportedError for software keys.
+   */
   listAgentAccess(agentId: string, options?: AgentAccessOptions): Promise<readonly AgentAccessBinding[]> {
     return this.#access.list(agentId, options);
   }

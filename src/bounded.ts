@@ -1,4 +1,4 @@
-/** Work on many keys, so many at once and no more. */
+/** Work on many keys, at most `concurrency` at a time. */
 
 /**
  * The results in the order of the items. When `work` rejects, nothing further is begun, and the rejection is passed on

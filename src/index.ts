@@ -23,14 +23,16 @@ export {
   verifyAttestation,
 } from './attestation/verify-attestation.js';
 export type { AuditAnchor, AuditStats, AuditTrail } from './audit/audit-trail.js';
+export type {
+  AuditProblem,
+  AuditVerdict,
+  AuditVerification,
+  VerifiedChain,
+} from './audit/audit-verification.js';
 export type { AuditCheckpoint, AuditEvent, AuditLine, AuditNotice } from './audit/line.js';
 export type { CheckpointKey } from './audit/section-check.js';
 export {
   type AuditKeys,
-  type AuditProblem,
-  type AuditVerdict,
-  type AuditVerification,
-  type VerifiedChain,
   type VerifyAuditTrailOptions,
   verifyAuditTrail,
 } from './audit/verify-audit-trail.js';

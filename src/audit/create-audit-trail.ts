@@ -9,7 +9,7 @@ import { auditKeySpec } from '../keys/master-key-name.js';
 import type { Logger } from '../logger.js';
 import { ensureKey } from '../provider/ensure-key.js';
 import type { ProviderObserver } from '../provider/observer.js';
-import { AuditRecorder } from './audit-trail.js';
+import { AuditRecorder } from './audit-recorder.js';
 import { FileSink } from './file-sink.js';
 import type { AuditEvent } from './line.js';
 import { LineSink, loggerSink, type TrailSink } from './sink.js';

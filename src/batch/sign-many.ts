@@ -1,6 +1,6 @@
 /**
- * Many ordinary signatures: so many at a time, in the order of the messages, each with its own outcome. A quota that is
- * used up slows all of them down together.
+ * Many ordinary signatures: at most `concurrency` at a time, in the order of the messages, each with its own outcome. A
+ * quota that is used up slows all of them down together.
  */
 
 import { setMaxListeners } from 'node:events';

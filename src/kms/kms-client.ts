@@ -3,7 +3,8 @@
  * and the work is handed over to the modules beside it.
  */
 
-import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder } from '../audit/audit-recorder.js';
+import type { AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import { shownIdentity } from '../config/access-config.js';
 import { attestationInForce } from '../config/attestation-config.js';

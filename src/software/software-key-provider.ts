@@ -3,7 +3,8 @@
  * on the way from software keys to an HSM and back. Thin, like `KMSClient`: the work is in the modules beside it.
  */
 
-import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder } from '../audit/audit-recorder.js';
+import type { AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import type { StoreSecret } from '../config/software-config.js';
 import type {
