@@ -46,15 +46,9 @@ import { type ExchangeHierarchy, KeyHierarchy, keysOf } from './hierarchy/key-hi
 import type { AccessChange } from './keys/access.js';
 import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type { ProtectionLevel } from './keys/algorithm-types.js';
+import type { CallOptions, RestoreOptions } from './keys/call-options.js';
 import type { Impersonation } from './keys/impersonation.js';
-import type {
-  CallOptions,
-  KeyMetadata,
-  KeyProvider,
-  RestoreOptions,
-  RotationResult,
-  SignatureDetails,
-} from './keys/key-provider.js';
+import type { KeyMetadata, KeyProvider, RotationResult, SignatureDetails } from './keys/key-provider.js';
 import { keyRingName } from './keys/resource-name.js';
 import type { RotationPolicy } from './keys/rotation-policy.js';
 import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';

@@ -150,12 +150,18 @@ export type {
   SigningAlgorithmEntry,
 } from './keys/algorithm-types.js';
 export { algorithmsOf, findAlgorithm } from './keys/algorithms.js';
-export type { Impersonation } from './keys/impersonation.js';
 export type {
   CallOptions,
   DestroyOptions,
-  DestructionResult,
   EncryptionOptions,
+  ListKeysOptions,
+  RestoreOptions,
+  RetireOptions,
+  RotationOptions,
+} from './keys/call-options.js';
+export type { Impersonation } from './keys/impersonation.js';
+export type {
+  DestructionResult,
   KeyMetadata,
   KeyProvider,
   KeyRingProvider,
@@ -163,12 +169,8 @@ export type {
   KeyVersionInUse,
   KeyVersionMetadata,
   KeyVersionState,
-  ListKeysOptions,
   ProviderKeyPurpose,
-  RestoreOptions,
   RetirementResult,
-  RetireOptions,
-  RotationOptions,
   RotationResult,
   RotationSchedule,
   ScheduledDestruction,

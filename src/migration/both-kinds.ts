@@ -1,14 +1,8 @@
 /** Destruction and restoration of a key that is there as HSM key and as software key. */
 
 import { FailedPreconditionError } from '../errors/keys.js';
-import type {
-  CallOptions,
-  DestroyOptions,
-  DestructionResult,
-  KeyMetadata,
-  KeyProvider,
-  RestoreOptions,
-} from '../keys/key-provider.js';
+import type { CallOptions, DestroyOptions, RestoreOptions } from '../keys/call-options.js';
+import type { DestructionResult, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { callOptionsOf } from '../provider/call-input.js';
 import type { KeyRouter, Route } from './key-router.js';
 

@@ -7,7 +7,7 @@ import type {
   GrantOptions,
   TestedPermissions,
 } from '../keys/access.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import type { KeyRingName } from '../keys/resource-name.js';
 import { requireAccessManager } from '../provider/access-manager.js';
 import { callOptionsOf } from '../provider/call-input.js';
