@@ -18,7 +18,8 @@ import {
   preflight,
 } from './access/preflight.js';
 import { configuredTasks } from './access/preflight-needs.js';
-import type { AuditRecorder, AuditTrail } from './audit/audit-trail.js';
+import type { AuditRecorder } from './audit/audit-recorder.js';
+import type { AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
@@ -45,15 +46,9 @@ import { type ExchangeHierarchy, KeyHierarchy, keysOf } from './hierarchy/key-hi
 import type { AccessChange } from './keys/access.js';
 import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type { ProtectionLevel } from './keys/algorithm-types.js';
+import type { CallOptions, RestoreOptions } from './keys/call-options.js';
 import type { Impersonation } from './keys/impersonation.js';
-import type {
-  CallOptions,
-  KeyMetadata,
-  KeyProvider,
-  RestoreOptions,
-  RotationResult,
-  SignatureDetails,
-} from './keys/key-provider.js';
+import type { KeyMetadata, KeyProvider, RotationResult, SignatureDetails } from './keys/key-provider.js';
 import { keyRingName } from './keys/resource-name.js';
 import type { RotationPolicy } from './keys/rotation-policy.js';
 import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';

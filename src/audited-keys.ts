@@ -1,6 +1,6 @@
 /** The audit trail of a configuration with agents: one trail for all providers that it opens. */
 
-import type { AuditRecorder } from './audit/audit-trail.js';
+import type { AuditRecorder } from './audit/audit-recorder.js';
 import { createAuditTrail, withTrail } from './audit/create-audit-trail.js';
 import { shownIdentity } from './config/access-config.js';
 import type { ResolvedAgentConfig } from './config/agent-config.js';

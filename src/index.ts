@@ -24,14 +24,16 @@ export {
   verifyAttestation,
 } from './attestation/verify-attestation.js';
 export type { AuditAnchor, AuditStats, AuditTrail } from './audit/audit-trail.js';
+export type {
+  AuditProblem,
+  AuditVerdict,
+  AuditVerification,
+  VerifiedChain,
+} from './audit/audit-verification.js';
 export type { AuditCheckpoint, AuditEvent, AuditLine, AuditNotice } from './audit/line.js';
 export type { CheckpointKey } from './audit/section-check.js';
 export {
   type AuditKeys,
-  type AuditProblem,
-  type AuditVerdict,
-  type AuditVerification,
-  type VerifiedChain,
   type VerifyAuditTrailOptions,
   verifyAuditTrail,
 } from './audit/verify-audit-trail.js';
@@ -149,12 +151,18 @@ export type {
   SigningAlgorithmEntry,
 } from './keys/algorithm-types.js';
 export { algorithmsOf, findAlgorithm } from './keys/algorithms.js';
-export type { Impersonation } from './keys/impersonation.js';
 export type {
   CallOptions,
   DestroyOptions,
-  DestructionResult,
   EncryptionOptions,
+  ListKeysOptions,
+  RestoreOptions,
+  RetireOptions,
+  RotationOptions,
+} from './keys/call-options.js';
+export type { Impersonation } from './keys/impersonation.js';
+export type {
+  DestructionResult,
   KeyMetadata,
   KeyProvider,
   KeyRingProvider,
@@ -162,12 +170,8 @@ export type {
   KeyVersionInUse,
   KeyVersionMetadata,
   KeyVersionState,
-  ListKeysOptions,
   ProviderKeyPurpose,
-  RestoreOptions,
   RetirementResult,
-  RetireOptions,
-  RotationOptions,
   RotationResult,
   RotationSchedule,
   ScheduledDestruction,

@@ -4,7 +4,8 @@
  */
 
 import type { KMSConfig } from './config/kms-config.js';
-import type { CallOptions, EncryptionOptions, SignatureDetails } from './keys/key-provider.js';
+import type { CallOptions, EncryptionOptions } from './keys/call-options.js';
+import type { SignatureDetails } from './keys/key-provider.js';
 import { KMSClient } from './kms/kms-client.js';
 import type { SoftwareKeyProviderConfig } from './software/provider-config.js';
 import { SoftwareKeyProvider } from './software/software-key-provider.js';

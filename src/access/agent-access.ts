@@ -5,7 +5,8 @@ import { InvalidArgumentError } from '../errors/input.js';
 import { type AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
 import type { AccessBinding, AccessChange, GrantOptions } from '../keys/access.js';
 import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyProvider } from '../keys/key-provider.js';
 import { requireAccessManager } from '../provider/access-manager.js';
 import { AGENT_ROLE_NAMES, type AgentRoleName, isAgentRoleName } from './agent-roles.js';
 

@@ -6,17 +6,12 @@
 import type { CancelTimer, Clock } from '../clock.js';
 import type { Logger } from '../logger.js';
 import { loadCanonicalize } from './canonical-json.js';
-import {
-  Chain,
-  type ChainHead,
-  type DraftLine,
-  type FoundLines,
-  foundUnsigned,
-  type Section,
-} from './chain.js';
-import { type AuditCheckpoint, type AuditNotice, CHAIN_START, type LineBody } from './line.js';
-import type { Past, TrailSink } from './sink.js';
+import { Chain, type ChainHead, type FoundLines, foundUnsigned, type Section } from './chain.js';
+import { type AuditCheckpoint, CHAIN_START, type LineBody } from './line.js';
+import type { TrailSink } from './sink.js';
 import { overdue, withinLimit } from './time-limit.js';
+import { Untold } from './untold.js';
+import { bodiesOf, isLine, type Waiting, type WaitingLine, WriteQueue } from './write-queue.js';
 
 interface ChainWriterOptions {
   readonly sink: TrailSink;
@@ -31,58 +26,26 @@ interface ChainWriterOptions {
   readonly onWritten: () => void;
 }
 
-/** Lines of one write. */
-const MAX_BATCH = 256;
-/** Far more than wait behind any write that ends. */
-const MAX_QUEUED = 65_536;
 /** A sink that failed is opened again after this at the earliest. */
 const REOPEN_AFTER_MS = 1_000;
 
-interface Waiting {
-  /** Undefined: nothing but what the chain has to be told of. */
-  readonly body: LineBody | undefined;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** Done between two writes, when all that was appended before is written or lost. */
-interface Pause {
-  readonly work: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-type Queued = Waiting | Pause;
-const isWaiting = (queued: Queued): queued is Waiting => 'body' in queued;
-
-interface WaitingLine extends Waiting {
-  readonly body: LineBody;
-}
-const isLine = (waiting: Waiting): waiting is WaitingLine => waiting.body !== undefined;
-
 export class ChainWriter {
   readonly #options: ChainWriterOptions;
+  readonly #queue = new WriteQueue((batch) => this.#writeBatch(batch));
+  readonly #untold: Untold;
   #chain: Chain | undefined;
   #state: 'new' | 'open' | 'broken' | 'closed' = 'new';
   #opening: Promise<Chain> | undefined;
   #failure: unknown;
   #failedAt = 0;
-  #queue: Queued[] = [];
-  #isRunning = false;
   /** The write that takes too long, if one does. */
   #isOverdue = false;
-  /** Lines that have to come before all others: what is to be told of a restart or a failure. */
-  #notices: LineBody[] = [];
-  /** Events that were not written and that no line tells of yet. */
-  #lost = 0;
-  /** Lines of a failed write, some of which may be there. */
-  #unsure: readonly DraftLine[] = [];
-  /** Events that were not written, ever. */
-  lostEvents = 0;
   /** The last checkpoint in what the chain goes on from, for whoever can check its signature. */
   foundCheckpoint: AuditCheckpoint | undefined;
 
   constructor(options: ChainWriterOptions) {
     this.#options = options;
+    this.#untold = new Untold(options.clock);
   }
 
   /** The end of the chain as it is written; sequence 0 before the first line. */
@@ -97,7 +60,12 @@ export class ChainWriter {
 
   /** Whether the chain does not yet tell of events that were lost, or of a start or a torn line. */
   get hasUntold(): boolean {
-    return this.#lost > 0 || this.#notices.length > 0;
+    return !this.#untold.isEmpty;
+  }
+
+  /** Events that were not written, ever. */
+  get lostEvents(): number {
+    return this.#untold.lostEvents;
   }
 
   get isOpen(): boolean {
@@ -134,22 +102,16 @@ export class ChainWriter {
       ? this.#overdue()
       : this.#state === 'closed'
         ? closedError()
-        : this.#queue.length >= MAX_QUEUED
-          ? new Error(`${MAX_QUEUED} events wait to be written`)
-          : undefined;
-    if (refusal !== undefined) {
-      this.#lose([body], refusal);
-      return Promise.reject(refusal);
-    }
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ body, resolve, reject });
-      this.#run();
-    });
+        : this.#queue.refusal();
+    if (refusal === undefined) return this.#queue.append(body);
+    this.#lose([body], refusal);
+    return Promise.reject(refusal);
   }
 
   /** Ends the section of the chain that grows; what is to be signed, if anything. */
   closeSection(): Promise<Section | undefined> {
-    return this.#pause(() => this.#chain?.close());
+    if (this.#isOverdue) return Promise.reject(this.#overdue());
+    return this.#queue.pause(() => this.#chain?.close());
   }
 
   /**
@@ -158,10 +120,7 @@ export class ChainWriter {
    */
   flush(): Promise<void> {
     if (this.#isOverdue) return Promise.reject(this.#overdue());
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ body: undefined, resolve, reject });
-      this.#run();
-    });
+    return this.#queue.flush();
   }
 
   /** Writes what it can and closes the sink. Never rejects, and never takes long: what goes wrong is logged. */
@@ -174,43 +133,15 @@ export class ChainWriter {
     const closing = Promise.resolve().then(() => sink.close());
     await withinLimit(closing, { clock, timeoutMs, what: 'closing the audit trail' }).catch(note);
     if (problems.length === 0) return;
-    const fields = { event: 'audit-close-failed', untold: this.#lost, problems: problems.map(messageOf) };
+    const fields = {
+      event: 'audit-close-failed',
+      untold: this.#untold.lost,
+      problems: problems.map(messageOf),
+    };
     logger.error(
       fields,
       'the audit trail could not be closed as it should; untold events show nowhere in it',
     );
-  }
-
-  #pause<T>(work: () => T): Promise<T> {
-    if (this.#isOverdue) return Promise.reject(this.#overdue());
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ work: () => resolve(work()), reject });
-      this.#run();
-    });
-  }
-
-  #run(): void {
-    if (this.#isRunning) return;
-    this.#isRunning = true;
-    void this.#drain();
-  }
-
-  /** Never rejects: what goes wrong with a batch is told to those who wait for it. */
-  async #drain(): Promise<void> {
-    // What ends in the same turn of the event loop is written together.
-    await Promise.resolve();
-    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
-      if (isWaiting(next)) await this.#writeBatch(this.#nextBatch());
-      else this.#queue.shift();
-      if (!isWaiting(next)) next.work();
-    }
-    // In the same turn as the last look at the queue: what comes from now on starts anew.
-    this.#isRunning = false;
-  }
-
-  #nextBatch(): readonly Waiting[] {
-    const end = this.#queue.slice(0, MAX_BATCH).findIndex((queued) => !isWaiting(queued));
-    return this.#queue.splice(0, end < 0 ? MAX_BATCH : end).filter(isWaiting);
   }
 
   async #writeBatch(batch: readonly Waiting[]): Promise<void> {
@@ -245,19 +176,15 @@ export class ChainWriter {
       if (isStale) reject(new Error('the sink was opened again while the checkpoint was signed'));
       return !isStale;
     });
-    const { length: notices } = this.#notices;
-    const lost = this.#lost;
-    const gap = lost > 0 ? [this.#notice('gap', { lost })] : [];
-    const told = [...this.#notices, ...gap];
-    const draft = chain.draft([...told, ...batch.map(({ body }) => body)]);
+    const told = this.#untold.tell();
+    const draft = chain.draft([...told.lines, ...batch.map(({ body }) => body)]);
     const { written, error } = await this.#options.sink.append(draft.map(({ text }) => text));
     chain.commit(draft.slice(0, written));
-    this.#notices.splice(0, Math.min(notices, written));
-    if (written >= told.length) this.#lost -= lost;
-    const done = Math.max(0, written - told.length);
+    told.written(written);
+    const done = Math.max(0, written - told.lines.length);
     for (const { resolve } of batch.slice(0, done)) resolve();
     if (written === draft.length) return undefined;
-    this.#unsure = draft.slice(written);
+    this.#untold.unsure = draft.slice(written);
     this.#break(error);
     return { lines: batch.slice(done), error };
   }
@@ -269,10 +196,7 @@ export class ChainWriter {
       this.#isOverdue = true;
       const error = this.#overdue();
       for (const { reject } of batch) reject(error);
-      const behind = this.#queue;
-      this.#queue = [];
-      for (const { reject } of behind) reject(error);
-      this.#lose(bodiesOf(behind.filter(isWaiting)), error);
+      this.#lose(this.#queue.reject(error), error);
     });
   }
 
@@ -283,11 +207,7 @@ export class ChainWriter {
 
   #lose(bodies: readonly LineBody[], error: unknown): void {
     if (bodies.length === 0) return;
-    const lost = bodies.filter(({ type }) => type === 'event').length;
-    this.#lost += lost;
-    this.lostEvents += lost;
-    // Notices come again; a checkpoint is made anew.
-    this.#notices.push(...bodies.filter(({ type }) => type === 'notice'));
+    const lost = this.#untold.lose(bodies);
     const problem = messageOf(error);
     const requestIds = bodies.flatMap((body) => (body.type === 'event' ? [body.requestId] : []));
     this.#options.logger.error(
@@ -302,10 +222,6 @@ export class ChainWriter {
     this.#failedAt = this.#options.clock.monotonic();
   }
 
-  #notice(notice: AuditNotice['notice'], details: AuditNotice['details']): LineBody {
-    return { type: 'notice', notice, time: new Date(this.#options.clock.now()).toISOString(), details };
-  }
-
   async #open(): Promise<Chain> {
     const { sink, newWriter, start } = this.#options;
     try {
@@ -316,16 +232,10 @@ export class ChainWriter {
         throw closedError();
       }
       const before = this.#chain;
-      if (before !== undefined && past !== undefined) this.#settleUnsure(past, before);
+      if (before !== undefined && past !== undefined) this.#untold.settle(past, before);
       const found = past ?? NOTHING;
       const chain = before ?? new Chain(past?.writer ?? newWriter(), canonicalize, found);
-      const torn = (past?.torn ?? []).filter(({ sha256 }) => !this.#notices.some(tellsOf(sha256)));
-      this.#notices.unshift(
-        ...(before === undefined ? [start(foundUnsigned(found))] : []),
-        ...torn.map(({ bytes, sha256 }) =>
-          this.#notice('recovery', { tornBytes: bytes, tornSha256: sha256 }),
-        ),
-      );
+      this.#untold.begin(before === undefined ? [start(foundUnsigned(found))] : [], past?.torn ?? []);
       if (before === undefined) this.foundCheckpoint = found.checkpoint;
       this.#chain = chain;
       this.#state = 'open';
@@ -334,30 +244,6 @@ export class ChainWriter {
       this.#break(error);
       throw error;
     }
-  }
-
-  /**
-   * Lines of the failed write that are there all the same are not lost.
-   * @throws Error when the sink holds anything else than what this process wrote: it would be signed as if it had.
-   */
-  #settleUnsure({ head, lines }: Past, before: Chain): void {
-    const there = lines.filter(({ line }) => line.sequence > before.head.sequence);
-    const ours = this.#unsure.slice(0, there.length);
-    const isOurs = there.length === ours.length && there.every(({ text }, at) => text === ours[at]?.text);
-    const end = ours.at(-1) ?? before.head;
-    if (!isOurs || head.sequence !== end.sequence || head.sha256 !== end.sha256) {
-      throw new Error(
-        'what was written last is not there as it was: somebody else changed, shortened or replaced it. ' +
-          'Verify it, and restart with another path',
-      );
-    }
-    before.commit(ours);
-    const bodies = ours.map(({ body }) => body);
-    const events = bodies.filter(({ type }) => type === 'event').length;
-    this.#notices = this.#notices.filter((notice) => !bodies.includes(notice));
-    this.#lost -= events + bodies.reduce((sum, body) => sum + toldLoss(body), 0);
-    this.lostEvents -= events;
-    this.#unsure = [];
   }
 
   #overdue(): Error {
@@ -372,19 +258,6 @@ interface Unwritten {
 
 const NOTHING = { head: { sequence: 0, sha256: CHAIN_START }, checkpoint: undefined, lines: [] };
 
-const bodiesOf = (batch: readonly Waiting[]): readonly LineBody[] => batch.flatMap(({ body }) => body ?? []);
-
 const closedError = (): Error => new Error('the audit trail is closed');
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown reason');
-
-const tellsOf =
-  (tornSha256: string) =>
-  (body: LineBody): boolean =>
-    body.type === 'notice' && body.details['tornSha256'] === tornSha256;
-
-/** The events that a `gap` tells of. */
-function toldLoss(body: LineBody): number {
-  const lost = body.type === 'notice' && body.notice === 'gap' ? body.details['lost'] : 0;
-  return Number(lost);
-}

@@ -14,7 +14,7 @@ import {
   ResourceExhaustedError,
 } from '../errors/service.js';
 import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import { Pace, type Slot } from '../provider/pace.js';
 import {
   type BatchSignerOptions,

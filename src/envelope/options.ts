@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type Clock, isClock, systemClock } from '../clock.js';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError, InvalidConfigError } from '../errors/input.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
 import { schemaProblems } from '../schema-problems.js';
 

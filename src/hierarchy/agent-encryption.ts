@@ -17,7 +17,8 @@ import {
 } from '../identity/jwe.js';
 import type { JosePublicKey, PublicKeyInput } from '../identity/jwk.js';
 import { type AgentId, agentContext } from '../keys/agent-key-name.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyProvider } from '../keys/key-provider.js';
 import { callOptions, parseOptions, purposeOf } from '../provider/call-input.js';
 import { Operation } from '../provider/operation.js';
 import { type AgentKeys, requireAgentId } from './agent-keys.js';

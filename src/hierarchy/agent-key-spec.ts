@@ -12,7 +12,8 @@ import type {
   SigningAlgorithmEntry,
 } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions, KeySpec } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeySpec } from '../keys/key-provider.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import { rotationPolicySchema } from '../keys/rotation-policy-schema.js';
 import { callShape, parseOptions } from '../provider/call-input.js';

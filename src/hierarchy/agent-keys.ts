@@ -16,7 +16,8 @@ import {
   agentOfLabels,
   parseAgentId,
 } from '../keys/agent-key-name.js';
-import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { dayOf, SEEN_LABEL } from '../keys/usage-labels.js';
 import type { CacheStats } from '../provider/stats.js';
 import type { RoleKeySpec } from './agent-key-spec.js';

@@ -1,6 +1,7 @@
 /** The tree of keys in a key ring as it stands: masters, agents, versions, states and what is due when. */
 
-import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { MASTER_KEY_IDS, type MasterRole } from '../keys/master-key-name.js';
 import { POLICY_LABEL, parsePolicy, type RotationPolicy, rotationDueTime } from '../keys/rotation-policy.js';
 import { ownerOf } from './agent-keys.js';

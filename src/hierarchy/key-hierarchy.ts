@@ -19,8 +19,8 @@ import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
 import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
 import type { ProtectionLevel, SigningAlgorithm } from '../keys/algorithm-types.js';
 import { algorithmsOf } from '../keys/algorithms.js';
+import type { CallOptions } from '../keys/call-options.js';
 import {
-  type CallOptions,
   type KeyMetadata,
   type KeyProvider,
   type KeySpec,

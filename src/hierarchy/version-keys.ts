@@ -12,7 +12,8 @@ import { AttestationFailedError, FailedPreconditionError, NoUsableVersionError }
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import { type JosePublicKey, parsePublicKey } from '../identity/jwk.js';
 import { algorithmsOf, isKeyAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 
 /**
  * Reads of the list of versions for key ids that are not in it, for one key: so many at once, and one more each time the

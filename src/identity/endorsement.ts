@@ -10,7 +10,7 @@ import type { ErrorContext } from '../errors/base.js';
 import { EndorsementError, InvalidJwkError, JwsVerificationError } from '../errors/identity.js';
 import { InvalidArgumentError } from '../errors/input.js';
 import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import { isGiven, parseOptions } from '../provider/call-input.js';
 import {
   ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,

@@ -9,7 +9,8 @@ import { InvalidArgumentError, UnsupportedAlgorithmError } from '../errors/input
 import { IntegrityError } from '../errors/service.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyProvider } from '../keys/key-provider.js';
 import { requireBytes } from '../provider/call-input.js';
 import { verifySignature } from '../provider/signature-check.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';

@@ -1,6 +1,6 @@
 /** Who may use a key: the vocabulary of IAM, and what a provider does that has it. */
 
-import type { CallOptions } from './key-provider.js';
+import type { CallOptions } from './call-options.js';
 import type { ParseResult } from './parse-result.js';
 
 /** A role that a member has on a key (google.iam.v1.Binding, one for each member). */

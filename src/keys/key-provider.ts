@@ -9,6 +9,15 @@ import type {
   SignatureEncoding,
   SigningAlgorithm,
 } from './algorithm-types.js';
+import type {
+  CallOptions,
+  DestroyOptions,
+  EncryptionOptions,
+  ListKeysOptions,
+  RestoreOptions,
+  RetireOptions,
+  RotationOptions,
+} from './call-options.js';
 
 /** The longest and the shortest time between two rotations, in seconds (`CryptoKey.rotation_period` in resources.proto). */
 export const ROTATION_PERIOD_MIN_SECONDS = 86_400;
@@ -94,49 +103,6 @@ export interface KeyVersionMetadata {
   readonly importTime?: Date;
 }
 
-/** Options that every call takes. */
-export interface CallOptions {
-  /** Aborts the call: it rejects with `OperationAbortedError`. */
-  readonly signal?: AbortSignal | undefined;
-  /** Total deadline of the call in milliseconds, in place of the configured one. */
-  readonly timeoutMs?: number | undefined;
-  /**
-   * What to do when a quota is used up: `retry` (the default) waits for the quota and repeats. That wait is outside of the
-   * deadline and at most `deadlines.queueMs` long; with `quota: { mode: 'off' }` the call is repeated within its deadline,
-   * `retry.maxAttempts` times. `fail` rejects with `ResourceExhaustedError` at once, for callers that pace many calls
-   * themselves.
-   */
-  readonly onQuota?: 'retry' | 'fail' | undefined;
-  /**
-   * Why the call is made, for the audit trail and, as the header `x-goog-request-reason`, for Cloud Audit Logs. 1 to 256
-   * characters of printable ASCII. It is written in clear: no secrets, no personal data.
-   */
-  readonly reason?: string | undefined;
-  /** Id of the work that the call is part of, for the audit trail and telemetry. 1 to 128 characters of printable ASCII. */
-  readonly correlationId?: string | undefined;
-}
-
-/** Options of `encrypt` and `decrypt`. */
-export interface EncryptionOptions extends CallOptions {
-  /** Authenticated with the ciphertext but not part of it; decryption needs the same bytes. Symmetric keys only. */
-  readonly additionalAuthenticatedData?: Uint8Array | undefined;
-}
-
-/** Options of `listKeys`. */
-export interface ListKeysOptions extends CallOptions {
-  /** Only keys that have all these labels. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-}
-
-/** Options of `restoreKey`. */
-export interface RestoreOptions extends CallOptions {
-  /**
-   * State after the restore. Default `ENABLED`, but for versions of a restored key that were DISABLED when their destruction
-   * was scheduled: they come back as they were. Cloud KMS itself leaves every restored version DISABLED.
-   */
-  readonly state?: 'ENABLED' | 'DISABLED' | undefined;
-}
-
 /** A signature and what made it. */
 export interface SignatureDetails {
   readonly signature: Buffer;
@@ -156,17 +122,6 @@ export interface KeyVersionInUse {
   readonly protectionLevel: string;
 }
 
-/** Options of `rotateKey`, `prepareRotation` and `activateRotation`. */
-export interface RotationOptions extends CallOptions {
-  /** Algorithm of the new version, of the same purpose. Default: the one that the key's latest versions have. */
-  readonly algorithm?: KeyAlgorithm | undefined;
-  /**
-   * Full name of the version to replace. When another one is in use by now, somebody else rotated the key and nothing is
-   * done: with it, a rotation can be repeated after a failure without rotating twice.
-   */
-  readonly replacing?: string | undefined;
-}
-
 /** What a step of a rotation led to: the key as it is now, and what came of racing rotations. */
 export interface RotationResult extends KeyMetadata {
   /** Full name of the version that waits to be put to use by `activateRotation`; undefined when none does. */
@@ -180,16 +135,6 @@ export interface ScheduledDestruction {
   /** Full CryptoKeyVersion name. */
   readonly name: string;
   readonly destroyTime: Date;
-}
-
-/** Options of `retire`: when replaced versions are disabled, and when they are scheduled for destruction. */
-export interface RetireOptions extends CallOptions {
-  /** How long a version stays ENABLED after it was replaced. Seconds, default 604,800 (7 days). */
-  readonly graceSeconds?: number | undefined;
-  /** When a disabled version is scheduled for destruction, in seconds after it was replaced. Default: never. */
-  readonly retireAfterSeconds?: number | undefined;
-  /** Versions with key material that are kept, the one in use included; the oldest disabled ones go. Default: no limit. */
-  readonly keepVersions?: number | undefined;
 }
 
 /** What became of the versions that were replaced. */
@@ -209,15 +154,6 @@ export interface RotationSchedule {
   readonly rotationPeriodSeconds: number;
   /** The first rotation. Default: one period from now. */
   readonly nextRotationTime?: Date | undefined;
-}
-
-/** Options of `destroyKey`. */
-export interface DestroyOptions extends CallOptions {
-  /**
-   * Destroys also what is otherwise refused: a version given by name while it is in use, and a version whose public key
-   * could not be archived. Default false.
-   */
-  readonly force?: boolean | undefined;
 }
 
 /** What a destruction did. */

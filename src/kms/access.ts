@@ -18,7 +18,7 @@ import {
   parseRole,
   type TestedPermissions,
 } from '../keys/access.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import type { CryptoKeyName, KeyRingName } from '../keys/resource-name.js';
 import { grantOptions, parseInput, parseOptions } from '../provider/call-input.js';
 import type { Operation } from '../provider/operation.js';

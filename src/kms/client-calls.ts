@@ -2,7 +2,7 @@
 
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import { type CryptoKeyName, type KeyReference, parseKeyReference } from '../keys/resource-name.js';
 import { callOptions, parseOptions } from '../provider/call-input.js';
 import { type ObservedMethod, toObservedCall } from '../provider/observed-method.js';

@@ -3,12 +3,8 @@
 import type { KeyAttestation } from '../attestation/key-attestation.js';
 import { OperationAbortedError } from '../errors/service.js';
 import type { KeyPurpose } from '../keys/algorithm-types.js';
-import type {
-  CallOptions,
-  EncryptionOptions,
-  KeyVersionInUse,
-  SignatureDetails,
-} from '../keys/key-provider.js';
+import type { CallOptions, EncryptionOptions } from '../keys/call-options.js';
+import type { KeyVersionInUse, SignatureDetails } from '../keys/key-provider.js';
 import { callOptions, encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
 import type { SigningPayload } from '../provider/signing-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';

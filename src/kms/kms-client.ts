@@ -4,7 +4,8 @@
  */
 
 import type { KeyAttestation } from '../attestation/key-attestation.js';
-import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder } from '../audit/audit-recorder.js';
+import type { AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import { shownIdentity } from '../config/access-config.js';
 import { attestationInForce } from '../config/attestation-config.js';
@@ -20,18 +21,20 @@ import type {
 import type {
   CallOptions,
   DestroyOptions,
-  DestructionResult,
   EncryptionOptions,
+  ListKeysOptions,
+  RestoreOptions,
+  RetireOptions,
+  RotationOptions,
+} from '../keys/call-options.js';
+import type {
+  DestructionResult,
   KeyMetadata,
   KeyProvider,
   KeySpec,
   KeyVersionInUse,
   KeyVersionMetadata,
-  ListKeysOptions,
-  RestoreOptions,
   RetirementResult,
-  RetireOptions,
-  RotationOptions,
   RotationResult,
   RotationSchedule,
   SignatureDetails,

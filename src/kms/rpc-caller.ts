@@ -3,7 +3,6 @@
  * repeats with growing, jittered delays for what may be repeated, and a typed error at the end.
  */
 
-import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { UnauthenticatedError } from '../errors/access.js';
 import { ClientClosedError, DeadlineExceededError } from '../errors/service.js';
 import type { Operation } from '../provider/operation.js';
@@ -12,10 +11,9 @@ import { Channel } from './channel.js';
 import type { KmsConnection } from './connection.js';
 import type { TurnOutcome } from './quota-bucket.js';
 import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
+import { type RetrySettings, retryDelayMs, waitToRepeat } from './retry.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
-import { isRepeatable, isTransient, type RpcFailure, toRpcFailure, toTypedError } from './service-errors.js';
-
-type RetrySettings = Pick<ResolvedKMSConfig, 'deadlines' | 'retry'>;
+import { isTransient, type RpcFailure, toRpcFailure } from './service-errors.js';
 
 /** An RPC with its request. */
 export interface RpcCall<Name extends RpcName> extends Pick<QuotaUse, 'uses'> {
@@ -81,7 +79,7 @@ export class RpcCaller {
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#attempt(operation, call);
       if ('response' in outcome) return outcome.response;
-      await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
+      await waitToRepeat(this.#settings, operation, { rpc: call.rpc, attempt, failure: outcome.failure });
     }
   }
 
@@ -98,10 +96,10 @@ export class RpcCaller {
       const outcome = await this.#attempt(operation, call);
       if ('response' in outcome) return { kind: 'done', response: outcome.response };
       if (isTransient(outcome.failure)) {
-        await operation.delay(this.#delayMs(attempt, outcome.failure));
+        await operation.delay(retryDelayMs(this.#settings.retry, attempt, outcome.failure));
         return { kind: 'unknown' };
       }
-      await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
+      await waitToRepeat(this.#settings, operation, { rpc: call.rpc, attempt, failure: outcome.failure });
     }
   }
 
@@ -115,15 +113,11 @@ export class RpcCaller {
     call: RpcCall<Name>,
     attempt: number,
   ): Promise<CarefulOutcome<RpcResponse<Name>>> {
-    // It does not wait for a quota: meanwhile others would write. Nor does it give its turn up, so it is never outdated.
-    const outcome = await this.#sendAndSettle(
-      operation,
-      { call, wasSent: false },
-      this.#quota.enterAtOnce(call),
-    );
+    // It does not wait for a quota: meanwhile others would write.
+    const outcome = await this.#sendAndSettle(operation, call, this.#quota.enterAtOnce(call));
     if (outcome === OUTDATED) return { kind: 'unknown' };
     if ('response' in outcome) return { kind: 'done', response: outcome.response };
-    await this.#beforeRepeat(operation, { call, attempt, failure: outcome.failure });
+    await waitToRepeat(this.#settings, operation, { rpc: call.rpc, attempt, failure: outcome.failure });
     return { kind: 'unknown' };
   }
 
@@ -140,8 +134,7 @@ export class RpcCaller {
     for (let place: 'first' | 'last' = 'last'; ; place = 'first') {
       const entered = this.#quota.enter(operation, call, place);
       const admission = entered instanceof Promise ? await entered : entered;
-      const sending = { call, turn: admission, wasSent: false };
-      const outcome = await this.#sendAndSettle(operation, sending, admission);
+      const outcome = await this.#sendAndSettle(operation, call, admission);
       if (outcome === OUTDATED) continue;
       if ('response' in outcome || outcome.failure.status !== 'RESOURCE_EXHAUSTED') return outcome;
       if (!this.#quota.willWait(operation, outcome.failure.retryAfterMs)) return outcome;
@@ -151,21 +144,22 @@ export class RpcCaller {
   /** One attempt, and the quota told how it ended. */
   #sendAndSettle<Name extends RpcName>(
     operation: Operation,
-    sending: Sending<Name>,
-    admission: Admission | undefined,
+    call: RpcCall<Name>,
+    turn: Admission | undefined,
   ): Promise<Attempt<RpcResponse<Name>> | typeof OUTDATED> {
+    const sending = { call, turn, wasSent: false };
     const answered =
       this.#ownTokens === undefined
         ? this.#attemptOn(this.#connection, operation, sending)
         : this.#sendWithToken(this.#ownTokens, operation, sending);
-    if (admission === undefined) return answered;
+    if (turn === undefined) return answered;
     return answered.then(
       (answer) => {
-        this.#quota.ended(admission, answer === OUTDATED ? UNSENT : outcomeOf(answer));
+        this.#quota.ended(turn, answer === OUTDATED ? UNSENT : outcomeOf(answer));
         return answer;
       },
       (error: unknown) => {
-        this.#quota.ended(admission, sending.wasSent ? UNKNOWN : UNSENT);
+        this.#quota.ended(turn, sending.wasSent ? UNKNOWN : UNSENT);
         throw error;
       },
     );
@@ -283,37 +277,6 @@ export class RpcCaller {
     } finally {
       lease.leave();
     }
-  }
-
-  async #beforeRepeat(
-    operation: Operation,
-    tried: { readonly call: RpcCall<RpcName>; readonly attempt: number; readonly failure: RpcFailure },
-  ): Promise<void> {
-    const { call, attempt, failure } = tried;
-    const delayMs = this.#delayMs(attempt, failure);
-    const giveUp =
-      !isRepeatable(call.rpc, failure) ||
-      attempt >= this.#settings.retry.maxAttempts ||
-      (failure.status === 'RESOURCE_EXHAUSTED' && operation.onQuota === 'fail') ||
-      delayMs >= operation.remainingMs;
-    if (giveUp && failure.status === 'DEADLINE_EXCEEDED' && delayMs >= operation.remainingMs) {
-      throw operation.deadlineError();
-    }
-    if (giveUp) {
-      throw toTypedError(call.rpc, failure, {
-        context: operation.context(),
-        timeoutMs: this.#settings.deadlines.attemptMs,
-      });
-    }
-    await operation.delay(delayMs);
-  }
-
-  /** Doubles with each attempt; at least half of it is kept, the rest is jitter. A delay that the server named is kept whole. */
-  #delayMs(attempt: number, failure: RpcFailure): number {
-    const { initialDelayMs, maxDelayMs } = this.#settings.retry;
-    const grown = Math.min(maxDelayMs, initialDelayMs * 2 ** (attempt - 1));
-    const jittered = grown / 2 + (Math.random() * grown) / 2;
-    return Math.max(failure.retryAfterMs ?? 0, jittered);
   }
 }
 

@@ -10,15 +10,8 @@ import { ReplicationIncompleteError } from '../errors/replication.js';
 import { AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
 import type { HierarchyKeys } from '../hierarchy/key-hierarchy.js';
 import { type AgentKeyRole, agentContext, agentKeyId } from '../keys/agent-key-name.js';
-import type {
-  CallOptions,
-  KeyMetadata,
-  KeyProvider,
-  KeyRingProvider,
-  RestoreOptions,
-  RotationOptions,
-  RotationResult,
-} from '../keys/key-provider.js';
+import type { CallOptions, RestoreOptions, RotationOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider, KeyRingProvider, RotationResult } from '../keys/key-provider.js';
 import { isRestorable } from '../keys/restore-plan.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import type { Logger } from '../logger.js';

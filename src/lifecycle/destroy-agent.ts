@@ -2,7 +2,8 @@
 
 import { InvalidArgumentError } from '../errors/input.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
-import type { DestroyOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import type { DestroyOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { purposeOf } from '../provider/call-input.js';
 
 /** Options of `destroyAgent`. */

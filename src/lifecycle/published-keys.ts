@@ -5,7 +5,8 @@
 
 import { mapBounded } from '../bounded.js';
 import { FailedPreconditionError } from '../errors/keys.js';
-import type { CallOptions, KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { versionLifecycles } from '../keys/version-history.js';
 
 /** Public keys that are read at once. */

@@ -7,8 +7,8 @@ import { mapBounded } from '../bounded.js';
 import type { Clock } from '../clock.js';
 import type { ErrorCode } from '../errors/error-code.js';
 import { type AgentKeyRole, agentOfLabels } from '../keys/agent-key-name.js';
+import type { CallOptions } from '../keys/call-options.js';
 import type {
-  CallOptions,
   KeyMetadata,
   KeyProvider,
   KeyRingProvider,

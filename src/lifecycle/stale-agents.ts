@@ -6,7 +6,8 @@
 import { mapBounded } from '../bounded.js';
 import type { Clock } from '../clock.js';
 import { ownerOf } from '../hierarchy/agent-keys.js';
-import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { endOfDay, SEEN_LABEL, STALE_LABEL } from '../keys/usage-labels.js';
 import { type AgentDestruction, destroyAgentKeys, type RoleKey } from './destroy-agent.js';
 import { messageOf } from './read-rings.js';

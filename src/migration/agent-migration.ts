@@ -17,7 +17,8 @@ import {
   agentOfLabels,
 } from '../keys/agent-key-name.js';
 import { findAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { importMissing } from './encryption-versions.js';
 import {
   describeMigrated,

@@ -1,7 +1,7 @@
 /** What there is of an agent in one list, also of the software key that the HSM key took the place of. */
 
 import type { VersionKeys } from '../hierarchy/version-keys.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import {
   type AgentDescription,
   type DescribedVersion,

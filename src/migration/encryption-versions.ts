@@ -9,13 +9,8 @@ import type { ErrorContext } from '../errors/base.js';
 import { MigrationPhaseError } from '../errors/migration.js';
 import type { DecryptionAlgorithm } from '../keys/algorithm-types.js';
 import { findAlgorithm } from '../keys/algorithms.js';
-import type {
-  CallOptions,
-  KeyMetadata,
-  KeyProvider,
-  KeySpec,
-  KeyVersionMetadata,
-} from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider, KeySpec, KeyVersionMetadata } from '../keys/key-provider.js';
 import type { MigrationServices } from './migrate-key.js';
 
 /** A version of a software key that decrypts. */

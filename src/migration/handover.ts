@@ -16,7 +16,7 @@ import { memberOf, parseJsonObject } from '../identity/jose-header.js';
 import { type JosePublicKey, type PublicJwk, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
 import { type JwsSigner, peekJwsHeader, signCompactJws, verifyCompactJws } from '../identity/jws.js';
 import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import { isGiven, parseOptions } from '../provider/call-input.js';
 
 /** `typ` of the JWS by the old key. */

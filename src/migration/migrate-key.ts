@@ -13,13 +13,8 @@ import { parsePublicKey } from '../identity/jwk.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
 import type { KeyAlgorithm, SigningAlgorithm } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
-import type {
-  CallOptions,
-  KeyMetadata,
-  KeyProvider,
-  KeySpec,
-  KeyVersionMetadata,
-} from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider, KeySpec, KeyVersionMetadata } from '../keys/key-provider.js';
 import { isHistoryLabel } from '../keys/version-history.js';
 import type { ArchivedKeys } from './archived-keys.js';
 import { importMissing, isBornInHsm, requireImporter } from './encryption-versions.js';

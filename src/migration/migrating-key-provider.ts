@@ -4,8 +4,6 @@
  */
 
 import type { KeyAttestation } from '../attestation/key-attestation.js';
-import type { ErrorContext } from '../errors/base.js';
-import { FailedPreconditionError, NoUsableVersionError } from '../errors/keys.js';
 import { DecryptionFailedError } from '../errors/service.js';
 import type {
   AccessBinding,
@@ -14,73 +12,61 @@ import type {
   GrantOptions,
   TestedPermissions,
 } from '../keys/access.js';
-import { agentKeyId, agentOfLabels } from '../keys/agent-key-name.js';
-import type { SigningAlgorithm } from '../keys/algorithm-types.js';
-import { findAlgorithm } from '../keys/algorithms.js';
 import type {
   CallOptions,
   DestroyOptions,
-  DestructionResult,
   EncryptionOptions,
+  ListKeysOptions,
+  RestoreOptions,
+  RetireOptions,
+  RotationOptions,
+} from '../keys/call-options.js';
+import type {
+  DestructionResult,
   KeyMetadata,
   KeyProvider,
   KeySpec,
   KeyVersionInUse,
   KeyVersionMetadata,
-  ListKeysOptions,
-  RestoreOptions,
   RetirementResult,
-  RetireOptions,
-  RotationOptions,
   RotationResult,
   RotationSchedule,
   SignatureDetails,
 } from '../keys/key-provider.js';
-import { cryptoKeyName, type KeyRingName } from '../keys/resource-name.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
-import { requireAccessManager } from '../provider/access-manager.js';
 import { callOptionsOf } from '../provider/call-input.js';
 import { type KeyAttester, requireKeyAttester } from '../provider/key-attester.js';
-import { checkKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { ArchivedKeys } from './archived-keys.js';
-import { type KeyRouter, type KeyUse, type Route, refuseUnmigrated } from './key-router.js';
+import { destroyBothKinds, restoreBothKinds } from './both-kinds.js';
+import type { KeyRouter, KeyUse, Route } from './key-router.js';
+import { MigratingAccess } from './migrating-access.js';
+import { NewKeys, type NewKeysOptions } from './new-keys.js';
 import type { PhaseCheck } from './phase-check.js';
-import { remainsOf } from './remains.js';
-import { STANDBY_LABEL, standingOf } from './standing.js';
+import { standingOf } from './standing.js';
 import { EitherKindVerification } from './verification.js';
 
-interface MigratingKeyProviderOptions {
-  readonly router: KeyRouter;
-  readonly keyRing: KeyRingName;
-  /** Absent only where software keys are used alone and no archive is configured. */
-  readonly archived: ArchivedKeys | undefined;
-  /** Whether there are HSM keys that are not to be used now. */
-  readonly hsmKeys: 'used' | 'switched-off' | 'none';
+interface MigratingKeyProviderOptions extends NewKeysOptions {
   readonly phaseCheck: PhaseCheck;
-  /** What an agent's signing key is, unless asked for otherwise. */
-  readonly defaultAlgorithm: SigningAlgorithm;
   /** Whether statements of the HSM are required of every key that is used: software keys only verify then. */
   readonly requiresAttestation: boolean;
 }
 
 export class MigratingKeyProvider implements KeyProvider, AccessManager, KeyAttester {
   readonly #router: KeyRouter;
-  readonly #keyRing: KeyRingName;
   readonly #archived: ArchivedKeys | undefined;
   readonly #verification: EitherKindVerification;
-  readonly #hsmKeys: MigratingKeyProviderOptions['hsmKeys'];
+  readonly #newKeys: NewKeys;
+  readonly #access: MigratingAccess;
   readonly #phaseCheck: PhaseCheck;
-  readonly #defaultAlgorithm: SigningAlgorithm;
   readonly #requiresAttestation: boolean;
 
   constructor(options: MigratingKeyProviderOptions) {
     this.#router = options.router;
-    this.#keyRing = options.keyRing;
     this.#archived = options.archived;
     this.#verification = new EitherKindVerification(options);
-    this.#hsmKeys = options.hsmKeys;
+    this.#newKeys = new NewKeys(options);
+    this.#access = new MigratingAccess(options.router, options.keyRing);
     this.#phaseCheck = options.phaseCheck;
-    this.#defaultAlgorithm = options.defaultAlgorithm;
     this.#requiresAttestation = options.requiresAttestation;
   }
 
@@ -100,29 +86,8 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager, KeyAtte
    * @throws UnsupportedAlgorithmError for an HSM key that is asked for by name while HSM keys are switched off.
    * @throws KeySpecMismatchError when the software key that an agent keeps is not the one asked for.
    */
-  async generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
-    const { hsm, software, phase } = this.#router.providers;
-    if (hsm === undefined) {
-      const standsIn = await this.#standsIn(spec);
-      const labels = { ...spec.labels, ...(standsIn && { [STANDBY_LABEL]: 'true' }) };
-      return software.generateKey({ ...spec, labels }, options);
-    }
-    const existing = await this.#router.softwareKey(String(spec.name), options);
-    if (software === undefined || existing === undefined || standingOf(existing).kind !== 'unmigrated') {
-      return this.#generateInHsm(hsm, spec, options);
-    }
-    const isAgents = agentOfLabels(existing.labels) !== undefined;
-    if (isAgents && (await remainsOf(software, existing.name, options)) !== 'destroyed') {
-      const context = { operation: 'generateKey', resource: existing.name };
-      if (phase === 3) throw refuseUnmigrated(context, existing);
-      this.#requireAskedFor(context, existing, spec);
-      return existing;
-    }
-    // Not an agent's, or gone: asking for the key is what moves it. What the software key signed or encrypted stays
-    // readable.
-    const key = await this.#generateInHsm(hsm, spec, options);
-    await software.updateLabels(key.name, { [STANDBY_LABEL]: 'true' }, options);
-    return key;
+  generateKey(spec: KeySpec, options?: CallOptions): Promise<KeyMetadata> {
+    return this.#newKeys.generate(spec, options);
   }
 
   async sign(keyId: string, data: Uint8Array, options?: CallOptions): Promise<Buffer> {
@@ -242,63 +207,33 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager, KeyAtte
     options?: DestroyOptions,
   ): Promise<DestructionResult> {
     const route = await this.#route('destroyKey', keyId, 'read', options);
-    const result = await route.provider.destroyKey(keyId, destroyAfter, options);
-    const retained = await this.#retained(keyId, route, options);
-    if (retained === undefined) return result;
-    const { versions } = await retained.destroyKey(keyId, destroyAfter, options);
-    return { name: result.name, versions: [...result.versions, ...versions] };
+    return destroyBothKinds(this.#router, route, { keyId, destroyAfter, options });
   }
 
   async restoreKey(keyId: string, options?: RestoreOptions): Promise<KeyMetadata> {
     const route = await this.#route('restoreKey', keyId, 'read', options);
-    const retained = await this.#retained(keyId, route, options);
-    const isScheduled = await this.#isScheduled(retained, keyId, options);
-    const key = await route.provider.restoreKey(keyId, options).catch((error: unknown) => {
-      // After a crash in between, only the software key is left to be restored.
-      if (!isScheduled || !(error instanceof FailedPreconditionError)) throw error;
-      return route.provider.getKey(keyId, callOptionsOf(options));
-    });
-    if (isScheduled) await retained?.restoreKey(keyId, options);
-    return key;
+    return restoreBothKinds(this.#router, route, { keyId, options });
   }
 
   /** @throws AccessControlUnsupportedError for a key that is a software key now; so do the others. */
-  async grantAccess(
-    keyId: string,
-    member: string,
-    role: string,
-    options?: GrantOptions,
-  ): Promise<AccessChange> {
-    const manager = await this.#accessTo('grantAccess', keyId, options);
-    return manager.grantAccess(keyId, member, role, options);
+  grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange> {
+    return this.#access.grantAccess(keyId, member, role, options);
   }
 
-  async revokeAccess(
-    keyId: string,
-    member: string,
-    role: string,
-    options?: CallOptions,
-  ): Promise<AccessChange> {
-    const manager = await this.#accessTo('revokeAccess', keyId, options);
-    return manager.revokeAccess(keyId, member, role, options);
+  revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange> {
+    return this.#access.revokeAccess(keyId, member, role, options);
   }
 
-  async listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
-    return (await this.#accessTo('listAccess', keyId, options)).listAccess(keyId, options);
+  listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
+    return this.#access.listAccess(keyId, options);
   }
 
-  async testPermissions(
+  testPermissions(
     keyId: string | undefined,
     permissions: readonly string[],
     options?: CallOptions,
   ): Promise<readonly TestedPermissions[]> {
-    const { hsm, software } = this.#router.providers;
-    const context = { operation: 'testPermissions', resource: this.#keyRing };
-    const manager =
-      keyId === undefined
-        ? requireAccessManager(context, hsm ?? software)
-        : await this.#accessTo('testPermissions', keyId, options);
-    return manager.testPermissions(keyId, permissions, options);
+    return this.#access.testPermissions(keyId, permissions, options);
   }
 
   /** @throws AttestationUnsupportedError for a key that is a software key now. */
@@ -358,78 +293,5 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager, KeyAtte
   ): Promise<SignatureDetails> {
     await this.#archived?.ensure(provider, signed.keyVersion, options);
     return signed;
-  }
-
-  async #accessTo(
-    operation: string,
-    keyId: string,
-    options: CallOptions | undefined,
-  ): Promise<AccessManager> {
-    const provider = await this.#reader(operation, keyId, callOptionsOf(options));
-    return requireAccessManager({ operation, resource: keyId }, provider);
-  }
-
-  /** The public key is archived at once: in a rollback it tells that there is an HSM key, also one that never signed. */
-  async #generateInHsm(
-    hsm: KeyProvider,
-    spec: KeySpec,
-    options: CallOptions | undefined,
-  ): Promise<KeyMetadata> {
-    const key = await hsm.generateKey(spec, options);
-    const hasPublicKey = key.purpose !== 'ENCRYPT_DECRYPT';
-    if (hasPublicKey && key.primary !== undefined) await this.#archived?.ensure(hsm, key.primary, options);
-    return key;
-  }
-
-  /** As for a key that the HSM has, except for an algorithm that the HSM has not, which nobody can ask for any more. */
-  #requireAskedFor(context: ErrorContext, existing: KeyMetadata, spec: KeySpec): void {
-    const isInHsm = (name: string): boolean => findAlgorithm(name)?.protectionLevels.includes('HSM') === true;
-    const isKept = !isInHsm(existing.algorithm) && spec.algorithm === this.#defaultAlgorithm;
-    const algorithm = isKept ? existing.algorithm : spec.algorithm;
-    // Checked in a level that there is of it, and compared in the one that was asked for.
-    const protectionLevel = isInHsm(algorithm) ? 'HSM' : 'SOFTWARE';
-    requireSameSpec(context, existing, {
-      ...checkKeySpec({ ...spec, algorithm, protectionLevel }, this.#keyRing, context),
-      protectionLevel: spec.protectionLevel ?? 'SOFTWARE',
-    });
-    if (existing.primary === undefined) {
-      throw new NoUsableVersionError(context, 'the key exists, and none of its versions is ENABLED.');
-    }
-  }
-
-  /** Whether a software key that is made while HSM keys are switched off stands in for one of them. */
-  async #standsIn(spec: KeySpec): Promise<boolean> {
-    if (this.#archived === undefined || this.#hsmKeys === 'none') return false;
-    const owner = agentOfLabels(spec.labels ?? {});
-    // A key that is no agent's is the one of the HSM.
-    if (owner === undefined) return true;
-    // One key of the agent in the HSM is enough: in a rollback nobody knows of the others what was archived when.
-    for (const role of ['signing', 'encryption'] as const) {
-      const keyName = cryptoKeyName(this.#keyRing, agentKeyId(owner.agentId, role));
-      if (await this.#archived.has(keyName, 'hsm')) return true;
-    }
-    return false;
-  }
-
-  async #isScheduled(
-    retained: KeyProvider | undefined,
-    keyId: string,
-    options: CallOptions | undefined,
-  ): Promise<boolean> {
-    const versions = (await retained?.listKeyVersions(keyId, callOptionsOf(options))) ?? [];
-    return versions.some(({ state }) => state === 'DESTROY_SCHEDULED');
-  }
-
-  /** The software keys, for a whole key that is served by the HSM and has a software key too. */
-  async #retained(
-    keyId: string,
-    route: Route,
-    options: CallOptions | undefined,
-  ): Promise<KeyProvider | undefined> {
-    const { software } = this.#router.providers;
-    if (route.kind !== 'hsm' || keyId.includes('/cryptoKeyVersions/')) return undefined;
-    return (await this.#router.softwareKey(keyId, callOptionsOf(options))) === undefined
-      ? undefined
-      : software;
   }
 }

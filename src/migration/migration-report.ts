@@ -2,7 +2,7 @@
 
 import type { ErrorCode } from '../errors/error-code.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import type { MigrationStrategy } from './standing.js';
 
 /** Options of `migrateAgent`. */

@@ -8,7 +8,7 @@ import type { ErrorContext } from '../errors/base.js';
 import { UnmigratedAgentsError } from '../errors/migration.js';
 import { StoredKeyDamagedError } from '../errors/storage.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import type { KeyRingName } from '../keys/resource-name.js';
 import type { Logger } from '../logger.js';
 import { observe, type ProviderObserver } from '../provider/observer.js';

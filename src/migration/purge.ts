@@ -6,7 +6,8 @@
 
 import { A2AKmsError } from '../errors/base.js';
 import { agentOfLabels } from '../keys/agent-key-name.js';
-import type { CallOptions, KeyMetadata } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata } from '../keys/key-provider.js';
 import { missingVersions } from './encryption-versions.js';
 import type { MigrationServices } from './migrate-key.js';
 import type { PurgeReport } from './migration-report.js';

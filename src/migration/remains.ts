@@ -1,7 +1,8 @@
 /** What is left of a software key: a key that is gone for good keeps nobody from anything, and is not used again. */
 
 import { agentOfLabels } from '../keys/agent-key-name.js';
-import type { CallOptions, KeyMetadata } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata } from '../keys/key-provider.js';
 import type { SoftwareKeys } from './software-keys.js';
 import { standingOf } from './standing.js';
 

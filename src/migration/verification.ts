@@ -5,7 +5,7 @@
 
 import type { ErrorContext } from '../errors/base.js';
 import { NotFoundError, NoUsableVersionError } from '../errors/keys.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import { type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
 import {
   fromSoftwareVersionName,

@@ -5,7 +5,7 @@ import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
 import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import { isKeyAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import {
   countOtherLabels,
   isHistoryLabel,

@@ -1,7 +1,8 @@
 /** Makes sure of a key at the start of a process, which has to start while a location is down. */
 
 import { ReplicationIncompleteError } from '../errors/replication.js';
-import type { CallOptions, KeyMetadata, KeyProvider, KeySpec } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider, KeySpec } from '../keys/key-provider.js';
 import type { Logger } from '../logger.js';
 import { isLocationFailure } from './location-failure.js';
 

@@ -3,7 +3,8 @@
 import type { KeyAttestation } from '../attestation/key-attestation.js';
 import type { ErrorContext } from '../errors/base.js';
 import { AttestationUnsupportedError } from '../errors/keys.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyProvider } from '../keys/key-provider.js';
 
 /** A provider of keys that an HSM may have made statements about. */
 export interface KeyAttester {

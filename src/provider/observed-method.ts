@@ -1,6 +1,6 @@
 /** What a public method tells its observers of a call before the input is parsed, so of input that may be anything. */
 
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import { callOptions } from './call-input.js';
 import type { ObservedCall } from './observer.js';
 

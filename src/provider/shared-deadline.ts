@@ -3,7 +3,7 @@
 import type { Clock } from '../clock.js';
 import type { ErrorContext } from '../errors/base.js';
 import { DeadlineExceededError, OperationAbortedError } from '../errors/service.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 
 export class SharedDeadline {
   readonly #context: ErrorContext;

@@ -1,7 +1,8 @@
 /** Destroys a key in all rings, or in none where one of them would do it sooner than asked. */
 
 import { InvalidArgumentError } from '../errors/input.js';
-import type { DestroyOptions, DestructionResult } from '../keys/key-provider.js';
+import type { DestroyOptions } from '../keys/call-options.js';
+import type { DestructionResult } from '../keys/key-provider.js';
 import { callOptionsOf } from '../provider/call-input.js';
 import type { KeyRings } from './key-rings.js';
 

@@ -2,7 +2,8 @@
 
 import { A2AKmsError, type ErrorContext } from '../errors/base.js';
 import { type LocationFailure, ReplicationIncompleteError } from '../errors/replication.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyProvider } from '../keys/key-provider.js';
 import type { Location } from './location.js';
 
 /** A call for one key in one ring. */

@@ -4,7 +4,8 @@ import { isBrokenCircuitError } from 'cockatiel';
 import type { Clock } from '../clock.js';
 import { A2AKmsError, type ErrorContext } from '../errors/base.js';
 import { AllLocationsFailedError } from '../errors/replication.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyProvider } from '../keys/key-provider.js';
 import { isLocationFailure } from '../provider/location-failure.js';
 import type { Location } from './location.js';
 

@@ -5,7 +5,8 @@
 
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
-import type { CallOptions, KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { isLocationFailure } from '../provider/location-failure.js';
 import { everywhere, type RingCall } from './everywhere.js';
 import { type FailoverOptions, withFailover } from './failover.js';

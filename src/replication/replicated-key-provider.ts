@@ -15,29 +15,32 @@ import type {
 import type {
   CallOptions,
   DestroyOptions,
-  DestructionResult,
   EncryptionOptions,
+  ListKeysOptions,
+  RestoreOptions,
+  RetireOptions,
+  RotationOptions,
+} from '../keys/call-options.js';
+import type {
+  DestructionResult,
   KeyMetadata,
   KeyProvider,
   KeyRingProvider,
   KeySpec,
   KeyVersionInUse,
   KeyVersionMetadata,
-  ListKeysOptions,
-  RestoreOptions,
   RetirementResult,
-  RetireOptions,
-  RotationOptions,
   RotationResult,
   RotationSchedule,
   SignatureDetails,
 } from '../keys/key-provider.js';
-import { requireAccessManager } from '../provider/access-manager.js';
 import { destroyEverywhere } from './destruction.js';
 import { type FailoverOptions, withFailover } from './failover.js';
 import { KeyRings } from './key-rings.js';
 import type { Location, LocationStatus } from './location.js';
+import { ReplicatedAccess } from './replicated-access.js';
 import { restoreEverywhere } from './restoration.js';
+import { rotateEverywhere } from './rotation.js';
 import { ReplicatedSigning } from './signing.js';
 import { verifyInAny } from './verification.js';
 
@@ -62,10 +65,12 @@ interface ReplicatedKeyProviderOptions extends FailoverOptions {
 export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
   readonly #rings: KeyRings;
   readonly #signing: ReplicatedSigning;
+  readonly #access: ReplicatedAccess;
 
   constructor({ locations, clock, operationMs }: ReplicatedKeyProviderOptions) {
     this.#rings = new KeyRings(locations, { clock, operationMs });
     this.#signing = new ReplicatedSigning(this.#rings);
+    this.#access = new ReplicatedAccess(this.#rings);
   }
 
   /** The provider of each key ring, in the order in which they are used. */
@@ -162,15 +167,15 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
 
   /** In all rings, like all that changes a key; the result is that of the first. */
   rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return this.#rotation('rotateKey', keyId, options);
+    return rotateEverywhere(this.#rings, { step: 'rotateKey', keyId }, options);
   }
 
   prepareRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return this.#rotation('prepareRotation', keyId, options);
+    return rotateEverywhere(this.#rings, { step: 'prepareRotation', keyId }, options);
   }
 
   activateRotation(keyId: string, options?: RotationOptions): Promise<RotationResult> {
-    return this.#rotation('activateRotation', keyId, options);
+    return rotateEverywhere(this.#rings, { step: 'activateRotation', keyId }, options);
   }
 
   retire(keyId: string, options?: RetireOptions): Promise<RetirementResult> {
@@ -247,23 +252,17 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
 
   /** In all rings, so that whoever may use the key can do so also while a location is down. */
   grantAccess(keyId: string, member: string, role: string, options?: GrantOptions): Promise<AccessChange> {
-    return this.#rings.change('grantAccess', keyId, (provider, id) =>
-      managed('grantAccess', provider, id).grantAccess(id, member, role, options),
-    );
+    return this.#access.grantAccess(keyId, member, role, options);
   }
 
   /** In all rings. */
   revokeAccess(keyId: string, member: string, role: string, options?: CallOptions): Promise<AccessChange> {
-    return this.#rings.change('revokeAccess', keyId, (provider, id) =>
-      managed('revokeAccess', provider, id).revokeAccess(id, member, role, options),
-    );
+    return this.#access.revokeAccess(keyId, member, role, options);
   }
 
   /** Of the key in each ring. */
   listAccess(keyId: string, options?: CallOptions): Promise<readonly AccessBinding[]> {
-    return this.#rings.inEachRing('listAccess', keyId, (provider, id) =>
-      managed('listAccess', provider, id).listAccess(id, options),
-    );
+    return this.#access.listAccess(keyId, options);
   }
 
   /** One result for each ring. */
@@ -272,13 +271,7 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
     permissions: readonly string[],
     options?: CallOptions,
   ): Promise<readonly TestedPermissions[]> {
-    return this.#rings.inEachRing('testPermissions', keyId ?? this.#rings.first.keyRing, (provider, id) =>
-      managed('testPermissions', provider, id).testPermissions(
-        keyId === undefined ? undefined : id,
-        permissions,
-        options,
-      ),
-    );
+    return this.#access.testPermissions(keyId, permissions, options);
   }
 
   /** Closes the providers of all locations. */
@@ -289,20 +282,4 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-
-  #rotation(
-    step: 'rotateKey' | 'prepareRotation' | 'activateRotation',
-    keyId: string,
-    options: RotationOptions | undefined,
-  ): Promise<RotationResult> {
-    const { replacing, ...rest } = options ?? {};
-    return this.#rings.change(step, keyId, (provider, id, { keyRing }) => {
-      // A version is named in one ring; in the others the rotation is as unconditional as it is without a name.
-      const isHere = replacing === undefined || replacing.startsWith(`${keyRing}/`);
-      return provider[step](id, isHere ? options : rest);
-    });
-  }
 }
-
-const managed = (operation: string, provider: KeyProvider, keyId: string): AccessManager =>
-  requireAccessManager({ operation, resource: keyId }, provider);

@@ -1,7 +1,8 @@
 /** Takes back the destruction of a key in all rings. What was done in some of them only can be done again. */
 
 import { FailedPreconditionError } from '../errors/keys.js';
-import type { CallOptions, KeyMetadata, KeyProvider, RestoreOptions } from '../keys/key-provider.js';
+import type { CallOptions, RestoreOptions } from '../keys/call-options.js';
+import type { KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import type { KeyRings } from './key-rings.js';
 
 /** @throws FailedPreconditionError when there was nothing to restore in any ring. */

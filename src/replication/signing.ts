@@ -5,7 +5,8 @@
 
 import { LRUCache } from 'lru-cache';
 import { findAlgorithm } from '../keys/algorithms.js';
-import type { CallOptions, KeyVersionInUse, SignatureDetails } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyVersionInUse, SignatureDetails } from '../keys/key-provider.js';
 import type { RingCall } from './everywhere.js';
 import { withFailover } from './failover.js';
 import type { KeyRings } from './key-rings.js';

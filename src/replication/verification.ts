@@ -1,7 +1,8 @@
 /** Verifies a signature that may be by the key of any location. */
 
 import { NotFoundError, NoUsableVersionError } from '../errors/keys.js';
-import type { CallOptions, KeyProvider } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
+import type { KeyProvider } from '../keys/key-provider.js';
 import { isLocationFailure } from '../provider/location-failure.js';
 import { type FailoverOptions, shareOfTime } from './failover.js';
 import type { Location } from './location.js';

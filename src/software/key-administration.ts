@@ -7,15 +7,17 @@ import { StoredKeyDamagedError } from '../errors/storage.js';
 import type {
   CallOptions,
   DestroyOptions,
+  ListKeysOptions,
+  RestoreOptions,
+  RetireOptions,
+  RotationOptions,
+} from '../keys/call-options.js';
+import type {
   DestructionResult,
   KeyMetadata,
   KeySpec,
   KeyVersionMetadata,
-  ListKeysOptions,
-  RestoreOptions,
   RetirementResult,
-  RetireOptions,
-  RotationOptions,
   RotationResult,
   RotationSchedule,
 } from '../keys/key-provider.js';

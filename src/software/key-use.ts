@@ -2,12 +2,8 @@
 
 import { InvalidArgumentError } from '../errors/input.js';
 import { NoUsableVersionError } from '../errors/keys.js';
-import type {
-  CallOptions,
-  EncryptionOptions,
-  KeyVersionInUse,
-  SignatureDetails,
-} from '../keys/key-provider.js';
+import type { CallOptions, EncryptionOptions } from '../keys/call-options.js';
+import type { KeyVersionInUse, SignatureDetails } from '../keys/key-provider.js';
 import type { KeyReference } from '../keys/resource-name.js';
 import { encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
 import type { Operation } from '../provider/operation.js';

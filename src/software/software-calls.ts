@@ -4,7 +4,7 @@ import type { Clock } from '../clock.js';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
 import { ClientClosedError } from '../errors/service.js';
-import type { CallOptions } from '../keys/key-provider.js';
+import type { CallOptions } from '../keys/call-options.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import {
   type CryptoKeyName,

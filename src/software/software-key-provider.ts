@@ -3,24 +3,27 @@
  * on the way from software keys to an HSM and back. Thin, like `KMSClient`: the work is in the modules beside it.
  */
 
-import type { AuditRecorder, AuditTrail } from '../audit/audit-trail.js';
+import type { AuditRecorder } from '../audit/audit-recorder.js';
+import type { AuditTrail } from '../audit/audit-trail.js';
 import { createAuditTrail, initializeAudited, withTrail } from '../audit/create-audit-trail.js';
 import type { StoreSecret } from '../config/software-config.js';
 import type {
   CallOptions,
   DestroyOptions,
-  DestructionResult,
   EncryptionOptions,
+  ListKeysOptions,
+  RestoreOptions,
+  RetireOptions,
+  RotationOptions,
+} from '../keys/call-options.js';
+import type {
+  DestructionResult,
   KeyMetadata,
   KeyProvider,
   KeySpec,
   KeyVersionInUse,
   KeyVersionMetadata,
-  ListKeysOptions,
-  RestoreOptions,
   RetirementResult,
-  RetireOptions,
-  RotationOptions,
   RotationResult,
   RotationSchedule,
   SignatureDetails,

@@ -3,8 +3,8 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { AuditAnchor } from '../../src/audit/audit-trail.js';
+import type { AuditProblem, AuditVerification } from '../../src/audit/audit-verification.js';
 import { createAuditTrail } from '../../src/audit/create-audit-trail.js';
-import type { AuditProblem, AuditVerification } from '../../src/audit/verify-audit-trail.js';
 import { verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
 import { auditSchema } from '../../src/config/audit-config.js';
 import { ManualClock } from '../../src/emulator/index.js';

@@ -12,7 +12,7 @@ import {
   type SignManyOptions,
   type SignManyOutcome,
 } from '../../src/index.js';
-import type { CallOptions } from '../../src/keys/key-provider.js';
+import type { CallOptions } from '../../src/keys/call-options.js';
 import { LocalBatchKey } from '../support/batch.js';
 
 const context = { operation: 'sign', resource: 'key', attempts: 1 };

@@ -4,11 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import {
-  type AuditVerification,
-  type VerifyAuditTrailOptions,
-  verifyAuditTrail,
-} from '../../src/audit/verify-audit-trail.js';
+import type { AuditVerification } from '../../src/audit/audit-verification.js';
+import { type VerifyAuditTrailOptions, verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
 import type { AuditConfig, AuditSink } from '../../src/config/audit-config.js';
 import { MASTER_KEY_IDS } from '../../src/keys/master-key-name.js';
 import type { Logger } from '../../src/logger.js';

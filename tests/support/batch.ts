@@ -16,7 +16,7 @@ import { parsePublicKey } from '../../src/identity/jwk.js';
 import { type PublicJwk, toPublicJwk } from '../../src/index.js';
 import type { SigningAlgorithm, SigningAlgorithmEntry } from '../../src/keys/algorithm-types.js';
 import { findAlgorithm } from '../../src/keys/algorithms.js';
-import type { CallOptions } from '../../src/keys/key-provider.js';
+import type { CallOptions } from '../../src/keys/call-options.js';
 import { SharedDeadline } from '../../src/provider/shared-deadline.js';
 
 const context = { operation: 'test', resource: 'batch' };

@@ -2,7 +2,7 @@
 
 import type { BlindedMessage } from '../../src/batch/blinded-message.js';
 import type { BatchExchange } from '../../src/index.js';
-import type { CallOptions } from '../../src/keys/key-provider.js';
+import type { CallOptions } from '../../src/keys/call-options.js';
 
 /** A batch that waits for its answer. */
 export interface HeldBatch {

@@ -6,7 +6,8 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { KeyWrappingProvider } from '../../src/envelope/key-wrapper.js';
 import { DecryptionFailedError } from '../../src/errors/service.js';
-import type { CallOptions, EncryptionOptions, KeyVersionInUse } from '../../src/keys/key-provider.js';
+import type { CallOptions, EncryptionOptions } from '../../src/keys/call-options.js';
+import type { KeyVersionInUse } from '../../src/keys/key-provider.js';
 
 export interface WrappingCall {
   readonly method: 'encrypt' | 'decrypt';
