@@ -90,14 +90,14 @@ export type {
   DescribeHierarchyOptions,
   HierarchyDescription,
 } from './hierarchy/describe.js';
+export type { KeyHierarchyOptions } from './hierarchy/hierarchy-options.js';
 export {
   type AgentKeySet,
   type EndorseOptions,
   type ExchangeHierarchy,
   KeyHierarchy,
-  type KeyHierarchyOptions,
-  type MasterKeys,
 } from './hierarchy/key-hierarchy.js';
+export type { MasterKeys } from './hierarchy/master-keys.js';
 export { derToP1363, p1363ToDer } from './identity/der.js';
 export {
   ENDORSEMENT_TYPE,

@@ -3,35 +3,14 @@
  * key-encryption key wraps. It works on any `KeyProvider` and holds nothing but caches.
  */
 
-import { z } from 'zod';
-import { type Clock, isClock, systemClock } from '../clock.js';
-import { KEK_ROTATION_PERIOD_DEFAULT_SECONDS } from '../config/agent-config.js';
-import type { ErrorContext } from '../errors/base.js';
-import { InvalidConfigError, UnsupportedAlgorithmError } from '../errors/input.js';
+import { type Clock, systemClock } from '../clock.js';
 import { issueEndorsement, requireValidity } from '../identity/endorsement.js';
-import {
-  ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
-  ENDORSEMENT_VALIDITY_MAX_SECONDS,
-} from '../identity/endorsement-validity.js';
-import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import type { PublicJwk } from '../identity/jwk.js';
 import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
-import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
-import type { ProtectionLevel, SigningAlgorithm } from '../keys/algorithm-types.js';
-import { algorithmsOf } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/call-options.js';
-import {
-  type KeyMetadata,
-  type KeyProvider,
-  type KeySpec,
-  ROTATION_PERIOD_MAX_SECONDS,
-  ROTATION_PERIOD_MIN_SECONDS,
-} from '../keys/key-provider.js';
-import { MASTER_KEY_IDS, masterKeyLabels } from '../keys/master-key-name.js';
-import { createDefaultLogger, type Logger } from '../logger.js';
+import type { KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import { MASTER_KEY_IDS } from '../keys/master-key-name.js';
 import { callOptionsOf } from '../provider/call-input.js';
-import { type EnsuredKey, ensureKey } from '../provider/ensure-key.js';
-import { schemaProblems } from '../schema-problems.js';
 import {
   type AgentEncryptionContext,
   decryptAs,
@@ -42,39 +21,13 @@ import {
 import { type AgentKeyOptions, agentKeySpecs, type RoleKeySpec, signingAlgorithm } from './agent-key-spec.js';
 import { AgentKeys, requireAgentId, requireRole } from './agent-keys.js';
 import { type DescribeHierarchyOptions, describeKeys, type HierarchyDescription } from './describe.js';
+import {
+  type KeyHierarchyOptions,
+  type ParsedHierarchyOptions,
+  parseHierarchyOptions,
+} from './hierarchy-options.js';
+import { ensureMasterKeys, type MasterKeys } from './master-keys.js';
 import { VersionKeys } from './version-keys.js';
-
-/** Options of a `KeyHierarchy`; all are optional. */
-export interface KeyHierarchyOptions {
-  /** Of the root key. Default `ecdsa-p384`. */
-  readonly rootAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
-  /** Of the master keys. Default `HSM`; `SOFTWARE` only when asked for by name. */
-  readonly masterProtectionLevel?: ProtectionLevel | undefined;
-  /** How long an endorsement is valid, in seconds. Default 2,592,000 (30 days), at most 34,300,800 (397 days). */
-  readonly endorsementValiditySeconds?: number | undefined;
-  /** How often Cloud KMS rotates the key-encryption key. Seconds, default 7,776,000 (90 days); null for none. */
-  readonly kekRotationPeriodSeconds?: number | null | undefined;
-  /** What agents' signing keys are, unless asked for otherwise. Default `ecdsa-p384`. */
-  readonly defaultAlgorithm?: AgentAlgorithmAlias | SigningAlgorithm | undefined;
-  /** Of the agents' keys. Default `HSM`. */
-  readonly protectionLevel?: ProtectionLevel | undefined;
-  /** Agents whose key names are remembered, and versions whose public keys are. Default 10,000. */
-  readonly maxCachedAgents?: number | undefined;
-  /** Full names of versions that the provider has pinned: the agents' keys they are of are not looked at. */
-  readonly pinnedVersions?: readonly string[] | undefined;
-  /** Default: warnings go to standard error. */
-  readonly logger?: Pick<Logger, 'warn'> | undefined;
-  /** Default: the real one. For tests. */
-  readonly clock?: Clock | undefined;
-}
-
-/** The keys at the top of the hierarchy. */
-export interface MasterKeys {
-  /** Signs endorsements. */
-  readonly root: KeyMetadata;
-  /** Wraps data keys. */
-  readonly kek: KeyMetadata;
-}
 
 /** The keys that were made for an agent, or found. */
 export interface AgentKeySet {
@@ -91,38 +44,6 @@ export interface EndorseOptions extends CallOptions {
   /** In place of the configured one, in seconds. */
   readonly validitySeconds?: number | undefined;
 }
-
-const level = z.enum(['HSM', 'SOFTWARE'], 'must be HSM or SOFTWARE');
-const algorithm = z.string('must be an algorithm name').default('EC_SIGN_P384_SHA384');
-const wholeNumber = (min: number, max: number) =>
-  z
-    .int('a whole number is required')
-    .min(min, `at least ${min.toLocaleString('en')} is required`)
-    .max(max, `at most ${max.toLocaleString('en')} is possible`);
-const schema = z.strictObject(
-  {
-    rootAlgorithm: algorithm,
-    masterProtectionLevel: level.default('HSM'),
-    endorsementValiditySeconds: wholeNumber(1, ENDORSEMENT_VALIDITY_MAX_SECONDS).default(
-      ENDORSEMENT_VALIDITY_DEFAULT_SECONDS,
-    ),
-    kekRotationPeriodSeconds: wholeNumber(ROTATION_PERIOD_MIN_SECONDS, ROTATION_PERIOD_MAX_SECONDS)
-      .nullable()
-      .default(KEK_ROTATION_PERIOD_DEFAULT_SECONDS),
-    defaultAlgorithm: algorithm,
-    protectionLevel: level.optional(),
-    maxCachedAgents: wholeNumber(1, 10_000_000).default(10_000),
-    pinnedVersions: z.array(z.string('must be the full name of a version'), 'must be a list').default([]),
-    logger: z
-      .custom<Pick<Logger, 'warn'>>(
-        (value) => typeof Object(value).warn === 'function',
-        'must have the method warn',
-      )
-      .default(createDefaultLogger),
-    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
-  },
-  'must be an object',
-);
 
 /** What a hierarchy knows of keys, for the parts of this library that work with the same ones. */
 export interface HierarchyKeys {
@@ -162,19 +83,14 @@ export class KeyHierarchy {
   readonly #agentKeys: AgentKeys;
   readonly #versionKeys: VersionKeys;
   readonly #provider: KeyProvider;
-  readonly #options: z.output<typeof schema>;
+  readonly #options: ParsedHierarchyOptions;
   readonly #clock: Clock;
   readonly #services: AgentEncryptionContext;
 
   /** @throws InvalidConfigError naming every option that is wrong; UnsupportedAlgorithmError. */
   constructor(provider: KeyProvider, options: KeyHierarchyOptions = {}) {
-    const context = { operation: 'KeyHierarchy', resource: 'options' };
-    const parsed = schema.safeParse(options);
-    if (!parsed.success) throw new InvalidConfigError(schemaProblems(parsed.error, 'hierarchy'));
     this.#provider = provider;
-    this.#options = parsed.data;
-    requireJose(context, signingAlgorithm(context, this.#options.rootAlgorithm).name);
-    signingAlgorithm(context, this.#options.defaultAlgorithm);
+    this.#options = parseHierarchyOptions(options);
     const { clock = systemClock, maxCachedAgents, pinnedVersions } = this.#options;
     this.#clock = clock;
     this.#agentKeys = new AgentKeys(provider, {
@@ -207,35 +123,7 @@ export class KeyHierarchy {
    */
   async initialize(options: CallOptions = {}): Promise<MasterKeys> {
     await this.#provider.initialize(options);
-    const context = { operation: 'initialize', resource: MASTER_KEY_IDS.root };
-    const protectionLevel = this.#options.masterProtectionLevel;
-    const ensure = (spec: KeySpec): Promise<EnsuredKey> =>
-      ensureKey(this.#provider, spec, { options, logger: this.#options.logger });
-    const [{ key: root }, { key: foundKek, unreached }] = await Promise.all([
-      ensure({
-        name: MASTER_KEY_IDS.root,
-        purpose: 'ASYMMETRIC_SIGN',
-        algorithm: signingAlgorithm(context, this.#options.rootAlgorithm).name,
-        protectionLevel,
-        labels: masterKeyLabels('root'),
-      }),
-      ensure({
-        name: MASTER_KEY_IDS.kek,
-        purpose: 'ENCRYPT_DECRYPT',
-        algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
-        protectionLevel,
-        labels: masterKeyLabels('kek'),
-      }),
-    ]);
-    // Also after a crash between the two calls; a schedule that somebody chose stays, so all key rings have to be seen.
-    const { kekRotationPeriodSeconds: rotationPeriodSeconds } = this.#options;
-    const unscheduled =
-      foundKek.rotationPeriodSeconds === undefined && foundKek.nextRotationTime === undefined;
-    const kek =
-      rotationPeriodSeconds !== null && unscheduled && unreached.length === 0
-        ? await this.#provider.setRotationSchedule(foundKek.name, { rotationPeriodSeconds }, options)
-        : foundKek;
-    return { root, kek };
+    return ensureMasterKeys(this.#provider, this.#options, options);
   }
 
   /**
@@ -335,13 +223,4 @@ export class KeyHierarchy {
   describeHierarchy(options?: DescribeHierarchyOptions): Promise<HierarchyDescription> {
     return describeKeys(this.#provider, options);
   }
-}
-
-function requireJose(context: ErrorContext, algorithm: SigningAlgorithm): void {
-  if (findJoseAlgorithm(algorithm) !== undefined) return;
-  throw new UnsupportedAlgorithmError(
-    context,
-    `JOSE has no name for ${algorithm}, so it cannot sign endorsements.`,
-    algorithmsOf('ASYMMETRIC_SIGN').filter((name) => findJoseAlgorithm(name) !== undefined),
-  );
 }
