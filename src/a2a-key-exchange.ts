@@ -540,7 +540,7 @@ export class A2AKeyExchange {
    * @throws what listing the keys throws, where no key ring could be read, and what `onProgress` throws. What fails for a key
    *   is in its report, and a key ring that could not be listed is in `unlisted`.
    */
-  rotateDueKeys(options?: RotateDueKeysOptions): Promise<RotationReport> {
+  async rotateDueKeys(options?: RotateDueKeysOptions): Promise<RotationReport> {
     return this.#lifecycle.rotateDueKeys(options);
   }
 

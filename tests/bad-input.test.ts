@@ -140,6 +140,11 @@ describe('calls', () => {
       /options\.reason must be a string/,
     ],
     [
+      'rotateDueKeys with a concurrency of zero',
+      ({ exchange }) => exchange.rotateDueKeys({ concurrency: 0 }),
+      /options\.concurrency/,
+    ],
+    [
       'signMessage for an agent that is no text',
       ({ exchange }) => exchange.signMessage(untyped('[7]'), message),
       /agent \(object\)/,

@@ -77,7 +77,7 @@ export const kmsShape = {
   channels: z
     .strictObject({
       /** The most gRPC connections; a further one is opened when all are full. */
-      count: count(4, 64),
+      count: count(8, 64),
       /** Calls at the same time on one connection; the Cloud KMS front end allows about 100 streams. */
       maxConcurrentCalls: count(100, 1_000),
     })
@@ -162,7 +162,7 @@ export interface KMSConfig {
     | undefined;
   readonly channels?:
     | {
-        /** The most gRPC connections; a further one is opened when all are full. Default 4. */
+        /** The most gRPC connections; a further one is opened when all are full. Default 8. */
         readonly count?: number | undefined;
         /** Calls at the same time on one connection. Default 100, what the Cloud KMS front end allows. */
         readonly maxConcurrentCalls?: number | undefined;

@@ -1,6 +1,7 @@
 /**
- * Several gRPC channels to one endpoint. A call goes to the channel with the fewest calls under way; when all are full it
- * waits in line, and a further channel is opened. A channel that lost its connection, or whose server has fallen silent,
+ * Several gRPC channels to one endpoint. A call goes to the channel with the fewest calls under way, of as many channels as
+ * the load needs: calls that share a connection share its writes, and the channels that a burst leaves behind fall idle and
+ * are closed. When all are full it waits in line, and a further channel is opened. A channel that lost its connection, or whose server has fallen silent,
  * is taken out of rotation and replaced; what was under way on it fails on its own, and whoever repeats it gets another
  * channel.
  */
@@ -33,6 +34,8 @@ const IDLE_MS = 90_000;
 /** Between attempts to replace channels that never answered; doubled with each, half of it jitter. */
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
+/** The part of its calls up to which a channel is filled before another one is used besides. */
+const COMFORTABLE = 0.75;
 const CLOSED = 'the connection was closed';
 
 interface Waiter {
@@ -51,6 +54,8 @@ export class ChannelPool {
   #failures = 0;
   #cancelBackoff: CancelTimer | undefined;
   #cancelIdleCheck: CancelTimer | undefined;
+  /** Calls under way on all channels. */
+  #inFlight = 0;
   #closed = false;
 
   constructor(options: ChannelPoolOptions) {
@@ -81,7 +86,7 @@ export class ChannelPool {
   lease(): Lease {
     const channel = this.#leastLoaded();
     if (channel !== undefined) {
-      channel.inFlight += 1;
+      this.#occupy(channel);
       return { ready: channel };
     }
     let waiter: Waiter = { enter() {}, refuse() {} };
@@ -97,6 +102,7 @@ export class ChannelPool {
   /** Gives a place back; the first in the queue gets it. */
   release(channel: Channel): void {
     channel.inFlight -= 1;
+    this.#inFlight -= 1;
     channel.lastUsedAt = this.#options.clock.now();
     if (channel.state !== 'retired') this.#serveQueue();
     else if (channel.inFlight === 0) void this.#dispose(channel);
@@ -139,15 +145,27 @@ export class ChannelPool {
   }
 
   #leastLoaded(): Channel | undefined {
+    const { maxConcurrentCalls } = this.#options.channels;
+    let needed = Math.ceil((this.#inFlight + 1) / (maxConcurrentCalls * COMFORTABLE));
     let best: Channel | undefined;
     let spare: Channel | undefined;
     for (const channel of this.#channels) {
-      if (channel.inFlight >= this.#options.channels.maxConcurrentCalls) continue;
-      if (channel.state !== 'serving') spare ??= channel;
-      else if (best === undefined || channel.inFlight < best.inFlight) best = channel;
+      if (channel.state !== 'serving') {
+        if (channel.inFlight < maxConcurrentCalls) spare ??= channel;
+        continue;
+      }
+      if (needed <= 0 && best !== undefined) break;
+      needed -= 1;
+      if (channel.inFlight >= maxConcurrentCalls) continue;
+      if (best === undefined || channel.inFlight < best.inFlight) best = channel;
     }
     // gRPC connects a lost channel again, or says at once why it cannot: better than no answer at all.
     return best ?? (this.#serving > 0 ? undefined : spare);
+  }
+
+  #occupy(channel: Channel): void {
+    channel.inFlight += 1;
+    this.#inFlight += 1;
   }
 
   #serveQueue(): void {
@@ -155,7 +173,7 @@ export class ChannelPool {
       const channel = this.#leastLoaded();
       if (channel === undefined) return;
       this.#queue.delete(waiter);
-      channel.inFlight += 1;
+      this.#occupy(channel);
       waiter.enter(channel);
     }
   }

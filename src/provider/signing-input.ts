@@ -1,6 +1,6 @@
 /** What callers pass to be signed, checked against what the algorithm takes. */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { DataTooLargeError, InvalidArgumentError } from '../errors/input.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import type { Operation } from './operation.js';
@@ -45,7 +45,7 @@ export function toSigningInput(
     return {
       field: 'digest',
       digest: input.digest,
-      bytes: createHash(input.digest).update(payload.bytes).digest(),
+      bytes: hash(input.digest, payload.bytes, 'buffer'),
     };
   }
   if (payload.bytes.length > input.maxBytes) {

@@ -74,12 +74,22 @@ export interface LoadOptions {
 export async function compareUnderLoad(
   sides: { readonly ours: Call; readonly reference: Call },
   options: LoadOptions,
-): Promise<{ readonly ours: LoadSummary; readonly reference: LoadSummary }> {
+): Promise<{
+  readonly ours: LoadSummary;
+  readonly reference: LoadSummary;
+  /** CPU time of the reference to ours: the median of the rounds that were made one after the other. */
+  readonly cpuRatio: number;
+}> {
   const loads = await inTurn(options.rounds, {
     ours: () => loadRound(sides.ours, options),
     reference: () => loadRound(sides.reference, options),
   });
-  return { ours: summary(loads('ours')), reference: summary(loads('reference')) };
+  const ours = loads('ours');
+  const reference = loads('reference');
+  const ratios = reference.map(
+    (load, round) => load.cpuMicrosecondsPerCall / (ours[round]?.cpuMicrosecondsPerCall ?? Number.NaN),
+  );
+  return { ours: summary(ours), reference: summary(reference), cpuRatio: rounded(median(ratios)) };
 }
 
 async function loadRound(call: Call, { concurrency, roundMs }: LoadOptions): Promise<Load> {

@@ -81,6 +81,24 @@ describe('ChannelPool', () => {
     expect(transports).toHaveLength(3);
   });
 
+  it('uses no more of the channels that a burst left behind than the load needs', async () => {
+    await pool.open();
+    const burst = [];
+    for (let call = 0; call < 6; call++) burst.push(await take());
+    for (const channel of burst) pool.release(channel);
+    const [first, second, third] = new Set(burst);
+    const alone = await take();
+    expect(alone).toBe(first);
+    pool.release(alone);
+    const [one, other, next, last] = [await take(), await take(), await take(), await take()];
+    expect([one === first, other === second, next === first, last === third]).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
+  });
+
   it('replaces a channel that lost its connection, and closes it when its last call is over', async () => {
     await pool.open();
     const [one, other] = [await take(), await take()];
