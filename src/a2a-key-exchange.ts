@@ -30,7 +30,7 @@ import { type ComplianceReportOptions, createComplianceReport } from './complian
 import type { ComplianceReport } from './compliance/report.js';
 import { complianceSources } from './compliance/sources.js';
 import { type A2AKeyExchangeConfig, parseAgentConfig } from './config/agent-config.js';
-import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
+import type { KMSConfig } from './config/kms-config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
 import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
@@ -151,6 +151,7 @@ export class A2AKeyExchange {
       logger,
       replicas: _,
       replication: __,
+      operationMs,
       impersonateAgents,
       accessRoles,
       ...rest
@@ -205,7 +206,7 @@ export class A2AKeyExchange {
     this.#batches = new BatchSigning(this.keys, {
       versionKeys,
       clock: rest.clock,
-      operationMs: kms.deadlines?.operationMs ?? OPERATION_DEFAULT_MS,
+      operationMs,
     });
     this.#ciphers = new OpenCiphers(this.keys);
     this.#clock = rest.clock;

@@ -3,6 +3,8 @@
  * nothing else reads `Date.now()` or starts a timer.
  */
 
+import { z } from 'zod';
+
 /** The time of day, the time that passes, and one-shot timers. */
 export interface Clock {
   /** Wall-clock time in milliseconds since 1970-01-01T00:00:00Z. It may be set back or forward at any moment. */
@@ -22,13 +24,15 @@ export interface TimerOptions {
 /** Stops a timer. Does nothing when it has run already. */
 export type CancelTimer = () => void;
 
-/** Whether a value has the methods of a clock. */
-export const isClock = (value: unknown): value is Clock =>
+const isClock = (value: unknown): value is Clock =>
   typeof value === 'object' &&
   value !== null &&
   (['now', 'monotonic', 'setTimer'] as const).every(
     (method) => typeof Reflect.get(value, method) === 'function',
   );
+
+/** A clock among options. */
+export const clockSchema = z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer');
 
 /** The real clock. Its timers keep the process alive while an operation waits for them, except those in the background. */
 export const systemClock: Clock = {

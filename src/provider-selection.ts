@@ -5,7 +5,7 @@
 
 import type { Clock } from './clock.js';
 import type { KeySource } from './config/flags.js';
-import { type KMSConfig, OPERATION_DEFAULT_MS } from './config/kms-config.js';
+import type { KMSConfig } from './config/kms-config.js';
 import type { ReplicaConfig } from './config/replication-config.js';
 import { resolveStoreConfig, type SoftwareKeyStoreConfig } from './config/software-config.js';
 import { InvalidConfigError } from './errors/input.js';
@@ -37,7 +37,7 @@ export type OpenedProvider = KMSClient | SoftwareKeyProvider;
 /** One client for each key ring, or the client of the only one. */
 function replicated(
   config: KMSConfig,
-  { replicas, replication, clock, logger }: KeySelection['agents'],
+  { replicas, replication, clock, logger, operationMs }: KeySelection['agents'],
   watch: KeyUseWatch,
 ): { readonly keys: KeyProvider; readonly sources: readonly OpenedProvider[] } {
   if (replicas.length === 0) {
@@ -62,7 +62,7 @@ function replicated(
       ),
     ],
     clock,
-    operationMs: config.deadlines?.operationMs ?? OPERATION_DEFAULT_MS,
+    operationMs,
   });
   return { keys, sources };
 }
@@ -91,6 +91,7 @@ interface KeySelection {
   readonly agents: {
     readonly clock: Clock;
     readonly logger: Logger;
+    readonly operationMs: number;
     readonly maxCachedAgents: number;
     readonly defaultAlgorithm: { readonly name: SigningAlgorithm };
     readonly replicas: readonly ReplicaConfig[];

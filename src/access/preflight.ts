@@ -115,7 +115,7 @@ export async function preflight(
       reason:
         'the key ring may not exist, or may not be visible. Cloud KMS does not tell whether it could be created (cloudkms.keyRings.create, on the project).',
     }));
-  if (impersonatesAgents && tasks.some((task) => task === 'sign' || task === 'batch'))
+  if (impersonatesAgents && tasks.some((task) => USES_AGENTS_KEYS.includes(task)))
     unknown.push({
       resource: rings[0]?.resource ?? '',
       reason:

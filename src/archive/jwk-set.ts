@@ -16,7 +16,7 @@ import type {
 } from '../keys/algorithm-types.js';
 import { findAlgorithm, isKeyAlgorithm } from '../keys/algorithms.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
-import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
+import { hasSpki, postQuantumBytesOfPem, postQuantumSpki, toPem } from '../keys/spki.js';
 
 /** 9999-12-31T23:59:59Z, where RFC 3339 ends; what is later is no time but damage. */
 const LATEST_SECONDS = 253_402_300_799;
@@ -134,8 +134,7 @@ function membersOf(
 ): JwkLike & { readonly kty: string } {
   const { key } = algorithm;
   if (key.kind === 'pqc') {
-    const der = Buffer.from(pem.replace(/-----[A-Z ]+-----/g, ''), 'base64');
-    const bytes = postQuantumBytes(key.parameterSet, der);
+    const bytes = postQuantumBytesOfPem(key.parameterSet, pem);
     if (bytes !== undefined)
       return { kty: 'AKP', alg: akpName(key.parameterSet), pub: bytes.toString('base64url') };
   } else {

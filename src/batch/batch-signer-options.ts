@@ -1,7 +1,7 @@
 /** Options of a `BatchSigner` and of its calls, parsed once, with defaults and limits. */
 
 import { z } from 'zod';
-import { type Clock, isClock, systemClock } from '../clock.js';
+import { type Clock, clockSchema, systemClock } from '../clock.js';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidConfigError } from '../errors/input.js';
 import { callShape, parseOptions } from '../provider/call-input.js';
@@ -77,7 +77,7 @@ const signerShape = z.strictObject(
     timeoutMs: upTo(3_600_000).default(90_000),
     reason: callShape.reason,
     correlationId: callShape.correlationId,
-    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
+    clock: clockSchema.default(systemClock),
   },
   'must be an object',
 );

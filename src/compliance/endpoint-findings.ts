@@ -1,8 +1,8 @@
 /** Where the calls go, and whose roots statements of HSMs lead up to: what all other evidence of a key ring rests on. */
 
 import { CLOUD_HSM_ROOTS, fingerprintsOf, type RootFingerprints } from '../attestation/roots.js';
+import type { AttestationVerdict } from '../attestation/verify-attestation.js';
 import type { Observed } from './checks.js';
-import type { AttestationEvidence } from './key-findings.js';
 import type { ReportedKey } from './report.js';
 
 /** Where the calls of a key ring go. */
@@ -13,9 +13,9 @@ export interface EvidenceEndpoint {
 }
 
 /** A statement of an HSM with what it was judged by. */
-export type AttestedEvidence = Exclude<AttestationEvidence, { verdict: 'not-checked' }> & {
+export interface AttestedEvidence extends AttestationVerdict {
   readonly roots: RootFingerprints;
-};
+}
 
 /** Hosts of Google's: global, regional (`rep`), by mTLS, and those of Private Service Connect (`p`). */
 const GOOGLE = /^(?:[a-z0-9-]+\.)+googleapis\.com$/i;

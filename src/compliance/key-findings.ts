@@ -1,5 +1,6 @@
 /** What a key and its versions show: where they are, how old they are, and what is to become of them. */
 
+import type { AttestationVerdict } from '../attestation/verify-attestation.js';
 import type { KeyMetadata, KeyVersionMetadata } from '../keys/key-provider.js';
 import { POLICY_LABEL, parsePolicy, rotationDueTime } from '../keys/rotation-policy.js';
 import type { Observed } from './checks.js';
@@ -17,15 +18,7 @@ export interface KeyEvidence {
 
 /** What `attestKey` said of a version, or why it could not be asked. */
 export type AttestationEvidence =
-  | {
-      readonly verdict: 'valid' | 'valid-unbound' | 'imported' | 'invalid';
-      readonly checks: readonly {
-        readonly name: string;
-        readonly outcome: string;
-        readonly detail: string;
-      }[];
-      readonly hsm?: { readonly card: string; readonly partition: string };
-    }
+  | AttestationVerdict
   | { readonly verdict: 'not-checked'; readonly errorCode: string };
 
 const DAY_MS = 86_400_000;

@@ -180,6 +180,8 @@ export interface ResolvedAgentConfig {
   readonly replication: { readonly failureThreshold: number; readonly halfOpenAfterMs: number };
   readonly defaultAlgorithm: SigningAlgorithmEntry;
   readonly protectionLevel: ProtectionLevel;
+  /** Deadline of a call that names none. Milliseconds. */
+  readonly operationMs: number;
   readonly maxCachedAgents: number;
   /** Absent: `initialize` leaves the master keys alone. */
   readonly hierarchy?:
@@ -246,11 +248,13 @@ export function parseAgentConfig(
   if (problems.length > 0 || source === undefined) throw new InvalidConfigError(problems);
   const clock = kms.clock ?? systemClock;
   const logger = kms.logger ?? createDefaultLogger();
+  const { operationMs } = kms.deadlines;
   const agents = { defaultAlgorithm: entry, protectionLevel, maxCachedAgents, rotationPolicy, clock, logger };
   return {
     kms: { ...kms, logger },
     agents: {
       ...agents,
+      operationMs,
       replicas,
       replication,
       impersonateAgents,

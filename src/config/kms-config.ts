@@ -25,9 +25,6 @@ import {
 import { type QuotaConfig, quotaSchema } from './quota-config.js';
 import { count, type Environment, keyRingShape, milliseconds, runtimeShape, toProblems } from './shapes.js';
 
-/** Of `deadlines.operationMs`. */
-export const OPERATION_DEFAULT_MS = 10_000;
-
 const pinnedVersion = z.strictObject({
   /** Full CryptoKeyVersion name, in the configured key ring. */
   name: z.string('the full name of a key version is required'),
@@ -50,7 +47,7 @@ export const kmsShape = {
   deadlines: z
     .strictObject({
       /** Total deadline of an operation, with all its calls and retries. */
-      operationMs: milliseconds(OPERATION_DEFAULT_MS),
+      operationMs: milliseconds(10_000),
       /** Deadline of one attempt of one call. */
       attemptMs: milliseconds(5_000),
       /** Total deadline of generateKey and rotateKey, which wait for the HSM to make key material. */

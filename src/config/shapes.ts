@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { type Clock, isClock } from '../clock.js';
+import { clockSchema } from '../clock.js';
 import type { ConfigProblem } from '../errors/input.js';
 import type { PublicKeyArchive } from '../keys/public-key-archive.js';
 import type { Logger } from '../logger.js';
@@ -72,7 +72,7 @@ export const runtimeShape = {
   logger: z
     .custom<Logger>(isLogger, 'must have the methods debug, info, warn and error, like a pino logger')
     .optional(),
-  clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
+  clock: clockSchema.optional(),
   observers: z
     .array(z.custom<ProviderObserver>(isObserver, 'must have the method begin'), 'must be a list')
     .default([]),

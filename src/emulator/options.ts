@@ -1,7 +1,7 @@
 /** Options of the emulator, parsed once. */
 
 import { z } from 'zod';
-import { type Clock, isClock, systemClock } from '../clock.js';
+import { type Clock, clockSchema, systemClock } from '../clock.js';
 import { InvalidConfigError } from '../errors/input.js';
 import { schemaProblems } from '../schema-problems.js';
 import type { PolicyBinding } from './iam/policies.js';
@@ -75,7 +75,7 @@ const schema = z.strictObject({
   hsmLatencyMs: milliseconds(0),
   asymmetricGenerationMs: milliseconds(50),
   hsmGenerationMs: milliseconds(500),
-  clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
+  clock: clockSchema.default(systemClock),
   quota: z
     .strictObject({ readPerMinute: perMinute, writePerMinute: perMinute, cryptographicPerMinute: perMinute })
     .default({}),

@@ -1,7 +1,7 @@
 /** Options of an `EnvelopeCipher`, parsed once, with defaults and hard caps. */
 
 import { z } from 'zod';
-import { type Clock, isClock, systemClock } from '../clock.js';
+import { type Clock, clockSchema, systemClock } from '../clock.js';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError, InvalidConfigError } from '../errors/input.js';
 import type { CallOptions } from '../keys/call-options.js';
@@ -91,7 +91,7 @@ const cipherOptions = z.strictObject(
     timeoutMs,
     reason: callShape.reason,
     correlationId: callShape.correlationId,
-    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').default(systemClock),
+    clock: clockSchema.default(systemClock),
   },
   'must be an object',
 );

@@ -1,7 +1,7 @@
 /** Options of a `KeyHierarchy`, and what they are once they are read. */
 
 import { z } from 'zod';
-import { type Clock, isClock } from '../clock.js';
+import { type Clock, clockSchema } from '../clock.js';
 import { KEK_ROTATION_PERIOD_DEFAULT_SECONDS } from '../config/agent-config.js';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidConfigError, UnsupportedAlgorithmError } from '../errors/input.js';
@@ -69,7 +69,7 @@ const schema = z.strictObject(
         'must have the method warn',
       )
       .default(createDefaultLogger),
-    clock: z.custom<Clock>(isClock, 'must have the methods now, monotonic and setTimer').optional(),
+    clock: clockSchema.optional(),
   },
   'must be an object',
 );

@@ -36,11 +36,15 @@ export function postQuantumSpki(
 }
 
 /** The raw public key inside the DER of a SubjectPublicKeyInfo, if it is one of that parameter set. */
-export function postQuantumBytes(parameterSet: string, der: Uint8Array): Buffer | undefined {
+function postQuantumBytes(parameterSet: string, der: Uint8Array): Buffer | undefined {
   if (!hasSpki(parameterSet)) return undefined;
   const bytes = Buffer.from(der).subarray(-PUBLIC_KEY_BYTES[parameterSet]);
   return postQuantumSpki(parameterSet, bytes).equals(der) ? bytes : undefined;
 }
+
+/** As `postQuantumBytes`, of the SubjectPublicKeyInfo in PEM (RFC 7468). */
+export const postQuantumBytesOfPem = (parameterSet: string, pem: string): Buffer | undefined =>
+  postQuantumBytes(parameterSet, Buffer.from(pem.replace(/-----[A-Z ]+-----/g, ''), 'base64'));
 
 /** DER as PEM with 64 characters a line (RFC 7468). */
 export function toPem(label: string, der: Uint8Array): string {

@@ -21,6 +21,7 @@ import {
 import type { CallOptions } from '../keys/call-options.js';
 import type { CryptoKeyName, KeyRingName } from '../keys/resource-name.js';
 import { grantOptions, parseInput, parseOptions } from '../provider/call-input.js';
+import { jittered } from '../provider/jitter.js';
 import type { Operation } from '../provider/operation.js';
 import { type ClientCalls, contextOf } from './client-calls.js';
 import type { KmsCore } from './core.js';
@@ -186,7 +187,7 @@ async function changePolicy(
     if (written === 'done') return { keyName, changed: true };
     mayBeWritten ||= written === 'unknown';
     const grown = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempt - 1));
-    await operation.delay(grown / 2 + (Math.random() * grown) / 2);
+    await operation.delay(jittered(grown));
   }
 }
 

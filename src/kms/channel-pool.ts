@@ -7,6 +7,7 @@
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
+import { jittered } from '../provider/jitter.js';
 import type { ConnectionStats } from '../provider/stats.js';
 import { Channel, type Transport } from './channel.js';
 
@@ -54,8 +55,6 @@ export class ChannelPool {
   #failures = 0;
   #cancelBackoff: CancelTimer | undefined;
   #cancelIdleCheck: CancelTimer | undefined;
-  /** Calls under way on all channels. */
-  #inFlight = 0;
   #closed = false;
 
   constructor(options: ChannelPoolOptions) {
@@ -86,7 +85,7 @@ export class ChannelPool {
   lease(): Lease {
     const channel = this.#leastLoaded();
     if (channel !== undefined) {
-      this.#occupy(channel);
+      channel.inFlight += 1;
       return { ready: channel };
     }
     let waiter: Waiter = { enter() {}, refuse() {} };
@@ -102,7 +101,6 @@ export class ChannelPool {
   /** Gives a place back; the first in the queue gets it. */
   release(channel: Channel): void {
     channel.inFlight -= 1;
-    this.#inFlight -= 1;
     channel.lastUsedAt = this.#options.clock.now();
     if (channel.state !== 'retired') this.#serveQueue();
     else if (channel.inFlight === 0) void this.#dispose(channel);
@@ -146,7 +144,9 @@ export class ChannelPool {
 
   #leastLoaded(): Channel | undefined {
     const { maxConcurrentCalls } = this.#options.channels;
-    let needed = Math.ceil((this.#inFlight + 1) / (maxConcurrentCalls * COMFORTABLE));
+    let inFlight = 0;
+    for (const channel of this.#channels) inFlight += channel.inFlight;
+    let needed = Math.ceil((inFlight + 1) / (maxConcurrentCalls * COMFORTABLE));
     let best: Channel | undefined;
     let spare: Channel | undefined;
     for (const channel of this.#channels) {
@@ -163,17 +163,12 @@ export class ChannelPool {
     return best ?? (this.#serving > 0 ? undefined : spare);
   }
 
-  #occupy(channel: Channel): void {
-    channel.inFlight += 1;
-    this.#inFlight += 1;
-  }
-
   #serveQueue(): void {
     for (const waiter of this.#queue) {
       const channel = this.#leastLoaded();
       if (channel === undefined) return;
       this.#queue.delete(waiter);
-      this.#occupy(channel);
+      channel.inFlight += 1;
       waiter.enter(channel);
     }
   }
@@ -213,8 +208,7 @@ export class ChannelPool {
       return;
     }
     const grown = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (this.#failures - 1));
-    const delayMs = grown / 2 + (Math.random() * grown) / 2;
-    this.#cancelBackoff = this.#options.clock.setTimer(delayMs, open, { kind: 'background' });
+    this.#cancelBackoff = this.#options.clock.setTimer(jittered(grown), open, { kind: 'background' });
   }
 
   #openChannel(): Promise<void> {

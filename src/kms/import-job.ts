@@ -7,6 +7,7 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { AlreadyExistsError, NotFoundError } from '../errors/keys.js';
 import { IntegrityError, ServiceError } from '../errors/service.js';
 import type { ProtectionLevel } from '../keys/algorithm-types.js';
+import { jittered } from '../provider/jitter.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
 import { IMPORT_METHOD, IMPORT_MODULUS_BITS } from './import-wrapping.js';
@@ -82,7 +83,7 @@ async function awaitActive(core: KmsCore, operation: Operation, name: string): P
   for (let delayMs = FIRST_POLL_MS; ; delayMs = Math.min(MAX_POLL_MS, delayMs * POLL_GROWTH)) {
     const job = await readJob(core, operation, name);
     if (job.state !== 'PENDING_GENERATION') return job;
-    await operation.delay(delayMs / 2 + (Math.random() * delayMs) / 2);
+    await operation.delay(jittered(delayMs));
   }
 }
 

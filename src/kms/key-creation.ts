@@ -10,6 +10,7 @@ import {
   NoUsableVersionError,
 } from '../errors/keys.js';
 import { type CryptoKeyName, keyIdOf, keyVersion } from '../keys/resource-name.js';
+import { jittered } from '../provider/jitter.js';
 import { type CheckedKeySpec, requireSameSpec } from '../provider/key-spec.js';
 import type { Operation } from '../provider/operation.js';
 import type { KmsCore } from './core.js';
@@ -218,7 +219,7 @@ export async function awaitOutcome(
     version.metadata.state === 'PENDING_GENERATION' || version.metadata.state === 'PENDING_IMPORT';
     delayMs = Math.min(MAX_POLL_MS, delayMs * POLL_GROWTH)
   ) {
-    await operation.delay(delayMs / 2 + (Math.random() * delayMs) / 2);
+    await operation.delay(jittered(delayMs));
     version = await core.reader.getVersion(operation, key, keyVersion(key, version.number));
   }
   return version;

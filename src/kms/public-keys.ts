@@ -10,7 +10,7 @@ import { FailedPreconditionError, NotFoundError } from '../errors/keys.js';
 import { IntegrityError } from '../errors/service.js';
 import type { AlgorithmEntry, AsymmetricKeyType } from '../keys/algorithm-types.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
-import { hasSpki, postQuantumBytes, postQuantumSpki, toPem } from '../keys/spki.js';
+import { hasSpki, postQuantumBytesOfPem, postQuantumSpki, toPem } from '../keys/spki.js';
 import type { Operation } from '../provider/operation.js';
 import { RefreshingCache } from '../provider/refreshing-cache.js';
 import type { VerificationKey } from '../provider/signature-check.js';
@@ -149,8 +149,7 @@ function fromArchive(operation: Operation, version: UsableVersion, archived: Arc
     actual: archived.protectionLevel,
   });
   if ('key' in algorithm && algorithm.key.kind === 'pqc') {
-    const base64 = archived.pem.replace(/-----[A-Z ]+-----/g, '');
-    const bytes = postQuantumBytes(algorithm.key.parameterSet, Buffer.from(base64, 'base64'));
+    const bytes = postQuantumBytesOfPem(algorithm.key.parameterSet, archived.pem);
     if (bytes === undefined)
       throw new IntegrityError(operation.context(), `the archived key is not one for ${algorithm.name}`);
     return postQuantumKey(algorithm, algorithm.key.parameterSet, bytes);

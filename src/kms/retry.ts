@@ -1,6 +1,7 @@
 /** Whether and when an RPC is repeated after a failure. */
 
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
+import { jittered } from '../provider/jitter.js';
 import type { Operation } from '../provider/operation.js';
 import type { RpcName } from './rpc.js';
 import { isRepeatable, type RpcFailure, toTypedError } from './service-errors.js';
@@ -38,6 +39,5 @@ export function retryDelayMs(
   failure: RpcFailure,
 ): number {
   const grown = Math.min(maxDelayMs, initialDelayMs * 2 ** (attempt - 1));
-  const jittered = grown / 2 + (Math.random() * grown) / 2;
-  return Math.max(failure.retryAfterMs ?? 0, jittered);
+  return Math.max(failure.retryAfterMs ?? 0, jittered(grown));
 }

@@ -15,7 +15,7 @@ import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
 import { isSoftwareVersionName } from '../keys/software-version-name.js';
-import { postQuantumBytes } from '../keys/spki.js';
+import { postQuantumBytesOfPem } from '../keys/spki.js';
 import { RefreshingCache } from '../provider/refreshing-cache.js';
 import {
   MAX_VERIFICATION_CANDIDATES,
@@ -198,8 +198,7 @@ function toMaterial(
 ): VerificationKey['material'] {
   if (key.kind !== 'pqc') return { kind: 'key-object', keyObject: createPublicKey(pem) };
   const { parameterSet } = key;
-  const der = Buffer.from(pem.replace(/-----[A-Z ]+-----/g, ''), 'base64');
-  const bytes = postQuantumBytes(parameterSet, der);
+  const bytes = postQuantumBytesOfPem(parameterSet, pem);
   if (bytes !== undefined) return { kind: 'raw', parameterSet, bytes };
   const context = { operation: 'verify', resource: keyVersion };
   throw new ArchiveError(context, `the archived public key is not one for ${name}.`);

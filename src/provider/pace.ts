@@ -6,6 +6,7 @@
  */
 
 import type { Clock } from '../clock.js';
+import { jittered } from './jitter.js';
 import { MinuteWindow } from './minute-window.js';
 
 /** The place of one call. Keep it until the call is over. */
@@ -117,7 +118,7 @@ export class Pace {
     else this.#rate ??= INITIAL_PER_SECOND * cost;
     const grown = Math.min(MAX_GROWN_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#refusalsInARow);
     // Half of it is jitter, so that processes that share the quota do not come back together.
-    const pauseMs = Math.max(toldMs, grown / 2 + (Math.random() * grown) / 2);
+    const pauseMs = Math.max(toldMs, jittered(grown));
     this.#nextAt = now + pauseMs;
     this.#pauses += 1;
     this.#refusalsInARow += 1;

@@ -299,14 +299,21 @@ describe('evidence of one key', () => {
   it.each([
     ['certificate-validity', 'not valid any more'],
     ['fips-mode', 'FIPS mode'],
-  ])('has a valid statement with a failed %s for a person to judge, and says why', async (name, why) => {
-    const checks = [{ name, outcome: 'failed', detail: '' }];
-    const report = await reportOf({ attestKey: async () => ({ verdict: 'valid', checks, roots: ROOTS }) });
-    expect(found(report, 'attestation', version.name)).toMatchObject([
-      { result: 'warning', detail: expect.stringContaining(why), evidence: { checks: [`${name}: failed`] } },
-    ]);
-    expect(found(report, 'attestation', version.name)[0]?.detail).toContain(name);
-  });
+  ] as const)(
+    'has a valid statement with a failed %s for a person to judge, and says why',
+    async (name, why) => {
+      const checks = [{ name, outcome: 'failed', detail: '' } as const];
+      const report = await reportOf({ attestKey: async () => ({ verdict: 'valid', checks, roots: ROOTS }) });
+      expect(found(report, 'attestation', version.name)).toMatchObject([
+        {
+          result: 'warning',
+          detail: expect.stringContaining(why),
+          evidence: { checks: [`${name}: failed`] },
+        },
+      ]);
+      expect(found(report, 'attestation', version.name)[0]?.detail).toContain(name);
+    },
+  );
 
   it('says of a symmetric key that nobody compared it with the statement', async () => {
     const report = await reportOf({
@@ -321,7 +328,7 @@ describe('evidence of one key', () => {
     ['imported', 'warning'],
     ['invalid', 'failed'],
   ] as const)('has the attestation verdict %s as %s', async (verdict, result) => {
-    const checks = [{ name: 'local', outcome: 'failed', detail: '' }];
+    const checks = [{ name: 'local', outcome: 'failed', detail: '' } as const];
     const roots = fingerprintsOf(CLOUD_HSM_ROOTS);
     const report = await reportOf({ attestKey: async () => ({ verdict, checks, roots }) });
     expect(found(report, 'attestation', version.name)).toMatchObject([{ result, evidence: { roots } }]);
