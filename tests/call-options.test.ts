@@ -6,7 +6,7 @@ import { type A2AKeyExchange, BatchSigner, type CallOptions, signCompactJws } fr
 import { type MemorySink, memorySink, parsed } from './support/audit.js';
 import { newExchange, startTestEmulator } from './support/emulator.js';
 import { startMigrationWorld } from './support/migration.js';
-import { startTwoLocations } from './support/two-locations.js';
+import { STANDBY_RING, startTwoLocations } from './support/two-locations.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 const purpose = { reason: 'ticket 7', correlationId: 'work-7' } as const;
@@ -188,7 +188,7 @@ describe('a caller’s reason and correlation id', () => {
     expect(reasons).toEqual(withReason(reasons));
   });
 
-  it('are on every call that destroyAgent makes in both key rings', async () => {
+  it('are on every call that destroying and restoring make in both key rings', async () => {
     const locations = await startTwoLocations();
     onTestFinished(() => locations.close());
     const sink = memorySink();
@@ -201,6 +201,11 @@ describe('a caller’s reason and correlation id', () => {
     await exchange.destroyAgent('bot', { destroyAfter: 86_400, ...purpose });
     await exchange.restoreAgent('bot', purpose);
     await exchange.keys.destroyKey(name, 86_400, purpose);
+    // Nothing is scheduled in the second key ring then, which is looked at for that.
+    const { locationId, keyRingId } = STANDBY_RING;
+    const standby = `projects/test-project/locations/${locationId}/keyRings/${keyRingId}`;
+    await exchange.keys.restoreKey(`${standby}/cryptoKeys/agent-bot-signing-key`, purpose);
+    await exchange.keys.restoreKey(name, purpose);
     const purposes = purposesOf(sink, first);
     expect(purposes).toEqual(withPurpose(purposes));
     for (const emulator of [locations.first, locations.standby]) {

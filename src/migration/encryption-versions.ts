@@ -54,8 +54,10 @@ export async function importMissing(
   if (missing.length === 0) return;
   const importer = requireImporter(services, context);
   for (const { name, algorithm } of missing) {
-    await software.withPrivateKey(name, (pkcs8) =>
-      importer.importKeyVersion({ ...spec, algorithm }, pkcs8, options),
+    await software.withPrivateKey(
+      name,
+      (pkcs8) => importer.importKeyVersion({ ...spec, algorithm }, pkcs8, options),
+      options,
     );
   }
   await archived.exportKey(hsm, spec.name, options);

@@ -1,8 +1,9 @@
 /** Takes back the destruction of a key in all rings. What was done in some of them only can be done again. */
 
 import { FailedPreconditionError } from '../errors/keys.js';
-import type { CallOptions, RestoreOptions } from '../keys/call-options.js';
+import type { RestoreOptions } from '../keys/call-options.js';
 import type { KeyMetadata, KeyProvider } from '../keys/key-provider.js';
+import { callOptionsOf } from '../provider/call-input.js';
 import type { KeyRings } from './key-rings.js';
 
 /** @throws FailedPreconditionError when there was nothing to restore in any ring. */
@@ -33,9 +34,10 @@ export async function restoreEverywhere(
 async function restoredBefore(
   provider: KeyProvider,
   keyId: string,
-  { state, signal, timeoutMs }: RestoreOptions = {},
+  wish: RestoreOptions = {},
 ): Promise<KeyMetadata | undefined> {
-  const options: CallOptions = { signal, timeoutMs };
+  const { state } = wish;
+  const options = callOptionsOf(wish);
   const states = (await provider.listKeyVersions(keyId, options)).map((version) => version.state);
   const isRestored =
     !states.includes('DESTROY_SCHEDULED') &&
