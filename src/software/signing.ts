@@ -7,10 +7,10 @@ import { constants, type KeyObject, privateEncrypt, type SignKeyObjectInput, sig
 import { promisify } from 'node:util';
 import type { AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { encodeDigestInfo } from '../keys/digest-info.js';
+import { signEcdsaDigest } from '../keys/ecdsa-digest.js';
 import { encodeEmsaPss } from '../keys/emsa-pss.js';
 import type { Operation } from '../provider/operation.js';
 import { type SigningInputBytes, type SigningPayload, toSigningInput } from '../provider/signing-input.js';
-import { signEcdsaDigest } from './ecdsa-digest.js';
 
 /** What signs once the payload was found to be what the algorithm takes. */
 type PreparedSignature = (privateKey: KeyObject) => Promise<Buffer>;

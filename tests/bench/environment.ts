@@ -11,7 +11,6 @@ const PACKAGES = [
   'google-gax',
   '@grpc/grpc-js',
   '@node-rs/crc32',
-  '@noble/curves',
   'cborg',
   'lru-cache',
   'pino',

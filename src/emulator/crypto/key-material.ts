@@ -153,6 +153,9 @@ export function privateKeyFor(entry: AsymmetricEntry, material: KeyMaterial): Ke
   if (material.kind !== 'keypair' || describeKey(material.privateKey) !== describeKeyType(entry.key)) {
     throw new KeyMaterialError(`A key for ${entry.name} is needed.`);
   }
+  if (material.privateKey.type !== 'private') {
+    throw new KeyMaterialError('The private half of the key is missing.');
+  }
   return material.privateKey;
 }
 

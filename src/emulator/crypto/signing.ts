@@ -1,17 +1,17 @@
 /**
  * AsymmetricSign. A given digest is signed as it is: `crypto.sign(null, digest, key)` would hash it once more for RSA
- * and elliptic curve keys, so the padding is built here and ECDSA comes from a library that takes the digest.
+ * and elliptic curve keys, so paddings and ECDSA are those of `keys/`, which take the digest.
  */
 
 import { constants, createHash, type KeyObject, privateEncrypt, sign } from 'node:crypto';
 import type { AsymmetricKeyType, DigestName, SigningAlgorithmEntry } from '../../keys/algorithm-types.js';
 import { encodeDigestInfo } from '../../keys/digest-info.js';
+import { signEcdsaDigest } from '../../keys/ecdsa-digest.js';
 import { encodeEmsaPss } from '../../keys/emsa-pss.js';
 import { CryptoInputError, KeyMaterialError } from './crypto-errors.js';
 import { type KeyMaterial, postQuantumKeyFor, privateKeyFor } from './key-material.js';
 import { loadScheme } from './post-quantum.js';
 
-type EcKeyType = Extract<AsymmetricKeyType, { kind: 'ec' }>;
 type RsaKeyType = Extract<AsymmetricKeyType, { kind: 'rsa' }>;
 
 /**
@@ -33,7 +33,7 @@ export async function signDigest(
   const privateKey = privateKeyFor(entry, material);
   switch (key.kind) {
     case 'ec':
-      return signEcdsa(key, privateKey, digest);
+      return signEcdsaDigest(key, privateKey, digest);
     case 'rsa':
       return signRsaDigest(key, privateKey, { digest, hash: input.digest });
     default:
@@ -71,31 +71,6 @@ export async function signData(
       return signPostQuantum(entry, material, data);
     default:
       throw new KeyMaterialError(`${entry.name} has no way to sign data.`);
-  }
-}
-
-async function signEcdsa(key: EcKeyType, privateKey: KeyObject, digest: Buffer): Promise<Buffer> {
-  const { d } = privateKey.export({ format: 'jwk' });
-  if (d === undefined) throw new KeyMaterialError('The private half of the key is missing.');
-  const curve = await loadCurve(key.curve);
-  const signature = curve.sign(digest, Buffer.from(d, 'base64url'), {
-    prehash: false,
-    lowS: key.lowS,
-    format: 'der',
-    // Cloud KMS gives another signature each time.
-    extraEntropy: true,
-  });
-  return Buffer.from(signature);
-}
-
-async function loadCurve(curve: EcKeyType['curve']) {
-  switch (curve) {
-    case 'P-256':
-      return (await import('@noble/curves/nist.js')).p256;
-    case 'P-384':
-      return (await import('@noble/curves/nist.js')).p384;
-    case 'secp256k1':
-      return (await import('@noble/curves/secp256k1.js')).secp256k1;
   }
 }
 

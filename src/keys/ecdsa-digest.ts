@@ -6,7 +6,7 @@
  */
 
 import { createECDH, createHmac, type KeyObject, randomBytes } from 'node:crypto';
-import type { AsymmetricKeyType } from '../keys/algorithm-types.js';
+import type { AsymmetricKeyType } from './algorithm-types.js';
 
 type EcKeyType = Extract<AsymmetricKeyType, { kind: 'ec' }>;
 
