@@ -3,7 +3,7 @@
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
 import type { CallOptions } from '../keys/call-options.js';
-import { type CryptoKeyName, type KeyReference, parseKeyReference } from '../keys/resource-name.js';
+import type { CryptoKeyName, KeyReference } from '../keys/resource-name.js';
 import { callOptions, parseOptions } from '../provider/call-input.js';
 import { type ObservedMethod, toObservedCall } from '../provider/observed-method.js';
 import { type Observation, observe, type Product, type ProviderObserver } from '../provider/observer.js';
@@ -42,7 +42,7 @@ export class ClientCalls {
 
   /** @throws InvalidArgumentError for what is no key of the configured key ring. */
   reference(operation: string, keyId: string): KeyReference {
-    const parsed = parseKeyReference(keyId, this.core.keyRing);
+    const parsed = this.core.references.parse(keyId);
     if (!parsed.ok) throw new InvalidArgumentError(contextOf(operation, keyId), parsed.problem);
     return parsed.value;
   }

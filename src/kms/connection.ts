@@ -39,6 +39,12 @@ interface SendOptions {
   readonly token?: string | undefined;
 }
 
+/** What the calls carry that name the same resource; most resources are named in one field only. */
+interface Route {
+  readonly field: string;
+  readonly metadata: Metadata;
+}
+
 /** Pings on a connection with calls under way: it is dead when no answer comes in time. Milliseconds. */
 interface Keepalive {
   readonly intervalMs: number;
@@ -63,8 +69,8 @@ export class KmsConnection {
   readonly #options: ConnectionOptions;
   readonly #pool: ChannelPool;
   readonly #calls = new Set<ClientUnaryCall>();
-  /** Metadata by route. gRPC copies what it is given, so calls share it. */
-  readonly #routing = new LRUCache<string, Metadata>({ max: MAX_ROUTES });
+  /** Metadata by resource. gRPC copies what it is given, so calls share it. */
+  readonly #routes = new LRUCache<string, Route>({ max: MAX_ROUTES });
   #grpc: Grpc | undefined;
   /** Credentials of the first channel: further ones need not ask for tokens of their own. */
   #auth: KeyManagementServiceClient['auth'] | undefined;
@@ -165,15 +171,14 @@ export class KmsConnection {
   #metadataFor(grpc: Grpc, { routeBy, token, operation }: SendOptions): Metadata {
     const reason = operation.reasonHeader;
     const [field, resource] = routeBy;
-    const route = `${field}=${resource}`;
-    let routing = this.#routing.get(route);
-    if (routing === undefined) {
-      routing = new grpc.Metadata();
-      routing.set('x-goog-request-params', `${field}=${encodeURIComponent(resource)}`);
-      this.#routing.set(route, routing);
+    let route = this.#routes.get(resource);
+    if (route?.field !== field) {
+      route = { field, metadata: new grpc.Metadata() };
+      route.metadata.set('x-goog-request-params', `${field}=${encodeURIComponent(resource)}`);
+      this.#routes.set(resource, route);
     }
-    if (token === undefined && reason === undefined) return routing;
-    const metadata = routing.clone();
+    if (token === undefined && reason === undefined) return route.metadata;
+    const metadata = route.metadata.clone();
     if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
     // Google's servers copy it to protoPayload.requestMetadata.requestAttributes.reason of Cloud Audit Logs.
     if (reason !== undefined) metadata.set('x-goog-request-reason', reason);

@@ -5,6 +5,7 @@ import type { KeyRingName } from '../keys/resource-name.js';
 import type { CallCounts } from '../provider/stats.js';
 import type { Attestations } from './attestation.js';
 import type { KeyReader } from './key-reader.js';
+import type { KeyReferences } from './key-references.js';
 import type { LateChecks } from './late-checks.js';
 import type { PublicKeys } from './public-keys.js';
 import type { RpcCaller } from './rpc-caller.js';
@@ -16,6 +17,7 @@ export interface KmsCore {
   readonly keyRing: KeyRingName;
   readonly caller: RpcCaller;
   readonly reader: KeyReader;
+  readonly references: KeyReferences;
   readonly resolver: VersionResolver;
   readonly publicKeys: PublicKeys;
   readonly lateChecks: LateChecks;

@@ -54,6 +54,7 @@ import { withCopy } from './import.js';
 import * as administration from './key-administration.js';
 import { ensureKeyRing } from './key-creation.js';
 import { KeyReader } from './key-reader.js';
+import { KeyReferences } from './key-references.js';
 import * as keyUse from './key-use.js';
 import { LateChecks } from './late-checks.js';
 import { openOwnTokens } from './own-tokens.js';
@@ -114,6 +115,7 @@ export class KMSClient implements KeyProvider, AccessManager, KeyAttester {
       keyRing,
       caller,
       reader,
+      references: new KeyReferences(keyRing, { maxEntries: resolved.cache.maxKeys }),
       resolver,
       publicKeys,
       lateChecks,

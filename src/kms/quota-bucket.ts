@@ -198,6 +198,7 @@ export class QuotaBucket {
 
   /** Gives up places that nobody comes for; a turn that a refusal has come in between of is waited for again. */
   #dropUnclaimed(): void {
+    if (this.#places.size === 0) return;
     const now = this.#clock.monotonic();
     for (const [caller, place] of this.#places) {
       const { turn, until } = place;
@@ -210,6 +211,7 @@ export class QuotaBucket {
 
   /** The first of those that have no turn yet. */
   get #firstPlace(): Place | undefined {
+    if (this.#places.size === 0) return undefined;
     for (const place of this.#places.values()) if (place.turn === undefined) return place;
     return undefined;
   }
@@ -240,6 +242,8 @@ export class QuotaBucket {
 
   /** Whose turn is next. */
   #next(): Waiter | Place | undefined {
+    // The usual case, at no cost.
+    if (this.waiting === 0 && this.#places.size === 0) return undefined;
     const [waiter] = this.#returned.size > 0 ? this.#returned : this.#waiting;
     // The call that tries is made by somebody who is there.
     const place = this.#probe === 'wanted' ? undefined : this.#firstPlace;

@@ -114,7 +114,8 @@ export class RpcCaller {
     attempt: number,
   ): Promise<CarefulOutcome<RpcResponse<Name>>> {
     // It does not wait for a quota: meanwhile others would write.
-    const outcome = await this.#sendAndSettle(operation, call, this.#quota.enterAtOnce(call));
+    const turn = this.#quota.enterAtOnce(call);
+    const outcome = await this.#sendAndSettle(operation, { call, turn }, (answer) => answer);
     if (outcome === OUTDATED) return { kind: 'unknown' };
     if ('response' in outcome) return { kind: 'done', response: outcome.response };
     await waitToRepeat(this.#settings, operation, { rpc: call.rpc, attempt, failure: outcome.failure });
@@ -127,36 +128,41 @@ export class RpcCaller {
   }
 
   /** One attempt; what Cloud KMS refused for a quota was none, and is made when its turn has come again. */
-  async #attempt<Name extends RpcName>(
+  #attempt<Name extends RpcName>(
     operation: Operation,
     call: RpcCall<Name>,
+    place: 'first' | 'last' = 'last',
   ): Promise<Attempt<RpcResponse<Name>>> {
-    for (let place: 'first' | 'last' = 'last'; ; place = 'first') {
-      const entered = this.#quota.enter(operation, call, place);
-      const admission = entered instanceof Promise ? await entered : entered;
-      const outcome = await this.#sendAndSettle(operation, call, admission);
-      if (outcome === OUTDATED) continue;
-      if ('response' in outcome || outcome.failure.status !== 'RESOURCE_EXHAUSTED') return outcome;
-      if (!this.#quota.willWait(operation, outcome.failure.retryAfterMs)) return outcome;
-    }
+    type Outcome = Attempt<RpcResponse<Name>>;
+    const orAgain = (answer: Outcome | typeof OUTDATED): Outcome | Promise<Outcome> => {
+      if (answer === OUTDATED) return this.#attempt(operation, call, 'first');
+      if ('response' in answer || answer.failure.status !== 'RESOURCE_EXHAUSTED') return answer;
+      return this.#quota.willWait(operation, answer.failure.retryAfterMs)
+        ? this.#attempt(operation, call, 'first')
+        : answer;
+    };
+    const entered = this.#quota.enter(operation, call, place);
+    return entered instanceof Promise
+      ? entered.then((turn) => this.#sendAndSettle(operation, { call, turn }, orAgain))
+      : this.#sendAndSettle(operation, { call, turn: entered }, orAgain);
   }
 
-  /** One attempt, and the quota told how it ended. */
-  #sendAndSettle<Name extends RpcName>(
+  /** One attempt, and the quota told how it ended; then what becomes of the answer. */
+  #sendAndSettle<Name extends RpcName, Outcome>(
     operation: Operation,
-    call: RpcCall<Name>,
-    turn: Admission | undefined,
-  ): Promise<Attempt<RpcResponse<Name>> | typeof OUTDATED> {
+    { call, turn }: Pick<Sending<Name>, 'call' | 'turn'>,
+    next: (answer: Attempt<RpcResponse<Name>> | typeof OUTDATED) => Outcome | Promise<Outcome>,
+  ): Promise<Outcome> {
     const sending = { call, turn, wasSent: false };
     const answered =
       this.#ownTokens === undefined
         ? this.#attemptOn(this.#connection, operation, sending)
         : this.#sendWithToken(this.#ownTokens, operation, sending);
-    if (turn === undefined) return answered;
+    if (turn === undefined) return answered.then(next);
     return answered.then(
       (answer) => {
         this.#quota.ended(turn, answer === OUTDATED ? UNSENT : outcomeOf(answer));
-        return answer;
+        return next(answer);
       },
       (error: unknown) => {
         this.#quota.ended(turn, sending.wasSent ? UNKNOWN : UNSENT);
