@@ -11,10 +11,10 @@ import { EnvelopeCipher, KMSClient, type KMSConfig } from '../../src/index.js';
 import {
   type Bench,
   type BenchContext,
-  higherIsBetter,
+  type BenchResult,
+  higherInPairs,
   inTurn,
   lowerIsBetter,
-  median,
   perSecond,
 } from './measure.js';
 
@@ -30,7 +30,7 @@ const HANDFUL = 5;
 /** Messages that are encrypted with a call each, by so many callers at once. */
 const DIRECT_MESSAGES = 3_000;
 const DIRECT_CONCURRENCY = 64;
-const ROUNDS = 9;
+const ROUNDS = 13;
 const THROUGHPUT_ROUNDS = 9;
 const RATIO_FLOOR = 0.8;
 
@@ -92,9 +92,9 @@ async function benchMessages(
     ours: () => repeat(count, () => cipher.decrypt(sealed)),
     reference: () => repeat(count, () => openBare(key, bare)),
   });
-  return Object.entries({ encrypt, decrypt }).map(([what, { ours, reference }]) => ({
+  return Object.entries({ encrypt, decrypt }).map(([what, result]) => ({
     id: `envelope.${name}.${what}`,
-    result: higherIsBetter('MiB/s', ours, reference),
+    result,
     ...(ratioFloor !== undefined && { ratioFloor }),
   }));
 }
@@ -126,9 +126,9 @@ async function benchStream(cipher: EnvelopeCipher, key: Buffer): Promise<readonl
       for (const piece of encrypted) bare.update(piece);
     },
   });
-  return Object.entries({ encrypt, decrypt }).map(([what, { ours, reference }]) => ({
+  return Object.entries({ encrypt, decrypt }).map(([what, result]) => ({
     id: `envelope.stream-256MiB.${what}`,
-    result: higherIsBetter('MiB/s', ours, reference),
+    result,
     ratioFloor: RATIO_FLOOR,
   }));
 }
@@ -183,7 +183,7 @@ async function benchAgainstCalls(kms: KMSClient): Promise<Bench> {
   });
   return {
     id: 'envelope.10000-messages.throughput',
-    result: higherIsBetter('messages/s', median(rates('ours')), median(rates('reference'))),
+    result: higherInPairs('messages/s', rates('ours'), rates('reference')),
   };
 }
 
@@ -231,23 +231,16 @@ function usedBytes(): number {
   return heapUsed + external;
 }
 
-/**
- * Rounds of both in turn, the first not counted; MiB per second in the best round of each: this is one thread that computes, so
- * whatever else the machine does can only make a round slower.
- */
+/** MiB per second of both. */
 async function compare(
   bytes: number,
   sides: { readonly ours: () => Promise<unknown>; readonly reference: () => Promise<unknown> },
-): Promise<{ readonly ours: number; readonly reference: number }> {
-  const rates = { ours: [] as number[], reference: [] as number[] };
-  for (let round = 0; round <= ROUNDS; round += 1) {
-    for (const side of ['ours', 'reference'] as const) {
-      const start = performance.now();
-      await sides[side]();
-      rates[side].push(bytes / MIB / ((performance.now() - start) / 1_000));
-    }
-  }
-  return { ours: Math.max(...rates.ours.slice(1)), reference: Math.max(...rates.reference.slice(1)) };
+): Promise<BenchResult> {
+  const rates = await inTurn(ROUNDS, {
+    ours: () => perSecond(bytes / MIB, sides.ours),
+    reference: () => perSecond(bytes / MIB, sides.reference),
+  });
+  return higherInPairs('MiB/s', rates('ours'), rates('reference'));
 }
 
 async function repeat(count: number, work: () => unknown): Promise<void> {

@@ -162,5 +162,18 @@ export function higherIsBetter(unit: string, ours: number, reference: number): B
   return { ours: rounded(ours), reference: rounded(reference), unit, ratio: rounded(ours / reference) };
 }
 
+/**
+ * Of rounds that were made one after the other: the medians of both sides, and the median of the ratios of the rounds, since
+ * what else the machine does meets both sides of a round.
+ */
+export function higherInPairs(
+  unit: string,
+  ours: readonly number[],
+  reference: readonly number[],
+): BenchResult {
+  const ratios = ours.map((value, round) => value / (reference[round] ?? Number.NaN));
+  return { ...higherIsBetter(unit, median(ours), median(reference)), ratio: rounded(median(ratios)) };
+}
+
 /** Three decimals: more would be noise in results.json. */
 const rounded = (value: number): number => Math.round(value * 1_000) / 1_000;
