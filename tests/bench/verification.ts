@@ -31,9 +31,9 @@ const ALGORITHMS = [
   readonly digest: string | null;
 })[];
 /** Signatures of one round that are verified one after the other, and by way of the network. */
-const COUNT = 500;
+const COUNT = 1_000;
 const RAW_COUNT = 100;
-const ROUNDS = 25;
+const ROUNDS = 13;
 const RAW_ROUNDS = 5;
 const BARE_FLOOR = 0.95;
 const DELAY_LIMIT_MS = 20;
