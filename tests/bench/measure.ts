@@ -86,10 +86,12 @@ export async function compareUnderLoad(
   });
   const ours = loads('ours');
   const reference = loads('reference');
-  const ratios = reference.map(
-    (load, round) => load.cpuMicrosecondsPerCall / (ours[round]?.cpuMicrosecondsPerCall ?? Number.NaN),
-  );
-  return { ours: summary(ours), reference: summary(reference), cpuRatio: rounded(median(ratios)) };
+  const cpu = (load: Load): number => load.cpuMicrosecondsPerCall;
+  return {
+    ours: summary(ours),
+    reference: summary(reference),
+    cpuRatio: ratioInPairs(reference.map(cpu), ours.map(cpu)),
+  };
 }
 
 async function loadRound(call: Call, { concurrency, roundMs }: LoadOptions): Promise<Load> {
@@ -171,8 +173,11 @@ export function higherInPairs(
   ours: readonly number[],
   reference: readonly number[],
 ): BenchResult {
-  const ratios = ours.map((value, round) => value / (reference[round] ?? Number.NaN));
-  return { ...higherIsBetter(unit, median(ours), median(reference)), ratio: rounded(median(ratios)) };
+  return { ...higherIsBetter(unit, median(ours), median(reference)), ratio: ratioInPairs(ours, reference) };
+}
+
+function ratioInPairs(dividends: readonly number[], divisors: readonly number[]): number {
+  return rounded(median(dividends.map((value, round) => value / (divisors[round] ?? Number.NaN))));
 }
 
 /** Three decimals: more would be noise in results.json. */
