@@ -6,11 +6,9 @@
 import { constants, type KeyObject, privateEncrypt, type SignKeyObjectInput, sign } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { AsymmetricKeyType, SigningAlgorithmEntry } from '../keys/algorithm-types.js';
-import { encodeDigestInfo } from '../keys/digest-info.js';
-import { signEcdsaDigest } from '../keys/ecdsa-digest.js';
-import { encodeEmsaPss } from '../keys/emsa-pss.js';
+import { signDigest } from '../keys/digest-signature.js';
 import type { Operation } from '../provider/operation.js';
-import { type SigningInputBytes, type SigningPayload, toSigningInput } from '../provider/signing-input.js';
+import { type SigningPayload, toSigningInput } from '../provider/signing-input.js';
 
 /** What signs once the payload was found to be what the algorithm takes. */
 type PreparedSignature = (privateKey: KeyObject) => Promise<Buffer>;
@@ -32,7 +30,10 @@ export function prepareSignature(
     return (privateKey) => signMessage(key, { privateKey, hash: input.digest, message: payload.bytes });
   }
   const checked = toSigningInput(operation, algorithm, payload);
-  if (checked.field === 'digest') return async (privateKey) => signDigest(key, privateKey, checked);
+  if (checked.field === 'digest') {
+    const { digest: hash, bytes: digest } = checked;
+    return async (privateKey) => signDigest(key, privateKey, { digest, hash });
+  }
   if (key.kind === 'rsa') {
     const padding = constants.RSA_PKCS1_PADDING;
     return async (privateKey) => privateEncrypt({ key: privateKey, padding }, checked.bytes);
@@ -56,18 +57,4 @@ async function signMessage(
       ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
       : { padding: constants.RSA_PKCS1_PADDING };
   return signOffTheEventLoop(hash, message, { key: privateKey, ...padding });
-}
-
-function signDigest(
-  key: AsymmetricKeyType,
-  privateKey: KeyObject,
-  { digest: hash, bytes: digest }: Extract<SigningInputBytes, { field: 'digest' }>,
-): Buffer {
-  if (key.kind === 'ec') return signEcdsaDigest(key, privateKey, digest);
-  if (key.kind === 'rsa' && key.padding === 'pss') {
-    const encoded = encodeEmsaPss(digest, hash, key.modulusBits);
-    return privateEncrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, encoded);
-  }
-  const digestInfo = encodeDigestInfo(digest, hash);
-  return privateEncrypt({ key: privateKey, padding: constants.RSA_PKCS1_PADDING }, digestInfo);
 }

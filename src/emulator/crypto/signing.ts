@@ -1,18 +1,11 @@
-/**
- * AsymmetricSign. A given digest is signed as it is: `crypto.sign(null, digest, key)` would hash it once more for RSA
- * and elliptic curve keys, so paddings and ECDSA are those of `keys/`, which take the digest.
- */
+/** AsymmetricSign: a digest as it is, or data. */
 
-import { constants, createHash, type KeyObject, privateEncrypt, sign } from 'node:crypto';
-import type { AsymmetricKeyType, DigestName, SigningAlgorithmEntry } from '../../keys/algorithm-types.js';
-import { encodeDigestInfo } from '../../keys/digest-info.js';
-import { signEcdsaDigest } from '../../keys/ecdsa-digest.js';
-import { encodeEmsaPss } from '../../keys/emsa-pss.js';
+import { constants, createHash, privateEncrypt, sign } from 'node:crypto';
+import type { SigningAlgorithmEntry } from '../../keys/algorithm-types.js';
+import { signDigest as signWithKey } from '../../keys/digest-signature.js';
 import { CryptoInputError, KeyMaterialError } from './crypto-errors.js';
 import { type KeyMaterial, postQuantumKeyFor, privateKeyFor } from './key-material.js';
 import { loadScheme } from './post-quantum.js';
-
-type RsaKeyType = Extract<AsymmetricKeyType, { kind: 'rsa' }>;
 
 /**
  * Signs a digest as it is: ECDSA as DER, RSA PKCS#1 v1.5 and PSS as the modulus' bytes.
@@ -33,9 +26,8 @@ export async function signDigest(
   const privateKey = privateKeyFor(entry, material);
   switch (key.kind) {
     case 'ec':
-      return signEcdsaDigest(key, privateKey, digest);
     case 'rsa':
-      return signRsaDigest(key, privateKey, { digest, hash: input.digest });
+      return signWithKey(key, privateKey, { digest, hash: input.digest });
     default:
       throw new KeyMaterialError(`${entry.name} has no way to sign a digest.`);
   }
@@ -72,19 +64,6 @@ export async function signData(
     default:
       throw new KeyMaterialError(`${entry.name} has no way to sign data.`);
   }
-}
-
-function signRsaDigest(
-  key: RsaKeyType,
-  privateKey: KeyObject,
-  { digest, hash }: { digest: Buffer; hash: DigestName },
-): Buffer {
-  if (key.padding === 'pss') {
-    const encoded = encodeEmsaPss(digest, hash, key.modulusBits);
-    return privateEncrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, encoded);
-  }
-  const digestInfo = encodeDigestInfo(digest, hash);
-  return privateEncrypt({ key: privateKey, padding: constants.RSA_PKCS1_PADDING }, digestInfo);
 }
 
 async function signPostQuantum(
