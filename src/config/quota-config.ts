@@ -4,7 +4,9 @@ import { z } from 'zod';
 import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import { isKeyAlgorithm } from '../keys/algorithms.js';
 
-/** Tokens a minute; administrative requests cost one each. What is left out is not limited. */
+/**
+ * Tokens a minute; administrative requests cost one each. For what is left out, the limits that Google publishes are assumed.
+ */
 export interface QuotaLimitsConfig {
   /** Get and list requests, public keys too. */
   readonly read?: number | undefined;
@@ -21,13 +23,18 @@ export interface QuotaLimitsConfig {
 /** How calls keep within the quotas of the project, for each location and kind of request. */
 export interface QuotaConfig {
   /**
-   * `adaptive`, the default: nothing is held back until Cloud KMS answers RESOURCE_EXHAUSTED; then all calls of that kind
-   * in this process wait for their turn, at a rate that the quota bears and that grows again. `off`: no call waits; a
-   * quota answer is repeated like any other transient failure.
+   * `adaptive`, the default: once Cloud KMS answers RESOURCE_EXHAUSTED, all calls of that kind in this process wait for their
+   * turn, at a rate that the quota bears and that grows again; until then `limits` say what is held back. `off`: no call
+   * waits; a quota answer is repeated like any other transient failure.
    */
   readonly mode?: 'adaptive' | 'off' | undefined;
-  /** Limits that this process keeps to by itself: yours, or `published` for the defaults of Cloud KMS. Default: none. */
-  readonly limits?: 'published' | QuotaLimitsConfig | undefined;
+  /**
+   * Limits that this process keeps to by itself: yours, or `published` for those that a project has until they are raised.
+   * By default the published ones are assumed only: what is beyond them is not held back until the minute is over, but ten
+   * calls go at once, and one more for each that Cloud KMS serves. So few are refused if the project has these limits, and
+   * higher ones are found out within a few answers. `none`: nothing is held back until a call is refused.
+   */
+  readonly limits?: 'published' | 'none' | QuotaLimitsConfig | undefined;
   /** Tokens that one use of an HSM key costs, by algorithm, in place of the published ones. */
   readonly hsmTokens?: Readonly<Partial<Record<KeyAlgorithm, number>>> | undefined;
 }
@@ -44,7 +51,7 @@ export const quotaSchema = z
     limits: z
       .union(
         [
-          z.literal('published'),
+          z.enum(['published', 'none']),
           z.strictObject({
             read: perMinute,
             write: perMinute,
@@ -53,7 +60,7 @@ export const quotaSchema = z
             external: perMinute,
           }),
         ],
-        'must be published, or tokens a minute for read, write, hsm, software or external',
+        'must be published, none, or tokens a minute for read, write, hsm, software or external',
       )
       .optional(),
     hsmTokens: z

@@ -12,7 +12,7 @@ export interface CallOptions {
    * What to do when a quota is used up: `retry` (the default) waits for the quota and repeats. That wait is outside of the
    * deadline and at most `deadlines.queueMs` long; with `quota: { mode: 'off' }` the call is repeated within its deadline,
    * `retry.maxAttempts` times. `fail` rejects with `ResourceExhaustedError` at once, for callers that pace many calls
-   * themselves.
+   * themselves; it waits only for answers to others, where what is known of the quota is assumed (`quota.limits`).
    */
   readonly onQuota?: 'retry' | 'fail' | undefined;
   /**

@@ -2,41 +2,20 @@
  * One quota, and all calls in this process that count for it. A call goes at once while there is no reason to wait: no
  * limit that was configured would be passed, and Cloud KMS refused nothing lately. Otherwise calls wait in one line, first
  * come first served. After a refusal one call tries whether the quota is back; the others follow when it got through.
+ * Beyond a limit that is only assumed, calls wait for answers to others.
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
 import { MinuteWindow } from '../provider/minute-window.js';
-import { Pace, type Slot } from '../provider/pace.js';
-
-/** What a call needs of the quota. */
-export interface QuotaRequest {
-  readonly tokens: number;
-  /** Tokens a minute that must not be passed; undefined for no limit. */
-  readonly limit: number | undefined;
-}
-
-/** A call that may be made. Report how it ended. */
-export interface Turn {
-  readonly slot: Slot;
-  readonly tokens: number;
-  readonly limit: number | undefined;
-  /** Whether it is the one that tries if the quota is back. */
-  readonly isProbe: boolean;
-  /** Who does not wait for it. */
-  readonly caller?: string;
-}
-
-export type TurnOutcome =
-  | { readonly kind: 'served' }
-  | { readonly kind: 'refused'; readonly retryAfterMs: number | undefined }
-  /** Nothing is known of the quota: there was no answer. */
-  | { readonly kind: 'unknown' }
-  /** The call was never made. */
-  | { readonly kind: 'unsent' };
+import { Pace } from '../provider/pace.js';
+import type { QuotaRequest, Turn, TurnOutcome } from './quota-turn.js';
+import { SlowStart } from './slow-start.js';
 
 interface Waiter {
   readonly request: QuotaRequest;
-  enter(turn: Turn): void;
+  /** Whether it waits for answers only, not for a quota that is used up. */
+  readonly leavesOnRefusal: boolean;
+  enter(turn: Turn | undefined): void;
 }
 
 /** When the call that tries is under way, its answer is about to come. */
@@ -59,6 +38,8 @@ export class QuotaBucket {
   /** What was answered; what is under way, or kept for somebody, is not in it. */
   readonly #spent = new MinuteWindow();
   #underWay = 0;
+  /** Calls beyond what is assumed. */
+  readonly #beyond = new SlowStart();
   /** Those who had their turn and were refused go before those who wait for their first. */
   readonly #returned = new Set<Waiter>();
   readonly #waiting = new Set<Waiter>();
@@ -92,16 +73,26 @@ export class QuotaBucket {
   /** A turn, if there is one now. */
   take(request: QuotaRequest): Turn | undefined {
     const isFree = this.waiting === 0 && this.#firstPlace === undefined;
-    if (!isFree || this.readyAt(request) > this.#clock.monotonic()) return undefined;
+    if (!isFree || this.#needsAnswers(request) || this.readyAt(request) > this.#clock.monotonic())
+      return undefined;
     return this.enter(request);
   }
 
+  /** Whether a call that is made now would only wait for answers to others: nothing was refused. */
+  waitsForAnswers(request: QuotaRequest): boolean {
+    return this.#needsAnswers(this.#next()?.request ?? request);
+  }
+
   /** A turn now, whatever the quota has: for a call that is only right at this moment. */
-  enter({ tokens, limit }: QuotaRequest): Turn {
+  enter(request: QuotaRequest): Turn {
+    const { tokens, limit } = request;
     const isProbe = this.#probe === 'wanted';
     if (isProbe) this.#probe = 'running';
+    const slot = this.#pace.reserve(tokens);
+    const isBeyond = this.#isBeyond(request);
+    if (isBeyond) this.#beyond.begin();
     this.#underWay += tokens;
-    return { slot: this.#pace.reserve(tokens), tokens, limit, isProbe };
+    return { slot, tokens, limit, isProbe, isBeyond };
   }
 
   /**
@@ -128,15 +119,19 @@ export class QuotaBucket {
     return { retryAfterMs: Math.max(1, readyAt - now) };
   }
 
-  /** A turn as soon as there is one. `leave` gives the place up. */
+  /**
+   * A turn as soon as there is one. `leave` gives the place up.
+   * @param place `until-refusal`: the last, and undefined as soon as the quota is found used up.
+   */
   wait(
     request: QuotaRequest,
-    place: 'first' | 'last',
-  ): { readonly turn: Promise<Turn>; readonly leave: () => void } {
+    place: 'first' | 'last' | 'until-refusal',
+  ): { readonly turn: Promise<Turn | undefined>; readonly leave: () => void } {
     const line = place === 'first' ? this.#returned : this.#waiting;
-    let waiter: Waiter = { request, enter() {} };
-    const turn = new Promise<Turn>((resolve) => {
-      waiter = { request, enter: resolve };
+    const leavesOnRefusal = place === 'until-refusal';
+    let waiter: Waiter = { request, leavesOnRefusal, enter() {} };
+    const turn = new Promise<Turn | undefined>((resolve) => {
+      waiter = { request, leavesOnRefusal, enter: resolve };
     });
     line.add(waiter);
     this.#serve();
@@ -152,8 +147,8 @@ export class QuotaBucket {
     const now = this.#clock.monotonic();
     this.#dropUnclaimed();
     const paced = this.#probe === 'running' ? now + PROBE_MS : this.#pace.nextAt;
-    if (limit === undefined) return paced;
-    const most = limit - this.#underWay - tokens;
+    if (limit?.kind !== 'kept') return paced;
+    const most = limit.tokens - this.#underWay - tokens;
     // The end of a call under way has those who wait looked at again.
     if (most < 0 && this.#underWay > 0) return Math.max(paced, now + PROBE_MS);
     // A call that costs more than the limit goes when nothing else was spent.
@@ -162,7 +157,7 @@ export class QuotaBucket {
 
   ended(turn: Turn, outcome: TurnOutcome): void {
     // The service counts it at some moment before it answers.
-    this.#underWay -= turn.tokens;
+    this.#giveBack(turn, { wasServed: outcome.kind === 'served' });
     if (outcome.kind === 'served' || outcome.kind === 'unknown')
       this.#spent.add(this.#clock.monotonic(), turn.tokens);
     if (turn.isProbe) this.#probe = outcome.kind === 'served' ? 'none' : 'wanted';
@@ -172,6 +167,8 @@ export class QuotaBucket {
       if (this.#probe === 'none') this.#probe = 'wanted';
       this.#pace.refused(turn.slot, outcome.retryAfterMs, turn.tokens);
       this.#keepReturned(turn);
+      this.#beyond.startAgain();
+      this.#turnAway();
     }
     this.#serve();
   }
@@ -179,6 +176,30 @@ export class QuotaBucket {
   /** Whether the quota was found used up after the turn had come. */
   isOutdated({ slot, isProbe }: Turn): boolean {
     return !isProbe && !this.#pace.isCurrent(slot);
+  }
+
+  /** Whether it passes what is assumed. After a refusal it is known better what the quota bears. */
+  #isBeyond({ tokens, limit }: QuotaRequest): boolean {
+    if (limit?.kind !== 'assumed' || this.#pace.perSecond !== undefined) return false;
+    return this.#spent.total(this.#clock.monotonic()) + this.#underWay + tokens > limit.tokens;
+  }
+
+  #needsAnswers(request: QuotaRequest): boolean {
+    return !this.#beyond.isOpen && this.#isBeyond(request);
+  }
+
+  /** Those who wait for answers only. */
+  #turnAway(): void {
+    for (const waiter of this.#waiting) {
+      if (!waiter.leavesOnRefusal) continue;
+      this.#waiting.delete(waiter);
+      waiter.enter(undefined);
+    }
+  }
+
+  #giveBack({ tokens, isBeyond }: Turn, end = { wasServed: false }): void {
+    this.#underWay -= tokens;
+    if (isBeyond) this.#beyond.ended(end);
   }
 
   #claim(turn: Turn, caller: string): Turn {
@@ -203,7 +224,7 @@ export class QuotaBucket {
     for (const [caller, place] of this.#places) {
       const { turn, until } = place;
       if (now < until && (turn === undefined || this.#pace.isCurrent(turn.slot))) continue;
-      this.#underWay -= turn?.tokens ?? 0;
+      if (turn !== undefined) this.#giveBack(turn);
       place.turn = undefined;
       if (now >= until) this.#places.delete(caller);
     }
@@ -220,6 +241,8 @@ export class QuotaBucket {
     for (;;) {
       const next = this.#next();
       if (next === undefined) break;
+      // The next answer has them looked at again.
+      if (this.#needsAnswers(next.request)) break;
       const at = this.readyAt(next.request);
       if (at > this.#clock.monotonic()) {
         // Those who come back look themselves.

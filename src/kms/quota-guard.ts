@@ -7,18 +7,14 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
-import { ResourceExhaustedError } from '../errors/service.js';
+import { ClientClosedError, ResourceExhaustedError } from '../errors/service.js';
 import type { AlgorithmEntry } from '../keys/algorithm-types.js';
 import type { Operation } from '../provider/operation.js';
 import type { QuotaStats } from '../provider/stats.js';
-import { QuotaBucket, type QuotaRequest, type Turn, type TurnOutcome } from './quota-bucket.js';
-import {
-  administrativeKind,
-  keyUseKind,
-  PUBLISHED_TOKENS_PER_MINUTE,
-  publishedTokens,
-  type QuotaKind,
-} from './quota-table.js';
+import { QuotaBucket } from './quota-bucket.js';
+import { type QuotaLimits, quotaLimits } from './quota-limits.js';
+import { administrativeKind, keyUseKind, publishedTokens, type QuotaKind } from './quota-table.js';
+import type { QuotaRequest, Turn, TurnOutcome } from './quota-turn.js';
 import type { RpcName } from './rpc.js';
 
 /** What a call uses. */
@@ -35,6 +31,13 @@ export interface Admission {
   readonly kind: QuotaKind;
 }
 
+/** A call that has no turn yet. */
+interface Entering {
+  readonly kind: QuotaKind;
+  readonly request: QuotaRequest;
+  readonly bucket: QuotaBucket;
+}
+
 type Buckets = Partial<Record<QuotaKind, QuotaBucket>>;
 
 /** Projects and locations that are remembered; a client keeps those it works with in any case. */
@@ -45,7 +48,12 @@ const shared = new WeakMap<Clock, LRUCache<string, Buckets>>();
 export class QuotaGuard {
   readonly #config: Pick<ResolvedKMSConfig, 'clock' | 'deadlines' | 'logger' | 'quota'>;
   readonly #where: string;
+  readonly #limits: QuotaLimits;
   readonly #buckets: Buckets;
+  /** Where the quota is higher than was assumed, and that was logged. */
+  readonly #higher = new Set<QuotaKind>();
+  /** Refuse the calls that wait. */
+  readonly #waits = new Set<() => void>();
 
   constructor(config: ResolvedKMSConfig) {
     this.#config = config;
@@ -53,6 +61,7 @@ export class QuotaGuard {
     const host =
       endpoint.kind === 'emulator' ? `${endpoint.host}:${endpoint.port}` : (endpoint.apiEndpoint ?? '');
     this.#where = `projects/${projectId}/locations/${locationId}`;
+    this.#limits = quotaLimits(config.quota);
     this.#buckets = sharedBuckets(clock, `${host} ${this.#where}`);
   }
 
@@ -83,26 +92,21 @@ export class QuotaGuard {
     place: 'first' | 'last',
   ): Admission | Promise<Admission> | undefined {
     if (this.#config.quota.mode === 'off') return undefined;
-    const { kind, request } = this.#requestOf(use);
-    this.#buckets[kind] ??= new QuotaBucket(this.#config.clock);
-    const bucket = this.#buckets[kind];
+    const call = this.#enteringOf(use);
+    const { kind, request, bucket } = call;
     if (operation.onQuota === 'fail') {
-      const taken = bucket.takeOrKeep(request, operation.resource);
-      if ('slot' in taken) return { bucket, turn: taken, kind };
-      throw this.#exhausted(operation, { kind, retryAfterMs: taken.retryAfterMs });
+      return bucket.waitsForAnswers(request)
+        ? this.#wait(operation, call, 'until-refusal')
+        : this.#takeOrFail(operation, call);
     }
     const turn = bucket.take(request);
-    return turn === undefined
-      ? this.#wait(operation, { kind, request, bucket, place })
-      : { bucket, turn, kind };
+    return turn === undefined ? this.#wait(operation, call, place) : { bucket, turn, kind };
   }
 
   /** Counts a call that does not wait for its turn. */
   enterAtOnce(use: QuotaUse): Admission | undefined {
     if (this.#config.quota.mode === 'off') return undefined;
-    const { kind, request } = this.#requestOf(use);
-    this.#buckets[kind] ??= new QuotaBucket(this.#config.clock);
-    const bucket = this.#buckets[kind];
+    const { kind, request, bucket } = this.#enteringOf(use);
     return { bucket, turn: bucket.enter(request), kind };
   }
 
@@ -110,6 +114,7 @@ export class QuotaGuard {
   ended({ bucket, turn, kind }: Admission, outcome: TurnOutcome): void {
     const wasFree = bucket.tokensPerSecond === undefined;
     bucket.ended(turn, outcome);
+    if (turn.isBeyond && outcome.kind === 'served') this.#tellOfHigherQuota(kind);
     if (!wasFree || outcome.kind !== 'refused') return;
     this.#config.logger.warn(
       { quota: kind, resource: this.#where },
@@ -117,34 +122,63 @@ export class QuotaGuard {
     );
   }
 
+  #tellOfHigherQuota(kind: QuotaKind): void {
+    if (this.#higher.has(kind)) return;
+    this.#higher.add(kind);
+    this.#config.logger.info(
+      { quota: kind, resource: this.#where, assumedTokensPerMinute: this.#limits[kind]?.tokens },
+      'Cloud KMS bears more than the limit that it publishes: set quota.limits to the quota of the project',
+    );
+  }
+
+  /** Calls of this client that wait for their turn are refused with `ClientClosedError`. */
+  close(): void {
+    for (const refuse of this.#waits) refuse();
+  }
+
+  /** @throws ResourceExhaustedError when it has to wait for the quota. */
+  #takeOrFail(operation: Operation, { kind, request, bucket }: Entering): Admission {
+    const taken = bucket.takeOrKeep(request, operation.resource);
+    if ('slot' in taken) return { bucket, turn: taken, kind };
+    const problem = `the quota for ${this.#nameOf(kind)} is used up, and calls wait for their turn.`;
+    throw this.#exhausted(operation, { problem, retryAfterMs: taken.retryAfterMs });
+  }
+
   async #wait(
     operation: Operation,
-    call: {
-      readonly kind: QuotaKind;
-      readonly request: QuotaRequest;
-      readonly bucket: QuotaBucket;
-      readonly place: 'first' | 'last';
-    },
+    call: Entering,
+    place: 'first' | 'last' | 'until-refusal',
   ): Promise<Admission> {
-    const { kind, request, bucket, place } = call;
+    const { kind, request, bucket } = call;
     const { clock } = this.#config;
     const since = clock.monotonic();
     const budgetMs = this.#budgetMs(operation);
-    const tooLate = (): ResourceExhaustedError =>
-      this.#exhausted(operation, {
-        kind,
+    const tooLate = (): ResourceExhaustedError => {
+      const what = bucket.waitsForAnswers(request)
+        ? `as much as Cloud KMS grants by default for ${this.#nameOf(kind)} was used, and further calls wait for answers to others`
+        : `the quota for ${this.#nameOf(kind)} is used up`;
+      return this.#exhausted(operation, {
+        problem: `${what}; the call had no turn within ${this.#config.deadlines.queueMs} ms (deadlines.queueMs).`,
         retryAfterMs: Math.max(1, Math.ceil(bucket.readyAt(request) - clock.monotonic())),
       });
+    };
     if (bucket.readyAt(request) - since >= budgetMs) throw tooLate();
     const { turn, leave } = bucket.wait(request, place);
+    let refuse = (): void => {};
+    const closed = new Promise<never>((_, reject) => {
+      refuse = () => reject(new ClientClosedError(operation.context(operation.lastFailure)));
+    });
+    this.#waits.add(refuse);
     try {
-      return { kind, bucket, turn: await operation.waitInLine(turn, { timeoutMs: budgetMs, tooLate }) };
+      const own = await operation.waitInLine(Promise.race([turn, closed]), { timeoutMs: budgetMs, tooLate });
+      return own === undefined ? this.#takeOrFail(operation, call) : { kind, bucket, turn: own };
     } catch (error) {
       // A turn that came in the same moment as the wait ended is nobody's.
-      void turn.then((late) => bucket.ended(late, { kind: 'unsent' }));
+      void turn.then((late) => late && bucket.ended(late, { kind: 'unsent' }));
       throw error;
     } finally {
       operation.quotaWaitMs += clock.monotonic() - since;
+      this.#waits.delete(refuse);
       leave();
     }
   }
@@ -153,27 +187,30 @@ export class QuotaGuard {
     return Math.max(0, this.#config.deadlines.queueMs - operation.quotaWaitMs);
   }
 
+  #nameOf(kind: QuotaKind): string {
+    return `${NAMES[kind]} of ${this.#where}`;
+  }
+
   #exhausted(
     operation: Operation,
-    held: { readonly kind: QuotaKind; readonly retryAfterMs: number },
+    { problem, retryAfterMs }: { readonly problem: string; readonly retryAfterMs: number },
   ): ResourceExhaustedError {
-    const { kind, retryAfterMs } = held;
-    const what = `the quota for ${NAMES[kind]} of ${this.#where} is used up`;
-    const problem =
-      operation.onQuota === 'fail'
-        ? `${what}, and calls wait for their turn.`
-        : `${what} and did not let the call through within ${this.#config.deadlines.queueMs} ms (deadlines.queueMs).`;
     return new ResourceExhaustedError(operation.context(operation.lastFailure), problem, retryAfterMs);
   }
 
-  #requestOf({ rpc, uses }: QuotaUse): { readonly kind: QuotaKind; readonly request: QuotaRequest } {
-    const { limits, hsmTokens } = this.#config.quota;
+  #enteringOf({ rpc, uses }: QuotaUse): Entering {
     const kind = uses === undefined ? administrativeKind(rpc) : keyUseKind(uses.protectionLevel);
-    const limit = (limits === 'published' ? PUBLISHED_TOKENS_PER_MINUTE : limits)?.[kind];
-    if (uses === undefined) return { kind, request: { tokens: 1, limit } };
-    const { algorithm } = uses;
-    const configured = kind === 'hsm' ? hsmTokens?.[algorithm.name] : undefined;
-    return { kind, request: { tokens: configured ?? publishedTokens(kind, algorithm), limit } };
+    this.#buckets[kind] ??= new QuotaBucket(this.#config.clock);
+    const request = {
+      tokens: uses === undefined ? 1 : this.#tokensOf(kind, uses.algorithm),
+      limit: this.#limits[kind],
+    };
+    return { kind, request, bucket: this.#buckets[kind] };
+  }
+
+  #tokensOf(kind: QuotaKind, algorithm: AlgorithmEntry): number {
+    const configured = kind === 'hsm' ? this.#config.quota.hsmTokens?.[algorithm.name] : undefined;
+    return configured ?? publishedTokens(kind, algorithm);
   }
 }
 

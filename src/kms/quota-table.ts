@@ -1,6 +1,7 @@
 /**
  * What Google publishes of the quotas of Cloud KMS, and the only place that knows it. The values are soft limits of a
- * project in one location, change now and then, and can be raised: they are used only when the configuration says so.
+ * project in one location, change now and then, and can be raised: so they are assumed at most, unless the configuration says
+ * that they are to be kept to.
  *
  * Source: "Quotas" in the Cloud KMS documentation, as of September 2026. Prices of HSM operations other than signatures are
  * not published, nor is the new limit of writes, for which the old one stands; theirs follow from the limit of 500 a second that held before (symmetric) and from the same private key

@@ -9,8 +9,8 @@ import type { Operation } from '../provider/operation.js';
 import type { CallCredentials, CallToken } from './call-credentials.js';
 import { Channel } from './channel.js';
 import type { KmsConnection } from './connection.js';
-import type { TurnOutcome } from './quota-bucket.js';
 import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
+import type { TurnOutcome } from './quota-turn.js';
 import { type RetrySettings, retryDelayMs, waitToRepeat } from './retry.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isTransient, type RpcFailure, toRpcFailure } from './service-errors.js';
@@ -122,9 +122,10 @@ export class RpcCaller {
     return { kind: 'unknown' };
   }
 
-  /** Refuses all further calls. */
+  /** Refuses all further calls, and those that wait for a quota. */
   close(): void {
     this.#closed = true;
+    this.#quota.close();
   }
 
   /** One attempt; what Cloud KMS refused for a quota was none, and is made when its turn has come again. */
@@ -141,6 +142,7 @@ export class RpcCaller {
         ? this.#attempt(operation, call, 'first')
         : answer;
     };
+    if (this.#closed) throw new ClientClosedError(operation.context(operation.lastFailure));
     const entered = this.#quota.enter(operation, call, place);
     return entered instanceof Promise
       ? entered.then((turn) => this.#sendAndSettle(operation, { call, turn }, orAgain))

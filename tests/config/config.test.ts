@@ -36,6 +36,7 @@ describe('parseKMSConfig', () => {
     expect(fieldsOf({ mode: 'off', limits: 'published' })).toEqual(['quota']);
     expect(fieldsOf({ mode: 'off', hsmTokens: {} })).toEqual(['quota']);
     expect(fieldsOf({ limits: 'unlimited' })).toEqual(['quota.limits']);
+    expect(parseKMSConfig({ ...minimal, quota: { limits: 'none' } }, {}).quota.limits).toBe('none');
     expect(fieldsOf({ hsmTokens: { ROT13: 1 } })).toEqual(['quota.hsmTokens.ROT13']);
   });
 

@@ -1,10 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { QuotaBucket, type QuotaRequest, type Turn } from '../../src/kms/quota-bucket.js';
+import { QuotaBucket } from '../../src/kms/quota-bucket.js';
+import type { QuotaRequest, Turn } from '../../src/kms/quota-turn.js';
 import { SettableClock } from '../support/settable-clock.js';
 
 const FREE: QuotaRequest = { tokens: 1, limit: undefined };
-const TEN_A_MINUTE = { tokens: 1, limit: 10 };
+const TEN = { kind: 'kept', tokens: 10 } as const;
+const TEN_A_MINUTE: QuotaRequest = { tokens: 1, limit: TEN };
 const SERVED = { kind: 'served' } as const;
 const UNKNOWN = { kind: 'unknown' } as const;
 const refused = (retryAfterMs?: number) => ({ kind: 'refused', retryAfterMs }) as const;
@@ -14,11 +16,13 @@ describe('QuotaBucket', () => {
   let bucket: QuotaBucket;
   /** Names of those whose turn came, in that order. */
   let entered: string[];
+  let turnedAway: string[];
   let turns: Map<string, Turn>;
   beforeEach(() => {
     clock = new SettableClock();
     bucket = new QuotaBucket(clock);
     entered = [];
+    turnedAway = [];
     turns = new Map();
   });
 
@@ -27,11 +31,16 @@ describe('QuotaBucket', () => {
     if (turn === undefined) throw new Error('expected a turn');
     return turn;
   };
-  const line = (name: string, request = FREE, place: 'first' | 'last' = 'last'): (() => void) => {
+  const line = (
+    name: string,
+    request = FREE,
+    place: 'first' | 'last' | 'until-refusal' = 'last',
+  ): (() => void) => {
     const { turn, leave } = bucket.wait(request, place);
     void turn.then((own) => {
-      entered.push(name);
-      turns.set(name, own);
+      if (own === undefined) turnedAway.push(name);
+      else entered.push(name);
+      if (own !== undefined) turns.set(name, own);
     });
     return leave;
   };
@@ -74,7 +83,7 @@ describe('QuotaBucket', () => {
   });
 
   it('lets a call that costs more than the limit through when nothing else was spent', () => {
-    const dear = { tokens: 50, limit: 10 };
+    const dear = { tokens: 50, limit: TEN };
     bucket.ended(takeNow(dear), SERVED);
     expect(bucket.take(dear)).toBeUndefined();
     clock.advance(61_000);
@@ -82,7 +91,7 @@ describe('QuotaBucket', () => {
   });
 
   it('counts a call from its answer, for that is when the service had counted it at the latest', () => {
-    const turn = takeNow({ tokens: 10, limit: 10 });
+    const turn = takeNow({ tokens: 10, limit: TEN });
     clock.advance(30_000);
     bucket.ended(turn, UNKNOWN);
     clock.advance(60_000);
@@ -92,7 +101,7 @@ describe('QuotaBucket', () => {
   });
 
   it('has a call wait while those under way may still use up the limit', async () => {
-    const turn = takeNow({ tokens: 10, limit: 10 });
+    const turn = takeNow({ tokens: 10, limit: TEN });
     line('a', TEN_A_MINUTE);
     await pass(120_000);
     expect(entered).toEqual([]);
@@ -103,14 +112,14 @@ describe('QuotaBucket', () => {
 
   it('does not count a kept turn that nobody comes for', async () => {
     for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
-    expect(bucket.takeOrKeep({ tokens: 10, limit: 10 }, 'key')).toHaveProperty('retryAfterMs');
+    expect(bucket.takeOrKeep({ tokens: 10, limit: TEN }, 'key')).toHaveProperty('retryAfterMs');
     await pass(72_000);
     expect(bucket.tokensLastMinute).toBe(0);
-    expect(bucket.take({ tokens: 10, limit: 10 })).toBeDefined();
+    expect(bucket.take({ tokens: 10, limit: TEN })).toBeDefined();
   });
 
   it('does not count what was refused', () => {
-    const all = { tokens: 10, limit: 10 };
+    const all = { tokens: 10, limit: TEN };
     bucket.ended(takeNow(all), refused(100));
     clock.advance(251);
     expect(bucket.take(all)).toBeDefined();
@@ -250,5 +259,94 @@ describe('QuotaBucket', () => {
     expect(entered).toEqual(['a', 'b']);
     line('c');
     expect(bucket.takeOrKeep(FREE, 'key')).toEqual({ retryAfterMs: 250 });
+  });
+
+  describe('beyond a limit that is only assumed', () => {
+    const ASSUMED: QuotaRequest = { tokens: 1, limit: { kind: 'assumed', tokens: 100 } };
+    const usedUp = (): void => {
+      for (let call = 0; call < 100; call++) bucket.ended(takeNow(ASSUMED), SERVED);
+    };
+    const beyond = (count: number): Turn[] => Array.from({ length: count }, () => takeNow(ASSUMED));
+
+    it('lets ten calls through at once, and two more for each that is served', () => {
+      usedUp();
+      const [first] = beyond(10);
+      expect(bucket.take(ASSUMED)).toBeUndefined();
+      if (first !== undefined) bucket.ended(first, SERVED);
+      beyond(2);
+      expect(bucket.take(ASSUMED)).toBeUndefined();
+    });
+
+    it('counts those under way for the limit', () => {
+      Array.from({ length: 100 }, () => takeNow(ASSUMED));
+      beyond(10);
+      expect(bucket.take(ASSUMED)).toBeUndefined();
+    });
+
+    it.each([UNKNOWN, { kind: 'unsent' } as const])('grows with no call that ended $kind', (outcome) => {
+      usedUp();
+      for (const turn of beyond(10)) bucket.ended(turn, outcome);
+      beyond(10);
+      expect(bucket.take(ASSUMED)).toBeUndefined();
+    });
+
+    it('has the others wait for answers, in their order, however much time passes', async () => {
+      usedUp();
+      const [first, second] = beyond(10);
+      for (const name of ['a', 'b', 'c', 'd', 'e']) line(name, ASSUMED);
+      // Still within the minute.
+      await pass(10_000);
+      expect(entered).toEqual([]);
+      expect(clock.pendingTimers).toBe(0);
+      if (first !== undefined) bucket.ended(first, SERVED);
+      await nextTurn();
+      expect(entered).toEqual(['a', 'b']);
+      if (second !== undefined) bucket.ended(second, UNKNOWN);
+      await nextTurn();
+      expect(entered).toEqual(['a', 'b', 'c']);
+    });
+
+    it('is held to what was borne after a refusal, and to nothing that is assumed', async () => {
+      usedUp();
+      const [first, ...rest] = beyond(10);
+      line('waits', ASSUMED);
+      line('leaves', ASSUMED, 'until-refusal');
+      if (first !== undefined) bucket.ended(first, refused(1_000));
+      await nextTurn();
+      expect([entered, turnedAway]).toEqual([[], ['leaves']]);
+      for (const turn of rest) bucket.ended(turn, refused());
+      await pass(1_050);
+      expect(entered).toEqual(['waits']);
+      bucket.ended(turnOf('waits'), SERVED);
+      expect(bucket.tokensPerSecond).toBeDefined();
+      await pass(1_000);
+      for (let call = 0; call < 20; call++) line(`waits ${call}`, ASSUMED);
+      await pass(60_000);
+      expect(entered).toHaveLength(21);
+    });
+
+    it('starts again with ten when the refusal is forgotten', async () => {
+      usedUp();
+      for (const turn of beyond(10)) bucket.ended(turn, SERVED);
+      const [first, ...rest] = beyond(20);
+      if (first !== undefined) bucket.ended(first, refused());
+      for (const turn of rest) bucket.ended(turn, UNKNOWN);
+      await pass(1_000);
+      bucket.ended(takeNow(ASSUMED), SERVED);
+      clock.advance(600_000);
+      usedUp();
+      beyond(10);
+      expect(bucket.take(ASSUMED)).toBeUndefined();
+    });
+
+    it('tells a wait for answers from one for the minute to be over', () => {
+      expect(bucket.waitsForAnswers(ASSUMED)).toBe(false);
+      usedUp();
+      beyond(10);
+      expect(bucket.waitsForAnswers(ASSUMED)).toBe(true);
+      expect(bucket.waitsForAnswers(TEN_A_MINUTE)).toBe(false);
+      line('keeps to ten', TEN_A_MINUTE);
+      expect(bucket.waitsForAnswers(ASSUMED)).toBe(false);
+    });
   });
 });

@@ -154,6 +154,74 @@ describe('the quota guard', () => {
     });
   });
 
+  describe('with the published limits, which are assumed', () => {
+    const PUBLISHED = 428;
+
+    it('has few calls refused by a project that has them; the others wait', async () => {
+      emulator = await startTestEmulator({ quota: { cryptographicPerMinute: PUBLISHED } });
+      await signingKey(client());
+      const kms = client({ clock: new ManualClock(), deadlines: {} });
+      const calls = signs(kms, 1_000);
+      const state = (): readonly number[] => {
+        const { quota, connection } = kms.stats();
+        return [quota.callsWaiting, connection.callsInFlight, connection.queueDepth];
+      };
+      await expect.poll(state, { timeout: 30_000 }).toEqual([1_000 - PUBLISHED, 0, 0]);
+      expect(refused()).toBeGreaterThan(0);
+      expect(refused()).toBeLessThanOrEqual(10);
+      expect(sent()).toBe(PUBLISHED + refused());
+      await kms.close();
+      expect(failed(await calls)).toHaveLength(1_000 - PUBLISHED);
+    });
+
+    it('holds nothing up for long where they were raised, and says so once', async () => {
+      await start({});
+      const told: unknown[] = [];
+      logger = { ...silentLogger, info: (fields) => void told.push(fields) };
+      await signingKey(client());
+      // Its time stands still, so that no minute is ever over.
+      const kms = client({ clock: new ManualClock(), deadlines: {} });
+      expect(failed(await signs(kms, 1_000))).toEqual([]);
+      expect(refused()).toBe(0);
+      expect(told.filter((fields) => JSON.stringify(fields).includes('assumed'))).toEqual([
+        {
+          quota: 'hsm',
+          resource: 'projects/test-project/locations/global',
+          assumedTokensPerMinute: 3_000_000,
+        },
+      ]);
+    });
+
+    const signsOrFails = (kms: KMSClient, count: number): Promise<PromiseSettledResult<Buffer>[]> =>
+      Promise.allSettled(Array.from({ length: count }, () => kms.sign('sign', message, { onQuota: 'fail' })));
+
+    it('holds up no call for long that does not wait for quotas', async () => {
+      await start({});
+      await signingKey(client());
+      const kms = client({ clock: new ManualClock(), deadlines: {} });
+      expect(failed(await signsOrFails(kms, 1_000))).toEqual([]);
+    });
+
+    it('turns calls away that do not wait for quotas, with few refused', async () => {
+      emulator = await startTestEmulator({ quota: { cryptographicPerMinute: PUBLISHED } });
+      await signingKey(client());
+      const outcomes = await signsOrFails(client({ clock: new ManualClock(), deadlines: {} }), 1_000);
+      expect(failed(outcomes)).toHaveLength(1_000 - PUBLISHED);
+      for (const error of failed(outcomes)) expect(error).toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+      expect(refused()).toBeGreaterThan(0);
+      expect(refused()).toBeLessThanOrEqual(10);
+    });
+
+    it('lets all go at once with none', async () => {
+      await start({});
+      await signingKey(client());
+      const kms = client({ clock: new ManualClock(), deadlines: {}, quota: { limits: 'none' } });
+      const calls = signs(kms, 1_000);
+      expect(kms.stats().quota.callsWaiting).toBe(0);
+      expect(failed(await calls)).toEqual([]);
+    });
+  });
+
   describe('with a limit of one signature a minute', () => {
     let manual: ManualClock;
     let kms: KMSClient;
@@ -215,6 +283,21 @@ describe('the quota guard', () => {
       await Promise.all(calls);
       expect(order).toEqual(['a', 'b']);
       expect(sent()).toBe(3);
+    });
+
+    it('refuses those that wait, and those that come later, when the client is closed', async () => {
+      const patient = client({
+        clock: manual,
+        quota: { limits: { hsm: 7_000 } },
+        deadlines: { queueMs: 100_000 },
+      });
+      const call = patient.sign('sign', message);
+      await expect.poll(() => patient.stats().quota.callsWaiting).toBe(1);
+      await patient.close();
+      await expect(call).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+      await expect(patient.sign('sign', message)).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+      expect(kms.stats().quota.callsWaiting).toBe(0);
+      expect(sent()).toBe(1);
     });
 
     it('ends the wait after the time in the queue', async () => {
