@@ -6,12 +6,10 @@
  * there the 100 streams of the official client's one connection are what limits it, and not the processor of this machine.
  */
 
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { KMSClient } from '../../src/index.js';
 import { startConfiguredEmulator } from './emulator-process.js';
 import { type Bench, higherIsBetter, type LoadOptions, lowerIsBetter, median } from './measure.js';
+import { inNewProcess, PROCESSES } from './new-process.js';
 import { quiet } from './quiet-logger.js';
 import { type Comparison, comparisons, KEY_RING, type SigningTask } from './signing-task.js';
 
@@ -20,11 +18,6 @@ const FAR_MS = 100;
 /** Latencies within a hundredth, and throughput that the emulator limits, are the same but for noise. */
 const NOISE = 0.95;
 const CPU_FLOOR = 0.9;
-/**
- * How V8 happens to compile a process stays with it, and moves its CPU times by up to a tenth for either side: more than what
- * is measured. So it is measured in several, and the median is taken.
- */
-const PROCESSES = 5;
 const NEAR: readonly LoadOptions[] = [
   { concurrency: 1, roundMs: 1_000, rounds: 3 },
   { concurrency: 64, roundMs: 800, rounds: 6 },
@@ -107,24 +100,12 @@ async function inProcesses(
   try {
     const signer = await createSigner(emulator.host);
     const runs: (readonly Comparison[])[] = [];
-    while (runs.length < count)
-      runs.push(await inNewProcess({ emulatorHost: emulator.host, ...signer, loads }));
+    const task: SigningTask = { emulatorHost: emulator.host, ...signer, loads };
+    while (runs.length < count) runs.push(comparisons.parse(await inNewProcess('signing-process', task)));
     return runs;
   } finally {
     await emulator.stop();
   }
-}
-
-async function inNewProcess(task: SigningTask): Promise<readonly Comparison[]> {
-  const child = fork(fileURLToPath(new URL('./signing-process.js', import.meta.url)));
-  const exited = once(child, 'exit');
-  child.send(task);
-  const [answer] = await Promise.race([
-    once(child, 'message'),
-    exited.then(([code]) => Promise.reject(new Error(`the process that signs ended with status ${code}`))),
-  ]);
-  await exited;
-  return comparisons.parse(answer);
 }
 
 async function createSigner(emulatorHost: string): Promise<Pick<SigningTask, 'key' | 'version'>> {

@@ -1,0 +1,22 @@
+/** What the process that verifies is told, and what it answers. */
+
+import { z } from 'zod';
+
+export const KEY_RING = {
+  projectId: 'bench',
+  locationId: 'europe-west3',
+  keyRingId: 'verification',
+} as const;
+
+export const verificationTask = z.object({
+  emulatorHost: z.string(),
+  key: z.string(),
+  /** As `crypto.verify` takes it. */
+  digest: z.string().nullable(),
+  message: z.base64(),
+  signature: z.base64(),
+});
+/** Verifications for each second of CPU time, and the median of the ratios of the rounds. */
+export const verificationRates = z.object({ ours: z.number(), reference: z.number(), ratio: z.number() });
+
+export type VerificationTask = z.output<typeof verificationTask>;
