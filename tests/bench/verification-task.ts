@@ -15,6 +15,8 @@ export const verificationTask = z.object({
   digest: z.string().nullable(),
   message: z.base64(),
   signature: z.base64(),
+  /** Verifications of one round. */
+  count: z.int(),
 });
 /** Verifications for each second of CPU time, and the median of the ratios of the rounds. */
 export const verificationRates = z.object({ ours: z.number(), reference: z.number(), ratio: z.number() });
