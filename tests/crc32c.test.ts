@@ -41,6 +41,12 @@ describe('loadCrc32c', () => {
     expect(fallback(Buffer.from('123456789'))).toBe(0xe3069283);
   });
 
+  it('takes the native implementation where there is one', () => {
+    const native: unknown = Reflect.get(Object(require('@node-rs/crc32')), 'crc32c');
+    expect(native).toBeTypeOf('function');
+    expect(loadCrc32c(require)).toBe(native);
+  });
+
   it('gives the same values in both implementations', () => {
     const native = loadCrc32c(require);
     const fallback = loadCrc32c(withoutNativeModule);

@@ -91,6 +91,7 @@ export class QuotaBucket {
     const slot = this.#pace.reserve(tokens);
     const isBeyond = this.#isBeyond(request);
     if (isBeyond) this.#beyond.begin();
+    else this.#beyond.startAgain();
     this.#underWay += tokens;
     return { slot, tokens, limit, isProbe, isBeyond };
   }

@@ -36,7 +36,7 @@ const EC_HSM_TOKENS: Readonly<Record<string, number>> = {
 
 /** Which quota an RPC counts for that does not use a key. */
 export function administrativeKind(rpc: RpcName): 'read' | 'write' {
-  return /^(?:get|list)/.test(rpc) ? 'read' : 'write';
+  return /^(?:get|list|testIam)/.test(rpc) ? 'read' : 'write';
 }
 
 export function keyUseKind(protectionLevel: string): QuotaKind {

@@ -24,7 +24,7 @@ export class SlowStart {
     if (wasServed) this.#most += 1;
   }
 
-  /** After a refusal. */
+  /** After a refusal, and when the limit is not passed any more: what was served then says little of what is served now. */
   startAgain(): void {
     this.#most = INITIAL_CALLS;
   }

@@ -339,6 +339,16 @@ describe('QuotaBucket', () => {
       expect(bucket.take(ASSUMED)).toBeUndefined();
     });
 
+    it('starts again with ten when less than the limit was used in between', () => {
+      usedUp();
+      for (let call = 0; call < 50; call++) bucket.ended(takeNow(ASSUMED), SERVED);
+      for (const turn of beyond(50)) bucket.ended(turn, SERVED);
+      clock.advance(61_000);
+      usedUp();
+      beyond(10);
+      expect(bucket.take(ASSUMED)).toBeUndefined();
+    });
+
     it('tells a wait for answers from one for the minute to be over', () => {
       expect(bucket.waitsForAnswers(ASSUMED)).toBe(false);
       usedUp();

@@ -40,6 +40,8 @@ describe('published quotas', () => {
   it('counts what reads and what writes apart', () => {
     expect(administrativeKind('getPublicKey')).toBe('read');
     expect(administrativeKind('listCryptoKeys')).toBe('read');
+    expect(administrativeKind('testIamPermissions')).toBe('read');
     expect(administrativeKind('createCryptoKeyVersion')).toBe('write');
+    expect(administrativeKind('setIamPolicy')).toBe('write');
   });
 });
