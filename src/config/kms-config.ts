@@ -132,7 +132,7 @@ export interface KMSConfig {
         readonly attemptMs?: number | undefined;
         /** Of `generateKey` and `rotateKey`, which wait for the HSM to make key material. Default 60,000. */
         readonly generationMs?: number | undefined;
-        /** Of the wait for a free stream when all are in use, and of that for a quota that is used up; the other deadlines stand still meanwhile. Default 30,000. */
+        /** Of the wait for a free stream when all are in use, and of that for a quota; the other deadlines stand still meanwhile. Default 30,000. */
         readonly queueMs?: number | undefined;
       }
     | undefined;

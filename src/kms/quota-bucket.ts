@@ -8,32 +8,26 @@
 import type { CancelTimer, Clock } from '../clock.js';
 import { MinuteWindow } from '../provider/minute-window.js';
 import { Pace } from '../provider/pace.js';
-import type { QuotaRequest, Turn, TurnOutcome } from './quota-turn.js';
+import type { QuotaLimit } from './quota-limits.js';
+import { type Place, QuotaPlaces } from './quota-places.js';
+import type { Turn, TurnOutcome } from './quota-turn.js';
 import { SlowStart } from './slow-start.js';
 
 interface Waiter {
-  readonly request: QuotaRequest;
-  /** Whether it waits for answers only, not for a quota that is used up. */
-  readonly leavesOnRefusal: boolean;
+  readonly tokens: number;
+  /** Who waits for answers only, not for a quota that is used up. */
+  readonly caller: string | undefined;
   enter(turn: Turn | undefined): void;
 }
 
 /** When the call that tries is under way, its answer is about to come. */
 const PROBE_MS = 250;
-/** A place is kept for so long after the moment at which a caller that does not wait was told to come back. */
-const KEPT_MS = 10_000;
-
-/** The place of a caller that does not wait, but comes back. */
-interface Place {
-  readonly request: QuotaRequest;
-  /** As soon as it has come. */
-  turn: Turn | undefined;
-  /** When it is given up. */
-  until: number;
-}
+/** A service whose minutes begin at other times serves no more than this many times its limit in any minute. */
+const MOST_OF_A_MINUTE = 2;
 
 export class QuotaBucket {
   readonly #clock: Clock;
+  readonly #limit: QuotaLimit | undefined;
   readonly #pace: Pace;
   /** What was answered; what is under way, or kept for somebody, is not in it. */
   readonly #spent = new MinuteWindow();
@@ -44,13 +38,14 @@ export class QuotaBucket {
   readonly #returned = new Set<Waiter>();
   readonly #waiting = new Set<Waiter>();
   #probe: 'none' | 'wanted' | 'running' = 'none';
-  /** By caller, first come first served; those who wait and those who come back have every other turn. */
-  #places = new Map<string, Place>();
+  /** Those who wait and those who come back have every other turn. */
+  readonly #places = new QuotaPlaces();
   #isTurnOfPlaces = true;
   #timer: { readonly at: number; readonly cancel: CancelTimer } | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, limit: QuotaLimit | undefined) {
     this.#clock = clock;
+    this.#limit = limit;
     this.#pace = new Pace(clock);
   }
 
@@ -65,74 +60,93 @@ export class QuotaBucket {
     return this.#spent.total(this.#clock.monotonic()) + this.#underWay;
   }
 
+  /** Whether so much was used in the last minute, and not refused, that the quota is higher than was assumed. */
+  get isHigherThanAssumed(): boolean {
+    const limit = this.#limit;
+    if (limit?.kind !== 'assumed') return false;
+    return this.#spent.total(this.#clock.monotonic()) > MOST_OF_A_MINUTE * limit.tokens;
+  }
+
   /** Calls that wait for their turn. */
   get waiting(): number {
     return this.#returned.size + this.#waiting.size;
   }
 
   /** A turn, if there is one now. */
-  take(request: QuotaRequest): Turn | undefined {
-    const isFree = this.waiting === 0 && this.#firstPlace === undefined;
-    if (!isFree || this.#needsAnswers(request) || this.readyAt(request) > this.#clock.monotonic())
+  take(tokens: number): Turn | undefined {
+    this.#dropUnclaimed();
+    const isFree = this.waiting === 0 && this.#places.first === undefined;
+    if (!isFree || this.#needsAnswers(tokens) || this.#readyAt(tokens) > this.#clock.monotonic())
       return undefined;
-    return this.enter(request);
+    return this.enter(tokens);
   }
 
-  /** Whether a call that is made now would only wait for answers to others: nothing was refused. */
-  waitsForAnswers(request: QuotaRequest): boolean {
-    return this.#needsAnswers(this.#next()?.request ?? request);
+  /**
+   * Whether a call that is made now would only wait for answers to others: nothing was refused.
+   * @param caller one that comes back; it does not wait when its turn is kept.
+   */
+  waitsForAnswers(tokens: number, caller?: string): boolean {
+    this.#dropUnclaimed();
+    if (caller !== undefined && this.#places.get(caller)?.turn !== undefined) return false;
+    return this.#needsAnswers(this.#next()?.tokens ?? tokens);
   }
 
   /** A turn now, whatever the quota has: for a call that is only right at this moment. */
-  enter(request: QuotaRequest): Turn {
-    const { tokens, limit } = request;
-    const isProbe = this.#probe === 'wanted';
-    if (isProbe) this.#probe = 'running';
-    const slot = this.#pace.reserve(tokens);
-    const isBeyond = this.#isBeyond(request);
-    if (isBeyond) this.#beyond.begin();
-    else this.#beyond.startAgain();
-    this.#underWay += tokens;
-    return { slot, tokens, limit, isProbe, isBeyond };
+  enter(tokens: number, caller?: string): Turn {
+    return this.#turn(tokens, { caller, isBeyond: this.#isBeyond(tokens) });
   }
 
   /**
    * A turn for a caller that does not wait: if there is one now, or its own has come meanwhile. Otherwise it keeps a place,
    * one for each caller, and its turn is kept until it comes back.
    */
-  takeOrKeep(request: QuotaRequest, caller: string): Turn | { readonly retryAfterMs: number } {
+  takeOrKeep(tokens: number, caller: string): Turn | { readonly retryAfterMs: number } {
     this.#dropUnclaimed();
     const known = this.#places.get(caller);
-    const turn = known?.turn ?? (known === undefined ? this.take(request) : undefined);
-    if (turn !== undefined) return this.#claim(turn, caller);
-    const place = known ?? { request, turn: undefined, until: this.#clock.monotonic() + KEPT_MS };
-    this.#places.set(caller, place);
+    const own = known?.turn ?? (known === undefined ? this.take(tokens) : undefined);
+    if (own !== undefined) return this.#claim(own, caller);
+    const place = this.#places.keep(caller, tokens, this.#clock.monotonic());
     // The call that tries is made by somebody who is there.
     const isFirst = this.#probe === 'wanted' && this.waiting === 0;
-    if (isFirst && this.readyAt(request) <= this.#clock.monotonic()) {
-      return this.#claim(this.enter(request), caller);
+    if (isFirst && this.#readyAt(tokens) <= this.#clock.monotonic()) {
+      return this.#claim(this.enter(tokens), caller);
     }
     this.#serve();
     if (place.turn !== undefined) return this.#claim(place.turn, caller);
     const now = this.#clock.monotonic();
-    const readyAt = this.readyAt(request);
-    place.until = Math.max(now, readyAt) + KEPT_MS;
+    const readyAt = this.#readyAt(tokens);
+    this.#places.keep(caller, tokens, Math.max(now, readyAt));
     return { retryAfterMs: Math.max(1, readyAt - now) };
   }
 
-  /**
-   * A turn as soon as there is one. `leave` gives the place up.
-   * @param place `until-refusal`: the last, and undefined as soon as the quota is found used up.
-   */
-  wait(
-    request: QuotaRequest,
-    place: 'first' | 'last' | 'until-refusal',
-  ): { readonly turn: Promise<Turn | undefined>; readonly leave: () => void } {
-    const line = place === 'first' ? this.#returned : this.#waiting;
-    const leavesOnRefusal = place === 'until-refusal';
-    let waiter: Waiter = { request, leavesOnRefusal, enter() {} };
+  /** A turn as soon as there is one. `leave` gives the place in the line up. */
+  wait(tokens: number, place: 'first' | 'last'): { readonly turn: Promise<Turn | undefined>; leave(): void } {
+    return this.#line(tokens, place === 'first' ? this.#returned : this.#waiting);
+  }
+
+  /** As `wait`, at the end; undefined as soon as the quota is found used up. */
+  waitForAnswers(
+    tokens: number,
+    caller: string,
+  ): { readonly turn: Promise<Turn | undefined>; leave(): void } {
+    this.#places.giveUp(caller);
+    return this.#line(tokens, this.#waiting, caller);
+  }
+
+  /** When a call could be made at the earliest, by the monotonic clock. Milliseconds. */
+  readyAt(tokens: number): number {
+    this.#dropUnclaimed();
+    return this.#readyAt(tokens);
+  }
+
+  #line(
+    tokens: number,
+    line: Set<Waiter>,
+    caller?: string,
+  ): { readonly turn: Promise<Turn | undefined>; leave(): void } {
+    let waiter: Waiter = { tokens, caller, enter() {} };
     const turn = new Promise<Turn | undefined>((resolve) => {
-      waiter = { request, leavesOnRefusal, enter: resolve };
+      waiter = { tokens, caller, enter: resolve };
     });
     line.add(waiter);
     this.#serve();
@@ -143,10 +157,9 @@ export class QuotaBucket {
     return { turn, leave };
   }
 
-  /** When a call could be made at the earliest, by the monotonic clock. Milliseconds. */
-  readyAt({ tokens, limit }: QuotaRequest): number {
+  #readyAt(tokens: number): number {
     const now = this.#clock.monotonic();
-    this.#dropUnclaimed();
+    const limit = this.#limit;
     const paced = this.#probe === 'running' ? now + PROBE_MS : this.#pace.nextAt;
     if (limit?.kind !== 'kept') return paced;
     const most = limit.tokens - this.#underWay - tokens;
@@ -157,21 +170,29 @@ export class QuotaBucket {
   }
 
   ended(turn: Turn, outcome: TurnOutcome): void {
+    this.#giveBack(turn);
     // The service counts it at some moment before it answers.
-    this.#giveBack(turn, { wasServed: outcome.kind === 'served' });
     if (outcome.kind === 'served' || outcome.kind === 'unknown')
       this.#spent.add(this.#clock.monotonic(), turn.tokens);
     if (turn.isProbe) this.#probe = outcome.kind === 'served' ? 'none' : 'wanted';
-    if (outcome.kind === 'served') this.#pace.succeeded(turn.tokens);
-    if (outcome.kind === 'refused') {
-      // One that was under way when the pause began says nothing of the call that tries now.
-      if (this.#probe === 'none') this.#probe = 'wanted';
-      this.#pace.refused(turn.slot, outcome.retryAfterMs, turn.tokens);
-      this.#keepReturned(turn);
-      this.#beyond.startAgain();
-      this.#turnAway();
+    if (outcome.kind === 'served') {
+      if (turn.isBeyond) this.#beyond.served(this.isHigherThanAssumed);
+      this.#pace.succeeded(turn.tokens);
     }
+    if (outcome.kind === 'refused') this.#refused(turn, outcome.retryAfterMs);
     this.#serve();
+  }
+
+  #refused(turn: Turn, retryAfterMs: number | undefined): void {
+    const isFirst = this.#pace.perSecond === undefined;
+    // One that was under way when the pause began says nothing of the call that tries now.
+    if (this.#probe === 'none') this.#probe = 'wanted';
+    this.#pace.refused(turn.slot, retryAfterMs, turn.tokens);
+    const { caller, tokens } = turn;
+    // One that had its turn and was refused goes first, when it comes back.
+    if (caller !== undefined) this.#places.keepFirst(caller, tokens, this.#pace.nextAt);
+    this.#beyond.startAgain();
+    if (isFirst) this.#turnAway();
   }
 
   /** Whether the quota was found used up after the turn had come. */
@@ -179,85 +200,78 @@ export class QuotaBucket {
     return !isProbe && !this.#pace.isCurrent(slot);
   }
 
+  #turn(
+    tokens: number,
+    { caller, isBeyond }: { readonly caller: string | undefined; readonly isBeyond: boolean },
+  ): Turn {
+    const isProbe = this.#probe === 'wanted';
+    if (isProbe) this.#probe = 'running';
+    if (isBeyond) this.#beyond.begin();
+    else this.#beyond.startAgain();
+    this.#underWay += tokens;
+    return { slot: this.#pace.reserve(tokens), tokens, isProbe, isBeyond, caller };
+  }
+
+  #giveBack({ tokens, isBeyond }: Turn): void {
+    this.#underWay -= tokens;
+    if (isBeyond) this.#beyond.ended();
+  }
+
   /** Whether it passes what is assumed. After a refusal it is known better what the quota bears. */
-  #isBeyond({ tokens, limit }: QuotaRequest): boolean {
+  #isBeyond(tokens: number): boolean {
+    const limit = this.#limit;
     if (limit?.kind !== 'assumed' || this.#pace.perSecond !== undefined) return false;
     return this.#spent.total(this.#clock.monotonic()) + this.#underWay + tokens > limit.tokens;
   }
 
-  #needsAnswers(request: QuotaRequest): boolean {
-    return !this.#beyond.isOpen && this.#isBeyond(request);
+  #needsAnswers(tokens: number): boolean {
+    return !this.#beyond.isOpen && this.#isBeyond(tokens);
   }
 
   /** Those who wait for answers only. */
   #turnAway(): void {
     for (const waiter of this.#waiting) {
-      if (!waiter.leavesOnRefusal) continue;
+      if (waiter.caller === undefined) continue;
       this.#waiting.delete(waiter);
       waiter.enter(undefined);
     }
   }
 
-  #giveBack({ tokens, isBeyond }: Turn, end = { wasServed: false }): void {
-    this.#underWay -= tokens;
-    if (isBeyond) this.#beyond.ended(end);
-  }
-
   #claim(turn: Turn, caller: string): Turn {
-    this.#places.delete(caller);
+    this.#places.giveUp(caller);
     return { ...turn, caller };
   }
 
-  /** One that had its turn and was refused goes first, when it comes back. */
-  #keepReturned({ caller, tokens, limit }: Turn): void {
-    if (caller === undefined || this.#places.has(caller)) return;
-    const until = this.#pace.nextAt + KEPT_MS;
-    this.#places = new Map([
-      [caller, { request: { tokens, limit }, turn: undefined, until }],
-      ...this.#places,
-    ]);
-  }
-
-  /** Gives up places that nobody comes for; a turn that a refusal has come in between of is waited for again. */
   #dropUnclaimed(): void {
-    if (this.#places.size === 0) return;
+    // The usual case, at no cost.
+    if (this.#places.isEmpty) return;
     const now = this.#clock.monotonic();
-    for (const [caller, place] of this.#places) {
-      const { turn, until } = place;
-      if (now < until && (turn === undefined || this.#pace.isCurrent(turn.slot))) continue;
-      if (turn !== undefined) this.#giveBack(turn);
-      place.turn = undefined;
-      if (now >= until) this.#places.delete(caller);
-    }
-  }
-
-  /** The first of those that have no turn yet. */
-  get #firstPlace(): Place | undefined {
-    if (this.#places.size === 0) return undefined;
-    for (const place of this.#places.values()) if (place.turn === undefined) return place;
-    return undefined;
+    const unclaimed = this.#places.dropUnclaimed(now, ({ slot }) => this.#pace.isCurrent(slot));
+    for (const turn of unclaimed) this.#giveBack(turn);
   }
 
   #serve(): void {
     for (;;) {
+      // Those who are given up have no turn any more.
+      this.#dropUnclaimed();
       const next = this.#next();
       if (next === undefined) break;
       // The next answer has them looked at again.
-      if (this.#needsAnswers(next.request)) break;
-      const at = this.readyAt(next.request);
+      if (this.#needsAnswers(next.tokens)) break;
+      const at = this.#readyAt(next.tokens);
       if (at > this.#clock.monotonic()) {
         // Those who come back look themselves.
         if (this.waiting > 0) this.#arm(at);
         return;
       }
-      const turn = this.enter(next.request);
       this.#isTurnOfPlaces = !('turn' in next);
       if ('turn' in next) {
-        next.turn = turn;
+        // Nobody waits for an answer to a call that may never be made.
+        next.turn = this.#turn(next.tokens, { caller: undefined, isBeyond: false });
       } else {
         this.#returned.delete(next);
         this.#waiting.delete(next);
-        next.enter(turn);
+        next.enter(this.enter(next.tokens, next.caller));
       }
     }
     this.#timer?.cancel();
@@ -266,11 +280,10 @@ export class QuotaBucket {
 
   /** Whose turn is next. */
   #next(): Waiter | Place | undefined {
-    // The usual case, at no cost.
-    if (this.waiting === 0 && this.#places.size === 0) return undefined;
+    if (this.waiting === 0 && this.#places.isEmpty) return undefined;
     const [waiter] = this.#returned.size > 0 ? this.#returned : this.#waiting;
     // The call that tries is made by somebody who is there.
-    const place = this.#probe === 'wanted' ? undefined : this.#firstPlace;
+    const place = this.#probe === 'wanted' ? undefined : this.#places.first;
     return this.#isTurnOfPlaces ? (place ?? waiter) : (waiter ?? place);
   }
 

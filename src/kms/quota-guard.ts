@@ -1,7 +1,7 @@
 /**
  * Keeps the calls of a client within the quotas of its project. What is used up concerns all clients in the process that
- * call the same endpoint for the same project and location, so they share one bucket for each kind of request; the limits
- * are those of each client's own configuration.
+ * call the same endpoint for the same project and location, so they share one bucket for each kind of request. Those with
+ * other limits have others: nobody waits in a line because of a limit that is not its own.
  */
 
 import { LRUCache } from 'lru-cache';
@@ -14,7 +14,7 @@ import type { QuotaStats } from '../provider/stats.js';
 import { QuotaBucket } from './quota-bucket.js';
 import { type QuotaLimits, quotaLimits } from './quota-limits.js';
 import { administrativeKind, keyUseKind, publishedTokens, type QuotaKind } from './quota-table.js';
-import type { QuotaRequest, Turn, TurnOutcome } from './quota-turn.js';
+import type { Turn, TurnOutcome } from './quota-turn.js';
 import type { RpcName } from './rpc.js';
 
 /** What a call uses. */
@@ -34,7 +34,7 @@ export interface Admission {
 /** A call that has no turn yet. */
 interface Entering {
   readonly kind: QuotaKind;
-  readonly request: QuotaRequest;
+  readonly tokens: number;
   readonly bucket: QuotaBucket;
 }
 
@@ -42,6 +42,8 @@ type Buckets = Partial<Record<QuotaKind, QuotaBucket>>;
 
 /** Projects and locations that are remembered; a client keeps those it works with in any case. */
 const MAX_SHARED = 1_000;
+/** For a caller that waited for answers in vain. */
+const ANSWER_MS = 1_000;
 /** By clock, for a bucket works by one; in a process there is one clock, but in tests. */
 const shared = new WeakMap<Clock, LRUCache<string, Buckets>>();
 
@@ -62,7 +64,8 @@ export class QuotaGuard {
       endpoint.kind === 'emulator' ? `${endpoint.host}:${endpoint.port}` : (endpoint.apiEndpoint ?? '');
     this.#where = `projects/${projectId}/locations/${locationId}`;
     this.#limits = quotaLimits(config.quota);
-    this.#buckets = sharedBuckets(clock, `${host} ${this.#where}`);
+    const limits = JSON.stringify(Object.values(this.#limits));
+    this.#buckets = sharedBuckets(clock, `${host} ${this.#where} ${limits}`);
   }
 
   get stats(): QuotaStats {
@@ -93,28 +96,28 @@ export class QuotaGuard {
   ): Admission | Promise<Admission> | undefined {
     if (this.#config.quota.mode === 'off') return undefined;
     const call = this.#enteringOf(use);
-    const { kind, request, bucket } = call;
+    const { kind, tokens, bucket } = call;
     if (operation.onQuota === 'fail') {
-      return bucket.waitsForAnswers(request)
+      return bucket.waitsForAnswers(tokens, operation.resource)
         ? this.#wait(operation, call, 'until-refusal')
         : this.#takeOrFail(operation, call);
     }
-    const turn = bucket.take(request);
+    const turn = bucket.take(tokens);
     return turn === undefined ? this.#wait(operation, call, place) : { bucket, turn, kind };
   }
 
   /** Counts a call that does not wait for its turn. */
   enterAtOnce(use: QuotaUse): Admission | undefined {
     if (this.#config.quota.mode === 'off') return undefined;
-    const { kind, request, bucket } = this.#enteringOf(use);
-    return { bucket, turn: bucket.enter(request), kind };
+    const { kind, tokens, bucket } = this.#enteringOf(use);
+    return { bucket, turn: bucket.enter(tokens), kind };
   }
 
   /** Tells how a call ended. */
   ended({ bucket, turn, kind }: Admission, outcome: TurnOutcome): void {
     const wasFree = bucket.tokensPerSecond === undefined;
     bucket.ended(turn, outcome);
-    if (turn.isBeyond && outcome.kind === 'served') this.#tellOfHigherQuota(kind);
+    if (turn.isBeyond && !this.#higher.has(kind) && bucket.isHigherThanAssumed) this.#tellOfHigherQuota(kind);
     if (!wasFree || outcome.kind !== 'refused') return;
     this.#config.logger.warn(
       { quota: kind, resource: this.#where },
@@ -123,22 +126,21 @@ export class QuotaGuard {
   }
 
   #tellOfHigherQuota(kind: QuotaKind): void {
-    if (this.#higher.has(kind)) return;
     this.#higher.add(kind);
     this.#config.logger.info(
       { quota: kind, resource: this.#where, assumedTokensPerMinute: this.#limits[kind]?.tokens },
-      'Cloud KMS bears more than the limit that it publishes: set quota.limits to the quota of the project',
+      'Cloud KMS serves more than twice what it grants by default: quota.limits may name what the project has',
     );
   }
 
   /** Calls of this client that wait for their turn are refused with `ClientClosedError`. */
-  close(): void {
+  refuseWaiting(): void {
     for (const refuse of this.#waits) refuse();
   }
 
   /** @throws ResourceExhaustedError when it has to wait for the quota. */
-  #takeOrFail(operation: Operation, { kind, request, bucket }: Entering): Admission {
-    const taken = bucket.takeOrKeep(request, operation.resource);
+  #takeOrFail(operation: Operation, { kind, tokens, bucket }: Entering): Admission {
+    const taken = bucket.takeOrKeep(tokens, operation.resource);
     if ('slot' in taken) return { bucket, turn: taken, kind };
     const problem = `the quota for ${this.#nameOf(kind)} is used up, and calls wait for their turn.`;
     throw this.#exhausted(operation, { problem, retryAfterMs: taken.retryAfterMs });
@@ -149,21 +151,26 @@ export class QuotaGuard {
     call: Entering,
     place: 'first' | 'last' | 'until-refusal',
   ): Promise<Admission> {
-    const { kind, request, bucket } = call;
+    const { kind, tokens, bucket } = call;
     const { clock } = this.#config;
     const since = clock.monotonic();
     const budgetMs = this.#budgetMs(operation);
     const tooLate = (): ResourceExhaustedError => {
-      const what = bucket.waitsForAnswers(request)
+      const forAnswers = bucket.waitsForAnswers(tokens);
+      const what = forAnswers
         ? `as much as Cloud KMS grants by default for ${this.#nameOf(kind)} was used, and further calls wait for answers to others`
         : `the quota for ${this.#nameOf(kind)} is used up`;
+      const readyInMs = Math.ceil(bucket.readyAt(tokens) - clock.monotonic());
       return this.#exhausted(operation, {
         problem: `${what}; the call had no turn within ${this.#config.deadlines.queueMs} ms (deadlines.queueMs).`,
-        retryAfterMs: Math.max(1, Math.ceil(bucket.readyAt(request) - clock.monotonic())),
+        retryAfterMs: Math.max(forAnswers ? ANSWER_MS : 1, readyInMs),
       });
     };
-    if (bucket.readyAt(request) - since >= budgetMs) throw tooLate();
-    const { turn, leave } = bucket.wait(request, place);
+    if (bucket.readyAt(tokens) - since >= budgetMs) throw tooLate();
+    const { turn, leave } =
+      place === 'until-refusal'
+        ? bucket.waitForAnswers(tokens, operation.resource)
+        : bucket.wait(tokens, place);
     let refuse = (): void => {};
     const closed = new Promise<never>((_, reject) => {
       refuse = () => reject(new ClientClosedError(operation.context(operation.lastFailure)));
@@ -200,12 +207,9 @@ export class QuotaGuard {
 
   #enteringOf({ rpc, uses }: QuotaUse): Entering {
     const kind = uses === undefined ? administrativeKind(rpc) : keyUseKind(uses.protectionLevel);
-    this.#buckets[kind] ??= new QuotaBucket(this.#config.clock);
-    const request = {
-      tokens: uses === undefined ? 1 : this.#tokensOf(kind, uses.algorithm),
-      limit: this.#limits[kind],
-    };
-    return { kind, request, bucket: this.#buckets[kind] };
+    this.#buckets[kind] ??= new QuotaBucket(this.#config.clock, this.#limits[kind]);
+    const tokens = uses === undefined ? 1 : this.#tokensOf(kind, uses.algorithm);
+    return { kind, tokens, bucket: this.#buckets[kind] };
   }
 
   #tokensOf(kind: QuotaKind, algorithm: AlgorithmEntry): number {

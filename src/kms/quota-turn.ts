@@ -1,26 +1,17 @@
-/** What a call asks of a quota, the turn that it gets, and what became of it. */
+/** The turn that a call gets of a quota, and what became of it. */
 
 import type { Slot } from '../provider/pace.js';
-import type { QuotaLimit } from './quota-limits.js';
-
-/** What a call needs of the quota. */
-export interface QuotaRequest {
-  readonly tokens: number;
-  /** Undefined for no limit. */
-  readonly limit: QuotaLimit | undefined;
-}
 
 /** A call that may be made. Report how it ended. */
 export interface Turn {
   readonly slot: Slot;
   readonly tokens: number;
-  readonly limit: QuotaLimit | undefined;
   /** Whether it is the one that tries if the quota is back. */
   readonly isProbe: boolean;
   /** Whether it passes a limit that is only assumed. */
   readonly isBeyond: boolean;
-  /** Who does not wait for it. */
-  readonly caller?: string;
+  /** Who does not wait for a quota, but comes back. */
+  readonly caller: string | undefined;
 }
 
 export type TurnOutcome =

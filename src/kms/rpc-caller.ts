@@ -125,7 +125,7 @@ export class RpcCaller {
   /** Refuses all further calls, and those that wait for a quota. */
   close(): void {
     this.#closed = true;
-    this.#quota.close();
+    this.#quota.refuseWaiting();
   }
 
   /** One attempt; what Cloud KMS refused for a quota was none, and is made when its turn has come again. */

@@ -5,6 +5,8 @@
  */
 
 const INITIAL_CALLS = 10;
+/** As long as it may be that more was served only because the minutes of the service begin at other times. */
+const MAX_UNCERTAIN_CALLS = 50;
 
 export class SlowStart {
   #most = INITIAL_CALLS;
@@ -19,9 +21,13 @@ export class SlowStart {
     this.#underWay += 1;
   }
 
-  ended({ wasServed }: { readonly wasServed: boolean }): void {
+  ended(): void {
     this.#underWay -= 1;
-    if (wasServed) this.#most += 1;
+  }
+
+  /** @param isCertain whether so much was served that the quota is higher than was assumed. */
+  served(isCertain: boolean): void {
+    if (isCertain || this.#most < MAX_UNCERTAIN_CALLS) this.#most += 1;
   }
 
   /** After a refusal, and when the limit is not passed any more: what was served then says little of what is served now. */

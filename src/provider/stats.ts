@@ -32,7 +32,7 @@ export interface ConnectionStats {
   readonly queueDepth: number;
 }
 
-/** Quotas of Cloud KMS, as all clients of this process with the same project and location use them together. */
+/** Quotas of Cloud KMS, as all clients of this process with the same project, location and limits use them together. */
 export interface QuotaStats {
   /** Calls that wait for a quota. */
   readonly callsWaiting: number;

@@ -1,12 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { QuotaBucket } from '../../src/kms/quota-bucket.js';
-import type { QuotaRequest, Turn } from '../../src/kms/quota-turn.js';
+import type { Turn } from '../../src/kms/quota-turn.js';
 import { SettableClock } from '../support/settable-clock.js';
 
-const FREE: QuotaRequest = { tokens: 1, limit: undefined };
-const TEN = { kind: 'kept', tokens: 10 } as const;
-const TEN_A_MINUTE: QuotaRequest = { tokens: 1, limit: TEN };
+const TEN_A_MINUTE = { kind: 'kept', tokens: 10 } as const;
+const HUNDRED_ASSUMED = { kind: 'assumed', tokens: 100 } as const;
 const SERVED = { kind: 'served' } as const;
 const UNKNOWN = { kind: 'unknown' } as const;
 const refused = (retryAfterMs?: number) => ({ kind: 'refused', retryAfterMs }) as const;
@@ -20,29 +19,31 @@ describe('QuotaBucket', () => {
   let turns: Map<string, Turn>;
   beforeEach(() => {
     clock = new SettableClock();
-    bucket = new QuotaBucket(clock);
+    bucket = new QuotaBucket(clock, undefined);
     entered = [];
     turnedAway = [];
     turns = new Map();
   });
 
-  const takeNow = (request = FREE): Turn => {
-    const turn = bucket.take(request);
+  const takeNow = (tokens = 1): Turn => {
+    const turn = bucket.take(tokens);
     if (turn === undefined) throw new Error('expected a turn');
     return turn;
   };
-  const line = (
-    name: string,
-    request = FREE,
-    place: 'first' | 'last' | 'until-refusal' = 'last',
-  ): (() => void) => {
-    const { turn, leave } = bucket.wait(request, place);
+  const line = (name: string, place: 'first' | 'last' | 'until-refusal' = 'last'): (() => void) => {
+    const { turn, leave } =
+      place === 'until-refusal' ? bucket.waitForAnswers(1, name) : bucket.wait(1, place);
     void turn.then((own) => {
       if (own === undefined) turnedAway.push(name);
       else entered.push(name);
       if (own !== undefined) turns.set(name, own);
     });
     return leave;
+  };
+  const takeBack = (caller: string): Turn => {
+    const turn = bucket.takeOrKeep(1, caller);
+    if (!('slot' in turn)) throw new Error(`no turn for ${caller}`);
+    return turn;
   };
   const turnOf = (name: string): Turn => {
     const turn = turns.get(name);
@@ -62,67 +63,71 @@ describe('QuotaBucket', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  it('keeps to a limit in every minute, in the order of the calls', async () => {
-    for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
-    expect(bucket.take(TEN_A_MINUTE)).toBeUndefined();
-    for (const name of ['a', 'b', 'c']) line(name, TEN_A_MINUTE);
-    await pass(59_000);
-    expect(entered).toEqual([]);
-    await pass(2_000);
-    expect(entered).toEqual(['a', 'b', 'c']);
-    expect(bucket.waiting).toBe(0);
-  });
+  describe('with a limit that it keeps to', () => {
+    beforeEach(() => {
+      bucket = new QuotaBucket(clock, TEN_A_MINUTE);
+    });
 
-  it.each([-3_600_000, 3_600_000])('keeps to a limit when the wall clock is set by %d ms', (stepMs) => {
-    for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
-    clock.stepMs = stepMs;
-    clock.advance(59_000);
-    expect(bucket.take(TEN_A_MINUTE)).toBeUndefined();
-    clock.advance(2_000);
-    expect(bucket.take(TEN_A_MINUTE)).toBeDefined();
-  });
+    it('keeps to a limit in every minute, in the order of the calls', async () => {
+      for (let call = 0; call < 10; call++) bucket.ended(takeNow(), SERVED);
+      expect(bucket.take(1)).toBeUndefined();
+      for (const name of ['a', 'b', 'c']) line(name);
+      await pass(59_000);
+      expect(entered).toEqual([]);
+      await pass(2_000);
+      expect(entered).toEqual(['a', 'b', 'c']);
+      expect(bucket.waiting).toBe(0);
+    });
 
-  it('lets a call that costs more than the limit through when nothing else was spent', () => {
-    const dear = { tokens: 50, limit: TEN };
-    bucket.ended(takeNow(dear), SERVED);
-    expect(bucket.take(dear)).toBeUndefined();
-    clock.advance(61_000);
-    expect(bucket.take(dear)).toBeDefined();
-  });
+    it.each([-3_600_000, 3_600_000])('keeps to a limit when the wall clock is set by %d ms', (stepMs) => {
+      for (let call = 0; call < 10; call++) bucket.ended(takeNow(), SERVED);
+      clock.stepMs = stepMs;
+      clock.advance(59_000);
+      expect(bucket.take(1)).toBeUndefined();
+      clock.advance(2_000);
+      expect(bucket.take(1)).toBeDefined();
+    });
 
-  it('counts a call from its answer, for that is when the service had counted it at the latest', () => {
-    const turn = takeNow({ tokens: 10, limit: TEN });
-    clock.advance(30_000);
-    bucket.ended(turn, UNKNOWN);
-    clock.advance(60_000);
-    expect(bucket.take(TEN_A_MINUTE)).toBeUndefined();
-    clock.advance(1_000);
-    expect(bucket.take(TEN_A_MINUTE)).toBeDefined();
-  });
+    it('lets a call that costs more than the limit through when nothing else was spent', () => {
+      bucket.ended(takeNow(50), SERVED);
+      expect(bucket.take(50)).toBeUndefined();
+      clock.advance(61_000);
+      expect(bucket.take(50)).toBeDefined();
+    });
 
-  it('has a call wait while those under way may still use up the limit', async () => {
-    const turn = takeNow({ tokens: 10, limit: TEN });
-    line('a', TEN_A_MINUTE);
-    await pass(120_000);
-    expect(entered).toEqual([]);
-    bucket.ended(turn, refused());
-    await pass(1_000);
-    expect(entered).toEqual(['a']);
-  });
+    it('counts a call from its answer, for that is when the service had counted it at the latest', () => {
+      const turn = takeNow(10);
+      clock.advance(30_000);
+      bucket.ended(turn, UNKNOWN);
+      clock.advance(60_000);
+      expect(bucket.take(1)).toBeUndefined();
+      clock.advance(1_000);
+      expect(bucket.take(1)).toBeDefined();
+    });
 
-  it('does not count a kept turn that nobody comes for', async () => {
-    for (let call = 0; call < 10; call++) bucket.ended(takeNow(TEN_A_MINUTE), SERVED);
-    expect(bucket.takeOrKeep({ tokens: 10, limit: TEN }, 'key')).toHaveProperty('retryAfterMs');
-    await pass(72_000);
-    expect(bucket.tokensLastMinute).toBe(0);
-    expect(bucket.take({ tokens: 10, limit: TEN })).toBeDefined();
-  });
+    it('has a call wait while those under way may still use up the limit', async () => {
+      const turn = takeNow(10);
+      line('a');
+      await pass(120_000);
+      expect(entered).toEqual([]);
+      bucket.ended(turn, refused());
+      await pass(1_000);
+      expect(entered).toEqual(['a']);
+    });
 
-  it('does not count what was refused', () => {
-    const all = { tokens: 10, limit: TEN };
-    bucket.ended(takeNow(all), refused(100));
-    clock.advance(251);
-    expect(bucket.take(all)).toBeDefined();
+    it('does not count a kept turn that nobody comes for', async () => {
+      for (let call = 0; call < 10; call++) bucket.ended(takeNow(), SERVED);
+      expect(bucket.takeOrKeep(10, 'key')).toHaveProperty('retryAfterMs');
+      await pass(72_000);
+      expect(bucket.tokensLastMinute).toBe(0);
+      expect(bucket.take(10)).toBeDefined();
+    });
+
+    it('does not count what was refused', () => {
+      bucket.ended(takeNow(10), refused(100));
+      clock.advance(251);
+      expect(bucket.take(10)).toBeDefined();
+    });
   });
 
   it('has one call try after the pause, and the others wait for its answer', async () => {
@@ -163,7 +168,7 @@ describe('QuotaBucket', () => {
   it('puts a call that was refused in front of those that wait for their first turn', async () => {
     bucket.ended(takeNow(), refused(1_000));
     line('new');
-    line('refused', FREE, 'first');
+    line('refused', 'first');
     await pass(1_050);
     expect(entered).toEqual(['refused']);
   });
@@ -189,30 +194,30 @@ describe('QuotaBucket', () => {
   it('gives one that does not wait every other turn while others wait, when it comes back', async () => {
     bucket.ended(takeNow(), refused(1_000));
     for (let index = 0; index < 60; index++) line(`waits ${index}`);
-    const first = bucket.takeOrKeep(FREE, 'key');
+    const first = bucket.takeOrKeep(1, 'key');
     if (!('retryAfterMs' in first)) throw new Error('expected to be turned away');
     expect(first.retryAfterMs).toBeGreaterThan(0);
-    expect(bucket.takeOrKeep(FREE, 'key')).toEqual(first);
+    expect(bucket.takeOrKeep(1, 'key')).toEqual(first);
     await pass(first.retryAfterMs + 50);
     // Somebody who waits tries whether the quota is back.
-    expect(bucket.takeOrKeep(FREE, 'key')).toEqual({ retryAfterMs: 250 });
+    expect(bucket.takeOrKeep(1, 'key')).toEqual({ retryAfterMs: 250 });
     bucket.ended(turnOf('waits 0'), SERVED);
     await pass(1_000);
     expect(bucket.waiting).toBeGreaterThan(50);
-    expect(bucket.takeOrKeep(FREE, 'key')).toHaveProperty('slot');
-    expect(bucket.takeOrKeep(FREE, 'key')).toHaveProperty('retryAfterMs');
+    expect(bucket.takeOrKeep(1, 'key')).toHaveProperty('slot');
+    expect(bucket.takeOrKeep(1, 'key')).toHaveProperty('retryAfterMs');
   });
 
   it('serves those who do not wait first come, first served, whoever comes back first', async () => {
     bucket.ended(takeNow(), refused(1_000));
     const callers = Array.from({ length: 20 }, (_, index) => `key ${index}`);
-    for (const caller of callers) expect(bucket.takeOrKeep(FREE, caller)).toHaveProperty('retryAfterMs');
+    for (const caller of callers) expect(bucket.takeOrKeep(1, caller)).toHaveProperty('retryAfterMs');
     await pass(1_000);
     const served: string[] = [];
     for (let round = 0; round < 60; round++) {
       for (const caller of callers.toReversed()) {
         if (served.includes(caller)) continue;
-        const turn = bucket.takeOrKeep(FREE, caller);
+        const turn = bucket.takeOrKeep(1, caller);
         if (!('slot' in turn)) continue;
         bucket.ended(turn, SERVED);
         served.push(caller);
@@ -230,70 +235,84 @@ describe('QuotaBucket', () => {
   });
 
   it('has one that was refused go before others that do not wait', async () => {
-    const turn = bucket.takeOrKeep(FREE, 'a');
+    const turn = bucket.takeOrKeep(1, 'a');
     if (!('slot' in turn)) throw new Error('expected a turn');
-    bucket.takeOrKeep(FREE, 'b');
+    bucket.takeOrKeep(1, 'b');
     bucket.ended(turn, refused(1_000));
-    const [b, c] = [bucket.takeOrKeep(FREE, 'b'), bucket.takeOrKeep(FREE, 'c')];
+    const [b, c] = [bucket.takeOrKeep(1, 'b'), bucket.takeOrKeep(1, 'c')];
     expect([b, c]).toEqual([{ retryAfterMs: 1_000 }, { retryAfterMs: 1_000 }]);
     await pass(1_000);
-    const probe = bucket.takeOrKeep(FREE, 'c');
+    const probe = bucket.takeOrKeep(1, 'c');
     if (!('slot' in probe)) throw new Error('expected a turn');
     bucket.ended(probe, SERVED);
     await pass(1_000);
-    expect(bucket.takeOrKeep(FREE, 'b')).toHaveProperty('retryAfterMs');
-    expect(bucket.takeOrKeep(FREE, 'a')).toHaveProperty('slot');
+    expect(bucket.takeOrKeep(1, 'b')).toHaveProperty('retryAfterMs');
+    expect(bucket.takeOrKeep(1, 'a')).toHaveProperty('slot');
   });
 
   it('does not keep a turn for long, nor over another refusal', async () => {
     bucket.ended(takeNow(), refused(1_000));
     line('a');
-    const away = bucket.takeOrKeep(FREE, 'key');
+    const away = bucket.takeOrKeep(1, 'key');
     if (!('retryAfterMs' in away)) throw new Error('expected to be turned away');
     await pass(2_050);
     bucket.ended(turnOf('a'), refused(1_000));
     line('b');
     await pass(900);
-    expect(bucket.takeOrKeep(FREE, 'key')).toHaveProperty('retryAfterMs');
+    expect(bucket.takeOrKeep(1, 'key')).toHaveProperty('retryAfterMs');
     await pass(20_000);
     expect(entered).toEqual(['a', 'b']);
     line('c');
-    expect(bucket.takeOrKeep(FREE, 'key')).toEqual({ retryAfterMs: 250 });
+    expect(bucket.takeOrKeep(1, 'key')).toEqual({ retryAfterMs: 250 });
+  });
+
+  it('gives no turn to a place whose time is over', async () => {
+    bucket.ended(takeNow(), refused(500));
+    line('tries');
+    expect(bucket.takeOrKeep(1, 'never comes back')).toHaveProperty('retryAfterMs');
+    await pass(600);
+    expect(entered).toEqual(['tries']);
+    await pass(15_000);
+    bucket.ended(turnOf('tries'), SERVED);
+    await pass(120_000);
+    expect(bucket.tokensLastMinute).toBe(0);
   });
 
   describe('beyond a limit that is only assumed', () => {
-    const ASSUMED: QuotaRequest = { tokens: 1, limit: { kind: 'assumed', tokens: 100 } };
+    beforeEach(() => {
+      bucket = new QuotaBucket(clock, HUNDRED_ASSUMED);
+    });
     const usedUp = (): void => {
-      for (let call = 0; call < 100; call++) bucket.ended(takeNow(ASSUMED), SERVED);
+      for (let call = 0; call < 100; call++) bucket.ended(takeNow(), SERVED);
     };
-    const beyond = (count: number): Turn[] => Array.from({ length: count }, () => takeNow(ASSUMED));
+    const beyond = (count: number): Turn[] => Array.from({ length: count }, () => takeNow());
 
     it('lets ten calls through at once, and two more for each that is served', () => {
       usedUp();
       const [first] = beyond(10);
-      expect(bucket.take(ASSUMED)).toBeUndefined();
+      expect(bucket.take(1)).toBeUndefined();
       if (first !== undefined) bucket.ended(first, SERVED);
       beyond(2);
-      expect(bucket.take(ASSUMED)).toBeUndefined();
+      expect(bucket.take(1)).toBeUndefined();
     });
 
     it('counts those under way for the limit', () => {
-      Array.from({ length: 100 }, () => takeNow(ASSUMED));
+      Array.from({ length: 100 }, () => takeNow());
       beyond(10);
-      expect(bucket.take(ASSUMED)).toBeUndefined();
+      expect(bucket.take(1)).toBeUndefined();
     });
 
     it.each([UNKNOWN, { kind: 'unsent' } as const])('grows with no call that ended $kind', (outcome) => {
       usedUp();
       for (const turn of beyond(10)) bucket.ended(turn, outcome);
       beyond(10);
-      expect(bucket.take(ASSUMED)).toBeUndefined();
+      expect(bucket.take(1)).toBeUndefined();
     });
 
     it('has the others wait for answers, in their order, however much time passes', async () => {
       usedUp();
       const [first, second] = beyond(10);
-      for (const name of ['a', 'b', 'c', 'd', 'e']) line(name, ASSUMED);
+      for (const name of ['a', 'b', 'c', 'd', 'e']) line(name);
       // Still within the minute.
       await pass(10_000);
       expect(entered).toEqual([]);
@@ -309,8 +328,8 @@ describe('QuotaBucket', () => {
     it('is held to what was borne after a refusal, and to nothing that is assumed', async () => {
       usedUp();
       const [first, ...rest] = beyond(10);
-      line('waits', ASSUMED);
-      line('leaves', ASSUMED, 'until-refusal');
+      line('waits');
+      line('leaves', 'until-refusal');
       if (first !== undefined) bucket.ended(first, refused(1_000));
       await nextTurn();
       expect([entered, turnedAway]).toEqual([[], ['leaves']]);
@@ -320,7 +339,7 @@ describe('QuotaBucket', () => {
       bucket.ended(turnOf('waits'), SERVED);
       expect(bucket.tokensPerSecond).toBeDefined();
       await pass(1_000);
-      for (let call = 0; call < 20; call++) line(`waits ${call}`, ASSUMED);
+      for (let call = 0; call < 20; call++) line(`waits ${call}`);
       await pass(60_000);
       expect(entered).toHaveLength(21);
     });
@@ -332,31 +351,84 @@ describe('QuotaBucket', () => {
       if (first !== undefined) bucket.ended(first, refused());
       for (const turn of rest) bucket.ended(turn, UNKNOWN);
       await pass(1_000);
-      bucket.ended(takeNow(ASSUMED), SERVED);
+      bucket.ended(takeNow(), SERVED);
       clock.advance(600_000);
       usedUp();
       beyond(10);
-      expect(bucket.take(ASSUMED)).toBeUndefined();
+      expect(bucket.take(1)).toBeUndefined();
     });
 
     it('starts again with ten when less than the limit was used in between', () => {
       usedUp();
-      for (let call = 0; call < 50; call++) bucket.ended(takeNow(ASSUMED), SERVED);
+      for (let call = 0; call < 50; call++) bucket.ended(takeNow(), SERVED);
       for (const turn of beyond(50)) bucket.ended(turn, SERVED);
       clock.advance(61_000);
       usedUp();
       beyond(10);
-      expect(bucket.take(ASSUMED)).toBeUndefined();
+      expect(bucket.take(1)).toBeUndefined();
     });
 
-    it('tells a wait for answers from one for the minute to be over', () => {
-      expect(bucket.waitsForAnswers(ASSUMED)).toBe(false);
+    it('lets no more than fifty through at once until it is certain that more is granted', () => {
       usedUp();
+      for (let call = 0; call < 95; call++) bucket.ended(takeNow(), SERVED);
+      const some = beyond(50);
+      expect(bucket.take(1)).toBeUndefined();
+      // Twice the limit is passed with these: no service grants that much in any minute.
+      for (const turn of some) bucket.ended(turn, SERVED);
+      expect(bucket.isHigherThanAssumed).toBe(true);
+      beyond(80);
+    });
+
+    it('is not certain of more while a service may count minutes that begin at other times', () => {
+      usedUp();
+      for (let call = 0; call < 100; call++) bucket.ended(takeNow(), SERVED);
+      expect(bucket.isHigherThanAssumed).toBe(false);
+    });
+
+    it('has a caller that comes back wait in line, and keeps its place when Cloud KMS refuses it', async () => {
+      usedUp();
+      clock.advance(50_000);
+      const [first] = beyond(10);
+      expect(bucket.waitsForAnswers(1, 'a')).toBe(true);
+      line('a', 'until-refusal');
+      line('b', 'until-refusal');
+      if (first !== undefined) bucket.ended(first, UNKNOWN);
+      await nextTurn();
+      bucket.ended(turnOf('a'), refused(1_000));
+      await nextTurn();
+      expect(turnedAway).toEqual(['b']);
+      expect(bucket.takeOrKeep(1, 'b')).toHaveProperty('retryAfterMs');
+      await pass(1_000);
+      // Whoever comes tries; then the one that was refused has its turn before the one that was turned away.
+      bucket.ended(takeBack('c'), SERVED);
+      await pass(1_000);
+      expect(bucket.takeOrKeep(1, 'b')).toHaveProperty('retryAfterMs');
+      expect(bucket.takeOrKeep(1, 'a')).toHaveProperty('slot');
+    });
+
+    it('gives the place of one that leaves to the next, and counts no turn that was not used', async () => {
+      usedUp();
+      const [first, ...rest] = beyond(10);
+      const leave = line('a');
+      line('b', 'until-refusal');
+      leave();
+      if (first !== undefined) bucket.ended(first, UNKNOWN);
+      await nextTurn();
+      expect(entered).toEqual(['b']);
+      bucket.ended(turnOf('b'), { kind: 'unsent' });
+      for (const turn of rest) bucket.ended(turn, { kind: 'unsent' });
+      expect(bucket.tokensLastMinute).toBe(101);
       beyond(10);
-      expect(bucket.waitsForAnswers(ASSUMED)).toBe(true);
-      expect(bucket.waitsForAnswers(TEN_A_MINUTE)).toBe(false);
-      line('keeps to ten', TEN_A_MINUTE);
-      expect(bucket.waitsForAnswers(ASSUMED)).toBe(false);
+      expect(bucket.take(1)).toBeUndefined();
+    });
+
+    it('tells a wait for answers from one for a quota that is used up', () => {
+      expect(bucket.waitsForAnswers(1)).toBe(false);
+      usedUp();
+      const [first] = beyond(10);
+      expect(bucket.waitsForAnswers(1)).toBe(true);
+      if (first !== undefined) bucket.ended(first, refused());
+      expect(bucket.waitsForAnswers(1)).toBe(false);
     });
   });
 });

@@ -47,6 +47,10 @@ describe('the quota guard', () => {
     await kms.getPublicKey(name);
     return key;
   };
+  const abortable = (): { readonly signal: AbortSignal; abort(): void } => {
+    const controller = new AbortController();
+    return { signal: controller.signal, abort: () => controller.abort() };
+  };
   const signs = (kms: KMSClient, count: number): Promise<PromiseSettledResult<Buffer>[]> =>
     Promise.allSettled(Array.from({ length: count }, () => kms.sign('sign', message)));
   const failed = (outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] =>
@@ -103,6 +107,23 @@ describe('the quota guard', () => {
     const outcomes = await Promise.all([signs(one, 40), signs(other, 40)]);
     expect(failed(outcomes.flat())).toEqual([]);
     expect(refused()).toBe(0);
+  });
+
+  it('has no client wait because of the limit of another', async () => {
+    await start({});
+    await signingKey(client());
+    const manual = new ManualClock();
+    const [kept, other] = [
+      client({ clock: manual, quota: { limits: { hsm: 7_000 } }, deadlines: {} }),
+      client({ clock: manual, deadlines: {} }),
+    ];
+    await kept.sign('sign', message);
+    const { signal, abort } = abortable();
+    const waits = kept.sign('sign', message, { signal, onQuota: 'retry' });
+    const outcome = Promise.allSettled([waits]);
+    expect(failed(await signs(other, 20))).toEqual([]);
+    abort();
+    expect(failed(await outcome)).toHaveLength(1);
   });
 
   it('does not count for calls of another kind', async () => {
@@ -210,6 +231,31 @@ describe('the quota guard', () => {
       for (const error of failed(outcomes)) expect(error).toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
       expect(refused()).toBeGreaterThan(0);
       expect(refused()).toBeLessThanOrEqual(10);
+    });
+
+    it('says what a call waited for that was beyond them, and had no answer to wait for', async () => {
+      await start({});
+      await signingKey(client());
+      const manual = new ManualClock();
+      const kms = client({ clock: manual, deadlines: { queueMs: 1_000, attemptMs: 60_000 } });
+      expect(failed(await signs(kms, PUBLISHED))).toEqual([]);
+      emulator.faults.add({ rpc: 'AsymmetricSign', hang: true });
+      const { signal, abort } = abortable();
+      const unanswered = Promise.allSettled(
+        Array.from({ length: 10 }, () => kms.sign('sign', message, { signal })),
+      );
+      const late = expect(kms.sign('sign', message)).rejects.toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        message: expect.stringMatching(
+          /grants by default for HSM keys .*wait for answers to others.* 1000 ms/,
+        ),
+        retryAfterMs: 1_000,
+      });
+      await expect.poll(() => kms.stats().quota.callsWaiting).toBe(1);
+      manual.advance(1_000);
+      await late;
+      abort();
+      expect(failed(await unanswered)).toHaveLength(10);
     });
 
     it('lets all go at once with none', async () => {

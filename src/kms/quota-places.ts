@@ -1,0 +1,69 @@
+/** The places of callers that do not wait for a quota that is used up, but come back: one for each, first come first served. */
+
+import type { Turn } from './quota-turn.js';
+
+/** A place is kept for so long after the moment at which its caller was told to come back. */
+const KEPT_MS = 10_000;
+
+export interface Place {
+  readonly tokens: number;
+  /** As soon as it has come. */
+  turn: Turn | undefined;
+  /** When it is given up, by the monotonic clock. */
+  until: number;
+}
+
+export class QuotaPlaces {
+  #places = new Map<string, Place>();
+
+  get isEmpty(): boolean {
+    return this.#places.size === 0;
+  }
+
+  get(caller: string): Place | undefined {
+    return this.#places.get(caller);
+  }
+
+  /** The caller's place, kept for a while from `at` on; the last one, if it had none. */
+  keep(caller: string, tokens: number, at: number): Place {
+    const known = this.#places.get(caller);
+    const place: Place = known ?? { tokens, turn: undefined, until: 0 };
+    place.until = at + KEPT_MS;
+    if (known === undefined) this.#places.set(caller, place);
+    return place;
+  }
+
+  /** A place before all others, for a caller that had its turn and was refused. */
+  keepFirst(caller: string, tokens: number, at: number): void {
+    if (this.#places.has(caller)) return;
+    this.#places = new Map([[caller, { tokens, turn: undefined, until: at + KEPT_MS }], ...this.#places]);
+  }
+
+  giveUp(caller: string): void {
+    this.#places.delete(caller);
+  }
+
+  /** The first of those that have no turn yet. */
+  get first(): Place | undefined {
+    if (this.isEmpty) return undefined;
+    for (const place of this.#places.values()) if (place.turn === undefined) return place;
+    return undefined;
+  }
+
+  /**
+   * Gives up places that nobody comes for; a turn that is not current any more is waited for again.
+   * @returns the turns that nobody takes.
+   */
+  dropUnclaimed(now: number, isCurrent: (turn: Turn) => boolean): readonly Turn[] {
+    const unclaimed: Turn[] = [];
+    if (this.isEmpty) return unclaimed;
+    for (const [caller, place] of this.#places) {
+      const { turn, until } = place;
+      if (now < until && (turn === undefined || isCurrent(turn))) continue;
+      if (turn !== undefined) unclaimed.push(turn);
+      place.turn = undefined;
+      if (now >= until) this.#places.delete(caller);
+    }
+    return unclaimed;
+  }
+}
