@@ -24,6 +24,7 @@ import { initializeAudited } from './audit/create-audit-trail.js';
 import { withAudit } from './audited-keys.js';
 import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
+import type { SignBatchOptions } from './batch/sign-batch-options.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
 import type { Clock } from './clock.js';
 import { type ComplianceReportOptions, createComplianceReport } from './compliance/compliance-report.js';
@@ -293,7 +294,7 @@ export class A2AKeyExchange {
   async signBatch(
     agentId: string,
     messages: readonly (Uint8Array | BlindedMessage)[],
-    options: CallOptions = {},
+    options: SignBatchOptions = {},
   ): Promise<readonly Buffer[]> {
     const batch = this.#batches.prepareBatch(agentId, messages, options);
     return this.#withKey('signBatch', agentId, batch.forLookUp, (keyName) =>

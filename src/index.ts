@@ -42,6 +42,7 @@ export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-
 export { BlindedMessage } from './batch/blinded-message.js';
 export { type ReceiptJson, receiptFromJson, receiptToJson } from './batch/receipt-json.js';
 export { ReceiptTrust, type ReceiptTrustOptions, type TrustedKeys } from './batch/receipt-trust.js';
+export type { SignBatchOptions } from './batch/sign-batch-options.js';
 export type { SignManyOptions, SignManyOutcome, SignManyProgress } from './batch/sign-many.js';
 export { examineReceipt, type ReceiptVerdict, verifyReceipt } from './batch/verify-receipt.js';
 export { type CancelTimer, type Clock, systemClock, type TimerOptions } from './clock.js';

@@ -1,7 +1,7 @@
 /**
  * Group commit: messages that come one by one are signed together. While the HSM signs one batch, the next one gathers, so
- * that a message waits for one to two operations of the HSM as long as batches are small, and no message waits when none is
- * under way. To write the receipts of thousands takes this process longer than the HSM takes to sign.
+ * that a message waits for one to two operations of the HSM, and no message waits when none is under way. To write the
+ * receipts of thousands takes this process longer than the HSM takes to sign, so the HSM signs the next batch meanwhile.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -14,7 +14,6 @@ import {
   ResourceExhaustedError,
 } from '../errors/service.js';
 import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
-import type { CallOptions } from '../keys/call-options.js';
 import { Pace, type Slot } from '../provider/pace.js';
 import {
   type BatchSignerOptions,
@@ -24,15 +23,19 @@ import {
   type ResolvedSignerOptions,
 } from './batch-signer-options.js';
 import { BlindedMessage, blind } from './blinded-message.js';
+import type { SignBatchOptions } from './sign-batch-options.js';
 import { type WaitingMessage, WaitingMessages } from './waiting-messages.js';
 
 /** What it signs with: an `A2AKeyExchange`. */
 export interface BatchExchange {
-  /** Signs messages with one signature. @returns one receipt (CBOR) for each message, in their order. */
+  /**
+   * Signs messages with one signature. `onRootSigned` of the options may be called when it is free for the next batch.
+   * @returns one receipt (CBOR) for each message, in their order.
+   */
   signBatch(
     agentId: string,
     messages: readonly BlindedMessage[],
-    options: CallOptions,
+    options: SignBatchOptions,
   ): Promise<readonly Buffer[]>;
 }
 
@@ -56,6 +59,8 @@ export class BatchSigner {
   readonly #messages: WaitingMessages;
   readonly #pace: Pace;
   #running: Promise<void> | undefined;
+  /** Batches that have no receipts yet. The receipts of one may be written while the HSM signs the next. */
+  readonly #underWay = new Set<Promise<void>>();
   #wake: (() => void) | undefined;
   #closed = false;
 
@@ -102,7 +107,7 @@ export class BatchSigner {
     // What its caller still has is copied, so that nothing it does with it meanwhile concerns the others of the batch.
     const blinded = own === message ? new BlindedMessage(own) : own;
     const receipt = this.#messages.add(blinded, { signal, timeoutMs: timeoutMs ?? this.#options.timeoutMs });
-    if (this.#messages.size === this.#limit) this.#wake?.();
+    if (this.#messages.waiting === this.#limit) this.#wake?.();
     this.#running ??= this.#run();
     return receipt;
   }
@@ -112,6 +117,7 @@ export class BatchSigner {
     this.#closed = true;
     this.#wake?.();
     await this.#running;
+    await Promise.all(this.#underWay);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -122,6 +128,8 @@ export class BatchSigner {
   async #run(): Promise<void> {
     let slot: Slot | undefined;
     for (;;) {
+      // Receipts of two batches are written at the same time at most, and what is in line for the queue stays there.
+      while (this.#underWay.size > 1 || this.#room <= 0) await Promise.race(this.#underWay);
       // Callers of the same turn, and those who got their receipts just now and send again, go into one batch.
       if (slot === undefined) await nextTurn();
       const oldest = this.#messages.oldest;
@@ -136,19 +144,42 @@ export class BatchSigner {
         await this.#sleep(delayMs);
         continue;
       }
-      await this.#sign(this.#messages.first(this.#limit), slot);
+      await this.#start(this.#messages.first(Math.min(this.#limit, this.#room)), slot);
       slot = undefined;
     }
   }
 
+  /** Places in the queue for those that are in no batch. */
+  get #room(): number {
+    return this.#options.maxQueue - (this.#messages.size - this.#messages.waiting);
+  }
+
   /** When a batch that is not full is signed all the same. */
   #dueAt(oldest: WaitingMessage): number {
-    const full = this.#messages.size >= this.#limit;
+    const full = this.#messages.waiting >= this.#limit;
     return full || this.#closed ? 0 : oldest.since + this.#options.maxDelayMs;
   }
 
-  async #sign(batch: readonly WaitingMessage[], slot: Slot): Promise<void> {
+  /** Signs a batch; settles when the HSM is free for the next one. */
+  #start(batch: readonly WaitingMessage[], slot: Slot): Promise<void> {
+    return new Promise((resolve) => {
+      const written = this.#sign(batch, slot, resolve).then(() => {
+        this.#underWay.delete(written);
+        resolve();
+      });
+      this.#underWay.add(written);
+    });
+  }
+
+  async #sign(batch: readonly WaitingMessage[], slot: Slot, onSigned: () => void): Promise<void> {
     const work = this.#messages.begin(batch);
+    let isSigned = false;
+    const signed = (): void => {
+      if (isSigned) return;
+      isSigned = true;
+      this.#pace.succeeded();
+      onSigned();
+    };
     try {
       const messages = batch.map(({ blinded }) => blinded);
       const { reason, correlationId } = this.#options;
@@ -156,10 +187,11 @@ export class BatchSigner {
         signal: work.signal,
         timeoutMs: work.timeoutMs,
         onQuota: 'fail',
+        onRootSigned: signed,
         reason,
         correlationId,
       });
-      this.#pace.succeeded();
+      signed();
       if (receipts.length !== batch.length) {
         const check = `${receipts.length} receipts for ${batch.length} messages`;
         throw new IntegrityError(this.#context, check);

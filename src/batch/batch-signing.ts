@@ -6,12 +6,12 @@ import { InvalidArgumentError } from '../errors/input.js';
 import { agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider } from '../keys/key-provider.js';
-import { callOptions, parseOptions } from '../provider/call-input.js';
 import { Pace } from '../provider/pace.js';
 import { SharedDeadline } from '../provider/shared-deadline.js';
 import type { BlindedMessage } from './blinded-message.js';
 import { QuotaLine } from './quota-line.js';
 import { type BatchKey, blindAll, signBlinded } from './sign-batch.js';
+import { parseSignBatchOptions, type SignBatchOptions } from './sign-batch-options.js';
 import {
   parseSignManyOptions,
   type ResolvedSignManyOptions,
@@ -31,6 +31,7 @@ interface BatchSigningOptions {
 interface Batch {
   readonly messages: readonly BlindedMessage[];
   readonly deadline: SharedDeadline;
+  readonly onRootSigned: (() => void) | undefined;
   /** Look-ups wait for the quota of reads, which says nothing of that for signatures. */
   readonly forLookUp: CallOptions;
 }
@@ -63,20 +64,20 @@ export class BatchSigning {
   prepareBatch(
     agentId: string,
     messages: readonly (Uint8Array | BlindedMessage)[],
-    options: CallOptions,
+    options: SignBatchOptions,
   ): Batch {
     const context = agentContext('signBatch', agentId);
-    const parsed = parseOptions(context, callOptions, options);
+    const { onRootSigned, ...parsed } = parseSignBatchOptions(context, options);
     const blinded = blindAll(context, messages);
     const time = { clock: this.#clock, defaultTimeoutMs: this.#operationMs };
     const deadline = new SharedDeadline(context, parsed, time);
-    return { messages: blinded, deadline, forLookUp: { ...parsed, onQuota: 'retry' } };
+    return { messages: blinded, deadline, onRootSigned, forLookUp: { ...parsed, onQuota: 'retry' } };
   }
 
   /** The receipts of the messages, in their order, by one signature of the key. */
-  signBatch(keyId: string, { messages, deadline }: Batch): Promise<readonly Buffer[]> {
+  signBatch(keyId: string, { messages, deadline, onRootSigned }: Batch): Promise<readonly Buffer[]> {
     const batchKey = { provider: this.#provider, versionKeys: this.#versionKeys, keyId };
-    return signBlinded(contextOf('signBatch', keyId), batchKey, messages, deadline);
+    return signBlinded(contextOf('signBatch', keyId), batchKey, messages, { deadline, onRootSigned });
   }
 
   /** @throws InvalidArgumentError for what is not a list of bytes, and for every option that is wrong. */

@@ -63,15 +63,20 @@ export function blindAll(
   return messages.map((message: unknown, index) => blind(context, `messages[${index}]`, message));
 }
 
-/**
- * The receipts of the messages, in their order, from one signature.
- * @param deadline of all calls that it takes. Once the root is signed, only an abort keeps the receipts from being written.
- */
+/** What `signBlinded` goes by. */
+interface BlindedBatchOptions {
+  /** Of all calls that it takes. Once the root is signed, only an abort keeps the receipts from being written. */
+  readonly deadline: SharedDeadline;
+  /** Called when the root is signed, if it takes several turns of the event loop to write the receipts. */
+  readonly onRootSigned?: (() => void) | undefined;
+}
+
+/** The receipts of the messages, in their order, from one signature. */
 export async function signBlinded(
   context: ErrorContext,
   batchKey: BatchKey,
   messages: readonly BlindedMessage[],
-  deadline: SharedDeadline,
+  { deadline, onRootSigned }: BlindedBatchOptions,
 ): Promise<readonly Buffer[]> {
   const cbor = await loadCbor();
   const leafHashes = messages.map(({ leafHash }) => leafHash);
@@ -79,6 +84,7 @@ export async function signBlinded(
   if (leafHashes.length === 1) leafHashes.push(nextBlinding());
   const tree = buildMerkleTree(leafHashes);
   const signed = await signRoot(context, batchKey, { cbor, root: tree.root }, deadline);
+  if (messages.length > RECEIPTS_PER_TURN) onRootSigned?.();
   const writer = new ReceiptWriter(cbor, signed);
   const receipts: Buffer[] = [];
   for (const [leafIndex, { blinding }] of messages.entries()) {

@@ -22,6 +22,8 @@ interface Entry extends WaitingMessage {
   stopListening: () => void;
   /** The latest answer that held it up. */
   cause: unknown;
+  /** Whether it is in a batch that is being signed. */
+  isUnderWay: boolean;
 }
 
 /** A batch that is being signed. */
@@ -41,10 +43,11 @@ export class WaitingMessages {
   readonly #entries = new Map<WaitingMessage, Entry>();
   /** Those with the same time to wait, in the order in which their deadlines come. */
   readonly #byTimeout = new Map<number, Set<Entry>>();
-  #work: { readonly controller: AbortController; readonly left: Set<WaitingMessage> } | undefined;
+  readonly #works = new Set<{ readonly controller: AbortController; readonly left: Set<WaitingMessage> }>();
+  #underWay = 0;
   #timer: { readonly at: number; readonly cancel: CancelTimer } | undefined;
 
-  /** @param onEmpty called when the last message left without a receipt. */
+  /** @param onEmpty called when the last message that was in no batch left. */
   constructor(context: ErrorContext, clock: Clock, onEmpty: () => void) {
     this.#context = context;
     this.#clock = clock;
@@ -55,17 +58,23 @@ export class WaitingMessages {
     return this.#entries.size;
   }
 
-  get oldest(): WaitingMessage | undefined {
-    for (const message of this.#entries.keys()) return message;
-    return undefined;
+  /** Those that are in no batch yet. */
+  get waiting(): number {
+    return this.#entries.size - this.#underWay;
   }
 
-  /** The first ones, in the order they came. They stay where they are until they have their outcome. */
+  /** Of those that are in no batch yet. */
+  get oldest(): WaitingMessage | undefined {
+    return this.first(1)[0];
+  }
+
+  /** The first ones that are in no batch yet, in the order they came. They stay where they are until they have their outcome. */
   first(count: number): readonly WaitingMessage[] {
     const first: WaitingMessage[] = [];
-    for (const message of this.#entries.keys()) {
+    if (this.waiting === 0) return first;
+    for (const entry of this.#entries.values()) {
       if (first.length === count) break;
-      first.push(message);
+      if (!entry.isUnderWay) first.push(entry);
     }
     return first;
   }
@@ -87,6 +96,7 @@ export class WaitingMessages {
         reject,
         stopListening() {},
         cause: undefined,
+        isUnderWay: false,
       };
       this.#entries.set(entry, entry);
       this.#peersOf(entry).add(entry);
@@ -100,19 +110,21 @@ export class WaitingMessages {
   /** The batch is under way. */
   begin(batch: readonly WaitingMessage[]): BatchWork {
     const work = { controller: new AbortController(), left: new Set(batch) };
-    this.#work = work;
+    this.#works.add(work);
     const now = this.#clock.monotonic();
     let timeoutMs = 1;
     for (const message of batch) {
       const entry = this.#entries.get(message);
-      if (entry !== undefined)
-        timeoutMs = Math.max(timeoutMs, Math.ceil(entry.since + entry.timeoutMs - now));
+      if (entry === undefined) continue;
+      entry.isUnderWay = true;
+      this.#underWay += 1;
+      timeoutMs = Math.max(timeoutMs, Math.ceil(entry.since + entry.timeoutMs - now));
     }
     return {
       signal: work.controller.signal,
       timeoutMs,
       end: () => {
-        this.#work = undefined;
+        this.#works.delete(work);
       },
     };
   }
@@ -131,11 +143,14 @@ export class WaitingMessages {
     for (const message of batch) this.#take(message)?.reject(error);
   }
 
-  /** They stay, and remember why. */
+  /** They wait again, where they were, and remember why. */
   postpone(batch: readonly WaitingMessage[], cause: unknown): void {
     for (const message of batch) {
       const entry = this.#entries.get(message);
-      if (entry !== undefined) entry.cause = cause;
+      if (entry === undefined) continue;
+      entry.cause = cause;
+      entry.isUnderWay = false;
+      this.#underWay -= 1;
     }
   }
 
@@ -143,6 +158,7 @@ export class WaitingMessages {
     const entry = this.#entries.get(message);
     if (entry === undefined) return undefined;
     this.#entries.delete(message);
+    if (entry.isUnderWay) this.#underWay -= 1;
     const peers = this.#peersOf(entry);
     peers.delete(entry);
     if (peers.size === 0) this.#byTimeout.delete(entry.timeoutMs);
@@ -159,9 +175,10 @@ export class WaitingMessages {
 
   #leave(message: WaitingMessage, error: unknown): void {
     this.#take(message)?.reject(error);
-    this.#work?.left.delete(message);
-    if (this.#work?.left.size === 0) this.#work.controller.abort(error);
-    if (this.#entries.size === 0) this.#onEmpty();
+    for (const { controller, left } of this.#works) {
+      if (left.delete(message) && left.size === 0) controller.abort(error);
+    }
+    if (this.waiting === 0) this.#onEmpty();
   }
 
   #aborted(signal: AbortSignal): OperationAbortedError {

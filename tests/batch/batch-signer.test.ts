@@ -502,6 +502,123 @@ describe('BatchSigner', () => {
     });
   });
 
+  describe('whose batch is signed while its receipts are still to be written', () => {
+    it('signs the next batch meanwhile, and gives each its own receipts', async () => {
+      const calls = send(3);
+      const first = await exchange.batch(0);
+      const later = send(2);
+      first.sign();
+      const second = await exchange.batch(1);
+      expect(leaves(second.messages)).toEqual(leaves(later.map(({ blinded }) => blinded)));
+      expect(signer.queued).toBe(5);
+      second.succeed();
+      await expectOwnReceipts(later);
+      first.succeed();
+      await expectOwnReceipts(calls);
+      expect(signer.queued).toBe(0);
+    });
+
+    it('waits with a third until the receipts of one are written', async () => {
+      const calls = send(1);
+      for (const index of [0, 1]) {
+        (await exchange.batch(index)).sign();
+        calls.push(...send(1));
+      }
+      await settle();
+      expect(exchange.batches).toHaveLength(2);
+      exchange.batches[1]?.succeed();
+      (await exchange.batch(2)).succeed();
+      exchange.batches[0]?.succeed();
+      await expectOwnReceipts(calls);
+    });
+
+    it('fails its own calls and no others when they cannot be written', async () => {
+      const calls = send(2);
+      const first = await exchange.batch(0);
+      const later = send(2);
+      first.sign();
+      const second = await exchange.batch(1);
+      first.fail(denied());
+      for (const { receipt } of calls) await expect(receipt).rejects.toThrow(PermissionDeniedError);
+      second.succeed();
+      await expectOwnReceipts(later);
+    });
+
+    it('puts the next one back at its place when the quota is used up', async () => {
+      const calls = send(2);
+      const first = await exchange.batch(0);
+      const later = send(2);
+      first.sign();
+      (await exchange.batch(1)).fail(quotaAnswer(1_000));
+      await settle();
+      const last = send(1);
+      first.succeed();
+      await expectOwnReceipts(calls);
+      clock.advance(1_001);
+      const third = await exchange.batch(2);
+      expect(leaves(third.messages)).toEqual(leaves([...later, ...last].map(({ blinded }) => blinded)));
+      third.succeed();
+      await expectOwnReceipts([...later, ...last]);
+    });
+
+    it('is given up when all of its calls left, and the other goes on', async () => {
+      const controller = new AbortController();
+      const calls = send(2, { signal: controller.signal });
+      const first = await exchange.batch(0);
+      const later = send(1);
+      first.sign();
+      const second = await exchange.batch(1);
+      controller.abort();
+      for (const { receipt } of calls) await expect(receipt).rejects.toThrow(OperationAbortedError);
+      expect([first.options.signal?.aborted, second.options.signal?.aborted]).toEqual([true, false]);
+      second.succeed();
+      await expectOwnReceipts(later);
+      first.fail(denied());
+    });
+
+    it('takes none of those that wait in line for the queue', async () => {
+      signer = newSigner({ maxQueue: 2, whenFull: 'wait' });
+      const calls = send(3);
+      const first = await exchange.batch(0);
+      first.sign();
+      await settle();
+      expect(exchange.batches).toHaveLength(1);
+      first.succeed();
+      (await exchange.batch(1)).succeed();
+      await expectOwnReceipts(calls);
+    });
+
+    it('has all receipts when it is closed', async () => {
+      const calls = send(1);
+      const first = await exchange.batch(0);
+      first.sign();
+      await settle();
+      let isClosed = false;
+      const closing = signer.close().then(() => {
+        isClosed = true;
+      });
+      await settle();
+      expect(isClosed).toBe(false);
+      first.succeed();
+      await closing;
+      await expectOwnReceipts(calls);
+    });
+
+    it('has a message wait no longer than it may for others', async () => {
+      signer = newSigner({ maxDelayMs: 100, maxBatch: 2 });
+      const calls = send(2);
+      const first = await exchange.batch(0);
+      first.sign();
+      calls.push(...send(1));
+      await settle();
+      expect(exchange.batches).toHaveLength(1);
+      calls.push(...send(1));
+      (await exchange.batch(1)).succeed();
+      first.succeed();
+      await expectOwnReceipts(calls);
+    });
+  });
+
   describe('that is closed', () => {
     it('signs what waits and takes nothing more', async () => {
       const calls = send(3);

@@ -643,7 +643,9 @@ describe('signing a batch', () => {
     key.versions = ['key/2'];
     const deadline = deadlineOf({ timeoutMs: 1_000, onQuota: 'fail' }, clock);
     const context = { operation: 'test', resource: 'key' };
-    await expect(signBlinded(context, slow, [new BlindedMessage(message)], deadline)).rejects.toMatchObject({
+    await expect(
+      signBlinded(context, slow, [new BlindedMessage(message)], { deadline }),
+    ).rejects.toMatchObject({
       code: 'DEADLINE_EXCEEDED',
       timeoutMs: 1_000,
     });
@@ -656,6 +658,25 @@ describe('signing a batch', () => {
     ]);
   });
 
+  it.each([
+    [512, 0],
+    [513, 1],
+  ])(
+    'of %d messages says %d times that the root is signed before its receipts are there',
+    async (count, times) => {
+      const key = new LocalBatchKey();
+      const seen: string[] = [];
+      const receipts = await signBlinded(
+        { operation: 'test', resource: 'key' },
+        key,
+        Array.from({ length: count }, () => new BlindedMessage(message)),
+        { deadline: deadlineOf({}), onRootSigned: () => seen.push(`after ${key.signatures} signature`) },
+      );
+      expect(seen).toEqual(Array.from({ length: times }, () => 'after 1 signature'));
+      expect(receipts).toHaveLength(count);
+    },
+  );
+
   it('stops writing receipts when its caller aborts', async () => {
     const key = new LocalBatchKey();
     const controller = new AbortController();
@@ -665,12 +686,9 @@ describe('signing a batch', () => {
       setImmediate(() => controller.abort('no longer needed'));
       return signature;
     };
-    const signing = signBlinded(
-      { operation: 'test', resource: 'key' },
-      key,
-      messages,
-      deadlineOf({ signal: controller.signal }),
-    );
+    const signing = signBlinded({ operation: 'test', resource: 'key' }, key, messages, {
+      deadline: deadlineOf({ signal: controller.signal }),
+    });
     await expect(signing).rejects.toMatchObject({ code: 'ABORTED', cause: 'no longer needed' });
   });
 
@@ -756,7 +774,7 @@ describe('signing a batch', () => {
         versionKeys: versionKeys,
       },
       [new BlindedMessage(message)],
-      deadlineOf({}),
+      { deadline: deadlineOf({}) },
     );
     await expect(signing).rejects.toThrow(UnsupportedAlgorithmError);
     expect(key.signatures).toBe(0);

@@ -68,7 +68,7 @@ export class LocalBatchKey implements BatchKey {
 
   /** Receipts of the messages, in their order. */
   signBatch(messages: readonly (Uint8Array | BlindedMessage)[]): Promise<readonly Buffer[]> {
-    return signBlinded(context, this, blindAll(context, messages), deadlineOf({}));
+    return signBlinded(context, this, blindAll(context, messages), { deadline: deadlineOf({}) });
   }
 
   /** The receipt of a message among others. */

@@ -1,13 +1,14 @@
 /** A `BatchExchange` whose calls wait until the test answers them: what is in a batch, and when, is the test's to say. */
 
 import type { BlindedMessage } from '../../src/batch/blinded-message.js';
-import type { BatchExchange } from '../../src/index.js';
-import type { CallOptions } from '../../src/keys/call-options.js';
+import type { BatchExchange, SignBatchOptions } from '../../src/index.js';
 
 /** A batch that waits for its answer. */
 export interface HeldBatch {
   readonly messages: readonly BlindedMessage[];
-  readonly options: CallOptions;
+  readonly options: SignBatchOptions;
+  /** The HSM has signed; the receipts are still to be written. */
+  sign(): void;
   /** Answers each message with its leaf hash, so that a test can tell whose receipt it is. */
   succeed(): void;
   fail(error: unknown): void;
@@ -22,12 +23,13 @@ export class HeldExchange implements BatchExchange {
   signBatch(
     _agentId: string,
     messages: readonly BlindedMessage[],
-    options: CallOptions,
+    options: SignBatchOptions,
   ): Promise<readonly Buffer[]> {
     return new Promise((resolve, reject) => {
       this.batches.push({
         messages,
         options,
+        sign: () => options.onRootSigned?.(),
         succeed: () => resolve(messages.map(({ leafHash }) => Buffer.from(leafHash))),
         answer: resolve,
         fail: reject,

@@ -1,0 +1,25 @@
+/** Options of `signBatch`, parsed once. */
+
+import { z } from 'zod';
+import type { ErrorContext } from '../errors/base.js';
+import type { CallOptions } from '../keys/call-options.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
+
+/** Options of `signBatch`. */
+export interface SignBatchOptions extends CallOptions {
+  /**
+   * Called when the HSM has signed a batch of more than 512 messages, and its receipts are still to be written: it is free
+   * for the next one from then on. What it throws ends the batch.
+   */
+  readonly onRootSigned?: (() => void) | undefined;
+}
+
+const schema = z.strictObject({
+  ...callShape,
+  onRootSigned: z.custom<() => void>((value) => typeof value === 'function', 'must be a function').optional(),
+});
+
+/** @throws InvalidArgumentError naming every option that is wrong. */
+export function parseSignBatchOptions(context: ErrorContext, options: SignBatchOptions): SignBatchOptions {
+  return parseOptions(context, schema, options);
+}
