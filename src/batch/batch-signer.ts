@@ -128,8 +128,9 @@ export class BatchSigner {
   async #run(): Promise<void> {
     let slot: Slot | undefined;
     for (;;) {
-      // Receipts of two batches are written at the same time at most, and what is in line for the queue stays there.
-      while (this.#underWay.size > 1 || this.#room <= 0) await Promise.race(this.#underWay);
+      // Receipts of two batches are written at the same time at most. What is in line for the queue stays there, and a batch
+      // is not smaller because of that.
+      while (this.#underWay.size > 1 || this.#room < this.#nextSize) await Promise.race(this.#underWay);
       // Callers of the same turn, and those who got their receipts just now and send again, go into one batch.
       if (slot === undefined) await nextTurn();
       const oldest = this.#messages.oldest;
@@ -144,7 +145,7 @@ export class BatchSigner {
         await this.#sleep(delayMs);
         continue;
       }
-      await this.#start(this.#messages.first(Math.min(this.#limit, this.#room)), slot);
+      await this.#start(this.#messages.first(this.#limit), slot);
       slot = undefined;
     }
   }
@@ -152,6 +153,11 @@ export class BatchSigner {
   /** Places in the queue for those that are in no batch. */
   get #room(): number {
     return this.#options.maxQueue - (this.#messages.size - this.#messages.waiting);
+  }
+
+  /** Messages of the next batch, as far as they are there. */
+  get #nextSize(): number {
+    return Math.min(this.#limit, this.#messages.waiting);
   }
 
   /** When a batch that is not full is signed all the same. */
@@ -199,7 +205,7 @@ export class BatchSigner {
       this.#messages.succeed(batch, receipts);
     } catch (error) {
       // Nothing was signed and nothing is wrong with the messages: they stay at the head of the queue.
-      if (error instanceof ResourceExhaustedError) {
+      if (error instanceof ResourceExhaustedError && !isSigned) {
         this.#pace.refused(slot, error.retryAfterMs);
         this.#messages.postpone(batch, error);
       } else {

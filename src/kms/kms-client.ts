@@ -478,8 +478,6 @@ export class KMSClient implements KeyProvider, AccessManager, KeyAttester {
    */
   async close(): Promise<void> {
     const { caller, lateChecks } = this.#calls.core;
-    // What is still to be called here would wait behind them.
-    this.#quota.refuseWaiting();
     await this.audit?.close();
     await lateChecks.flush();
     caller.close();

@@ -22,8 +22,8 @@ interface Waiter {
 
 /** When the call that tries is under way, its answer is about to come. */
 const PROBE_MS = 250;
-/** A service whose minutes begin at other times serves no more than this many times its limit in any minute. */
-const MOST_OF_A_MINUTE = 2;
+/** Parts of so many of the service's minutes are in a minute of this process, and the second that it is longer at most. */
+const MINUTES_IN_A_MINUTE = 3;
 
 export class QuotaBucket {
   readonly #clock: Clock;
@@ -31,6 +31,8 @@ export class QuotaBucket {
   readonly #pace: Pace;
   /** What was answered; what is under way, or kept for somebody, is not in it. */
   readonly #spent = new MinuteWindow();
+  /** Of that, what had no answer that says whether it was served. */
+  readonly #unknown = new MinuteWindow();
   #underWay = 0;
   /** Calls beyond what is assumed. */
   readonly #beyond = new SlowStart();
@@ -60,11 +62,12 @@ export class QuotaBucket {
     return this.#spent.total(this.#clock.monotonic()) + this.#underWay;
   }
 
-  /** Whether so much was used in the last minute, and not refused, that the quota is higher than was assumed. */
+  /** Whether so much was served in the last minute that more is granted than was assumed. */
   get isHigherThanAssumed(): boolean {
     const limit = this.#limit;
     if (limit?.kind !== 'assumed') return false;
-    return this.#spent.total(this.#clock.monotonic()) > MOST_OF_A_MINUTE * limit.tokens;
+    const now = this.#clock.monotonic();
+    return this.#spent.total(now) - this.#unknown.total(now) > MINUTES_IN_A_MINUTE * limit.tokens;
   }
 
   /** Calls that wait for their turn. */
@@ -114,7 +117,8 @@ export class QuotaBucket {
     this.#serve();
     if (place.turn !== undefined) return this.#claim(place.turn, caller);
     const now = this.#clock.monotonic();
-    const readyAt = this.#readyAt(tokens);
+    // Whoever is first may need more, and is waited for.
+    const readyAt = Math.max(this.#readyAt(tokens), this.#readyAt(this.#next()?.tokens ?? tokens));
     this.#places.keep(caller, tokens, Math.max(now, readyAt));
     return { retryAfterMs: Math.max(1, readyAt - now) };
   }
@@ -174,12 +178,14 @@ export class QuotaBucket {
     // The service counts it at some moment before it answers.
     if (outcome.kind === 'served' || outcome.kind === 'unknown')
       this.#spent.add(this.#clock.monotonic(), turn.tokens);
+    if (outcome.kind === 'unknown') this.#unknown.add(this.#clock.monotonic(), turn.tokens);
     if (turn.isProbe) this.#probe = outcome.kind === 'served' ? 'none' : 'wanted';
     if (outcome.kind === 'served') {
       if (turn.isBeyond) this.#beyond.served(this.isHigherThanAssumed);
       this.#pace.succeeded(turn.tokens);
     }
     if (outcome.kind === 'refused') this.#refused(turn, outcome.retryAfterMs);
+    if (outcome.kind === 'unsent' && this.isOutdated(turn)) this.#keepFirst(turn);
     this.#serve();
   }
 
@@ -188,11 +194,14 @@ export class QuotaBucket {
     // One that was under way when the pause began says nothing of the call that tries now.
     if (this.#probe === 'none') this.#probe = 'wanted';
     this.#pace.refused(turn.slot, retryAfterMs, turn.tokens);
-    const { caller, tokens } = turn;
-    // One that had its turn and was refused goes first, when it comes back.
-    if (caller !== undefined) this.#places.keepFirst(caller, tokens, this.#pace.nextAt);
+    this.#keepFirst(turn);
     this.#beyond.startAgain();
     if (isFirst) this.#turnAway();
+  }
+
+  /** One that had its turn and was not served goes first, when it comes back. */
+  #keepFirst({ caller, tokens }: Turn): void {
+    if (caller !== undefined) this.#places.keepFirst(caller, tokens, this.#pace.nextAt);
   }
 
   /** Whether the quota was found used up after the turn had come. */

@@ -129,7 +129,7 @@ export class QuotaGuard {
     this.#higher.add(kind);
     this.#config.logger.info(
       { quota: kind, resource: this.#where, assumedTokensPerMinute: this.#limits[kind]?.tokens },
-      'Cloud KMS serves more than twice what it grants by default: quota.limits may name what the project has',
+      'Cloud KMS serves far more than it grants by default: quota.limits may name what the project has',
     );
   }
 

@@ -11,6 +11,8 @@ export interface Place {
   turn: Turn | undefined;
   /** When it is given up, by the monotonic clock. */
   until: number;
+  /** Whether its caller had its turn before, and was not served. */
+  readonly isReturned: boolean;
 }
 
 export class QuotaPlaces {
@@ -27,16 +29,22 @@ export class QuotaPlaces {
   /** The caller's place, kept for a while from `at` on; the last one, if it had none. */
   keep(caller: string, tokens: number, at: number): Place {
     const known = this.#places.get(caller);
-    const place: Place = known ?? { tokens, turn: undefined, until: 0 };
+    const place: Place = known ?? { tokens, turn: undefined, until: 0, isReturned: false };
     place.until = at + KEPT_MS;
     if (known === undefined) this.#places.set(caller, place);
     return place;
   }
 
-  /** A place before all others, for a caller that had its turn and was refused. */
+  /** A place before all that had no turn yet, for a caller that had one and was not served. */
   keepFirst(caller: string, tokens: number, at: number): void {
     if (this.#places.has(caller)) return;
-    this.#places = new Map([[caller, { tokens, turn: undefined, until: at + KEPT_MS }], ...this.#places]);
+    const place: Place = { tokens, turn: undefined, until: at + KEPT_MS, isReturned: true };
+    const others = [...this.#places];
+    this.#places = new Map([
+      ...others.filter(([, { isReturned }]) => isReturned),
+      [caller, place],
+      ...others.filter(([, { isReturned }]) => !isReturned),
+    ]);
   }
 
   giveUp(caller: string): void {

@@ -576,6 +576,31 @@ describe('BatchSigner', () => {
       first.fail(denied());
     });
 
+    it('makes the next one no smaller because others wait in line for the queue', async () => {
+      signer = newSigner({ maxBatch: 4, maxQueue: 5, whenFull: 'wait' });
+      const calls = send(9);
+      const first = await exchange.batch(0);
+      first.sign();
+      await settle();
+      expect(exchange.batches).toHaveLength(1);
+      first.succeed();
+      const second = await exchange.batch(1);
+      expect(second.messages).toHaveLength(4);
+      second.succeed();
+      (await exchange.batch(2)).succeed();
+      await expectOwnReceipts(calls);
+    });
+
+    it('ends its calls when the quota is said to be used up after all', async () => {
+      const [only] = send(1);
+      const first = await exchange.batch(0);
+      first.sign();
+      await settle();
+      first.fail(quotaAnswer());
+      await expect(only?.receipt).rejects.toThrow(ResourceExhaustedError);
+      expect(signer.queued).toBe(0);
+    });
+
     it('takes none of those that wait in line for the queue', async () => {
       signer = newSigner({ maxQueue: 2, whenFull: 'wait' });
       const calls = send(3);

@@ -105,6 +105,13 @@ describe('QuotaBucket', () => {
       expect(bucket.take(1)).toBeDefined();
     });
 
+    it('tells one that comes back when the one before it can go, which may need more', () => {
+      bucket.ended(takeNow(6), SERVED);
+      const dear = bucket.takeOrKeep(8, 'dear');
+      expect(dear).toEqual({ retryAfterMs: expect.any(Number) });
+      expect(bucket.takeOrKeep(1, 'cheap')).toEqual(dear);
+    });
+
     it('has a call wait while those under way may still use up the limit', async () => {
       const turn = takeNow(10);
       line('a');
@@ -266,6 +273,43 @@ describe('QuotaBucket', () => {
     expect(bucket.takeOrKeep(1, 'key')).toEqual({ retryAfterMs: 250 });
   });
 
+  it('serves those who were refused in the order of their refusals', async () => {
+    bucket.ended(takeNow(), SERVED);
+    clock.advance(2_000);
+    const turns = ['a', 'b', 'c'].map((caller) => takeBack(caller));
+    for (const turn of turns) bucket.ended(turn, refused(1_000));
+    await pass(1_050);
+    bucket.ended(takeBack('d'), SERVED);
+    const served: string[] = [];
+    for (let round = 0; round < 100 && served.length < 3; round++) {
+      for (const caller of ['c', 'b', 'a']) {
+        if (served.includes(caller)) continue;
+        const turn = bucket.takeOrKeep(1, caller);
+        if (!('slot' in turn)) continue;
+        bucket.ended(turn, SERVED);
+        served.push(caller);
+      }
+      await pass(100);
+    }
+    expect(served).toEqual(['a', 'b', 'c']);
+  });
+
+  it('keeps the place of one whose turn was over before its call was made', () => {
+    const [turn, other] = [takeBack('a'), takeBack('b')];
+    bucket.ended(other, refused(1_000));
+    expect(bucket.isOutdated(turn)).toBe(true);
+    bucket.ended(turn, { kind: 'unsent' });
+    clock.advance(1_050);
+    // At a call a second: whoever comes first tries, then those who had their turn.
+    bucket.ended(takeBack('c'), SERVED);
+    clock.advance(1_000);
+    expect(bucket.takeOrKeep(1, 'late')).toHaveProperty('retryAfterMs');
+    bucket.ended(takeBack('b'), SERVED);
+    clock.advance(1_000);
+    expect(bucket.takeOrKeep(1, 'late')).toHaveProperty('retryAfterMs');
+    takeBack('a');
+  });
+
   it('gives no turn to a place whose time is over', async () => {
     bucket.ended(takeNow(), refused(500));
     line('tries');
@@ -370,18 +414,26 @@ describe('QuotaBucket', () => {
 
     it('lets no more than fifty through at once until it is certain that more is granted', () => {
       usedUp();
-      for (let call = 0; call < 95; call++) bucket.ended(takeNow(), SERVED);
+      for (let call = 0; call < 195; call++) bucket.ended(takeNow(), SERVED);
       const some = beyond(50);
       expect(bucket.take(1)).toBeUndefined();
-      // Twice the limit is passed with these: no service grants that much in any minute.
+      // Three times the limit is passed with these.
       for (const turn of some) bucket.ended(turn, SERVED);
       expect(bucket.isHigherThanAssumed).toBe(true);
       beyond(80);
     });
 
     it('is not certain of more while a service may count minutes that begin at other times', () => {
+      for (const advanceMs of [700, 59_000, 1_000]) {
+        for (let call = 0; call < 100; call++) bucket.ended(takeNow(), SERVED);
+        clock.advance(advanceMs);
+      }
+      expect(bucket.isHigherThanAssumed).toBe(false);
+    });
+
+    it('is not certain of more because of calls that had no answer', () => {
       usedUp();
-      for (let call = 0; call < 100; call++) bucket.ended(takeNow(), SERVED);
+      for (let call = 0; call < 300; call++) bucket.ended(takeNow(), UNKNOWN);
       expect(bucket.isHigherThanAssumed).toBe(false);
     });
 
