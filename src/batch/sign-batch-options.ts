@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import type { CallOptions } from '../keys/call-options.js';
-import { callShape, parseOptions } from '../provider/call-input.js';
+import { callback, callShape, parseOptions } from '../provider/call-input.js';
 
 /** Options of `signBatch`. */
 export interface SignBatchOptions extends CallOptions {
@@ -16,7 +16,7 @@ export interface SignBatchOptions extends CallOptions {
 
 const schema = z.strictObject({
   ...callShape,
-  onRootSigned: z.custom<() => void>((value) => typeof value === 'function', 'must be a function').optional(),
+  onRootSigned: callback<() => void>(),
 });
 
 /** @throws InvalidArgumentError naming every option that is wrong. */

@@ -10,7 +10,7 @@ import { A2AKmsError, type ErrorContext } from '../errors/base.js';
 import { OperationAbortedError, ResourceExhaustedError } from '../errors/service.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { SignatureDetails } from '../keys/key-provider.js';
-import { callShape, parseOptions } from '../provider/call-input.js';
+import { callback, callShape, parseOptions } from '../provider/call-input.js';
 import type { Pace, Slot } from '../provider/pace.js';
 import type { QuotaLine } from './quota-line.js';
 
@@ -66,12 +66,7 @@ const schema = z.strictObject({
     .min(0, 'must not be negative')
     .max(86_400_000, 'must be at most 86,400,000')
     .default(120_000),
-  onProgress: z
-    .custom<(progress: SignManyProgress) => void>(
-      (value) => typeof value === 'function',
-      'must be a function',
-    )
-    .optional(),
+  onProgress: callback<(progress: SignManyProgress) => void>(),
 });
 
 export type ResolvedSignManyOptions = z.output<typeof schema>;

@@ -473,8 +473,8 @@ export class KMSClient implements KeyProvider, AccessManager, KeyAttester {
   }
 
   /**
-   * Closes the connections. Calls after it are refused with `ClientClosedError`, as are those that wait for a quota. A client that moved keys to other
-   * versions a moment ago looks once more whether they are in use.
+   * Closes the connections. Calls after it are refused with `ClientClosedError`, as are those that wait for a quota. A
+   * client that moved keys to other versions a moment ago looks once more whether they are in use.
    */
   async close(): Promise<void> {
     const { caller, lateChecks } = this.#calls.core;

@@ -76,12 +76,12 @@ export class QuotaBucket {
   }
 
   /** A turn, if there is one now. */
-  take(tokens: number): Turn | undefined {
+  take(tokens: number, caller?: string): Turn | undefined {
     this.#dropUnclaimed();
     const isFree = this.waiting === 0 && this.#places.first === undefined;
     if (!isFree || this.#needsAnswers(tokens) || this.#readyAt(tokens) > this.#clock.monotonic())
       return undefined;
-    return this.enter(tokens);
+    return this.enter(tokens, caller);
   }
 
   /**
@@ -106,13 +106,13 @@ export class QuotaBucket {
   takeOrKeep(tokens: number, caller: string): Turn | { readonly retryAfterMs: number } {
     this.#dropUnclaimed();
     const known = this.#places.get(caller);
-    const own = known?.turn ?? (known === undefined ? this.take(tokens) : undefined);
+    const own = known?.turn ?? (known === undefined ? this.take(tokens, caller) : undefined);
     if (own !== undefined) return this.#claim(own, caller);
     const place = this.#places.keep(caller, tokens, this.#clock.monotonic());
     // The call that tries is made by somebody who is there.
     const isFirst = this.#probe === 'wanted' && this.waiting === 0;
     if (isFirst && this.#readyAt(tokens) <= this.#clock.monotonic()) {
-      return this.#claim(this.enter(tokens), caller);
+      return this.#claim(this.enter(tokens, caller), caller);
     }
     this.#serve();
     if (place.turn !== undefined) return this.#claim(place.turn, caller);
@@ -248,7 +248,7 @@ export class QuotaBucket {
 
   #claim(turn: Turn, caller: string): Turn {
     this.#places.giveUp(caller);
-    return { ...turn, caller };
+    return turn;
   }
 
   #dropUnclaimed(): void {
@@ -276,7 +276,7 @@ export class QuotaBucket {
       this.#isTurnOfPlaces = !('turn' in next);
       if ('turn' in next) {
         // Nobody waits for an answer to a call that may never be made.
-        next.turn = this.#turn(next.tokens, { caller: undefined, isBeyond: false });
+        next.turn = this.#turn(next.tokens, { caller: next.caller, isBeyond: false });
       } else {
         this.#returned.delete(next);
         this.#waiting.delete(next);

@@ -6,6 +6,7 @@ import type { Turn } from './quota-turn.js';
 const KEPT_MS = 10_000;
 
 export interface Place {
+  readonly caller: string;
   readonly tokens: number;
   /** As soon as it has come. */
   turn: Turn | undefined;
@@ -29,7 +30,7 @@ export class QuotaPlaces {
   /** The caller's place, kept for a while from `at` on; the last one, if it had none. */
   keep(caller: string, tokens: number, at: number): Place {
     const known = this.#places.get(caller);
-    const place: Place = known ?? { tokens, turn: undefined, until: 0, isReturned: false };
+    const place: Place = known ?? { caller, tokens, turn: undefined, until: 0, isReturned: false };
     place.until = at + KEPT_MS;
     if (known === undefined) this.#places.set(caller, place);
     return place;
@@ -38,7 +39,7 @@ export class QuotaPlaces {
   /** A place before all that had no turn yet, for a caller that had one and was not served. */
   keepFirst(caller: string, tokens: number, at: number): void {
     if (this.#places.has(caller)) return;
-    const place: Place = { tokens, turn: undefined, until: at + KEPT_MS, isReturned: true };
+    const place: Place = { caller, tokens, turn: undefined, until: at + KEPT_MS, isReturned: true };
     const others = [...this.#places];
     this.#places = new Map([
       ...others.filter(([, { isReturned }]) => isReturned),
@@ -64,7 +65,6 @@ export class QuotaPlaces {
    */
   dropUnclaimed(now: number, isCurrent: (turn: Turn) => boolean): readonly Turn[] {
     const unclaimed: Turn[] = [];
-    if (this.isEmpty) return unclaimed;
     for (const [caller, place] of this.#places) {
       const { turn, until } = place;
       if (now < until && (turn === undefined || isCurrent(turn))) continue;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
 import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
-import { callShape, parseOptions } from '../provider/call-input.js';
+import { callback, callShape, parseOptions } from '../provider/call-input.js';
 import type { DestroyAgentOptions } from './destroy-agent.js';
 import type { RotateDueKeysOptions } from './rotate-due-keys.js';
 import { type RotationSchedulerOptions, SCHEDULER_INTERVAL_MAX_SECONDS } from './rotation-scheduler.js';
@@ -21,13 +21,11 @@ const concurrency = z
   .min(1, 'must be at least 1')
   .max(64, 'must be at most 64')
   .optional();
-const callback = <Value>() =>
-  z.custom<(value: Value) => void>((value) => typeof value === 'function', 'must be a function').optional();
 
 const rotateDue = z.strictObject({
   ...callShape,
   concurrency,
-  onProgress: callback<Parameters<NonNullable<RotateDueKeysOptions['onProgress']>>[0]>(),
+  onProgress: callback<NonNullable<RotateDueKeysOptions['onProgress']>>(),
 });
 
 const scheduler = z.strictObject({
@@ -35,7 +33,7 @@ const scheduler = z.strictObject({
     .max(SCHEDULER_INTERVAL_MAX_SECONDS, `must be at most ${SCHEDULER_INTERVAL_MAX_SECONDS} seconds`)
     .optional(),
   concurrency,
-  onReport: callback<Parameters<NonNullable<RotationSchedulerOptions['onReport']>>[0]>(),
+  onReport: callback<NonNullable<RotationSchedulerOptions['onReport']>>(),
 });
 
 const destruction = z.strictObject({

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
-import { callShape, parseOptions } from '../provider/call-input.js';
+import { callback, callShape, parseOptions } from '../provider/call-input.js';
 import type {
   MigrateAgentOptions,
   MigrateAllAgentsOptions,
@@ -27,12 +27,7 @@ const migrateAll = z.strictObject(
       .min(1, 'must be at least 1')
       .max(64, 'must be at most 64')
       .default(DEFAULT_CONCURRENCY),
-    onProgress: z
-      .custom<(progress: MigrationProgress) => void>(
-        (value) => typeof value === 'function',
-        'must be a function',
-      )
-      .optional(),
+    onProgress: callback<(progress: MigrationProgress) => void>(),
   },
   'must be an object with a strategy',
 );

@@ -36,6 +36,10 @@ export const callShape = {
   correlationId: callerText(128).optional(),
 };
 
+/** An option that is a function of the caller. */
+export const callback = <Callback extends (value: never) => void>() =>
+  z.custom<Callback>((value) => typeof value === 'function', 'must be a function').optional();
+
 export const callOptions = z.strictObject(callShape);
 
 export const encryptionOptions = z.strictObject({

@@ -1,4 +1,4 @@
-/** What the process that verifies is told, and what it answers. */
+/** What the process that verifies is told, what it answers, and what both it and the one that starts it do. */
 
 import { z } from 'zod';
 
@@ -22,3 +22,10 @@ export const verificationTask = z.object({
 export const verificationRates = z.object({ ours: z.number(), reference: z.number(), ratio: z.number() });
 
 export type VerificationTask = z.output<typeof verificationTask>;
+
+/** Verifies so often, one after the other. */
+export async function verifyInTurn(count: number, call: () => Promise<boolean>): Promise<void> {
+  for (let index = 0; index < count; index += 1) {
+    if (!(await call())) throw new Error('the signature does not verify');
+  }
+}

@@ -21,7 +21,7 @@ import {
 import { inNewProcess, PROCESSES } from './new-process.js';
 import { openOfficialClient } from './official-client.js';
 import { quiet } from './quiet-logger.js';
-import { KEY_RING, type VerificationTask, verificationRates } from './verification-task.js';
+import { KEY_RING, type VerificationTask, verificationRates, verifyInTurn } from './verification-task.js';
 
 const message = Buffer.from('{"from":"invoice-bot","to":"ledger","pay":"10 EUR"}');
 const ALGORITHMS = [
@@ -96,12 +96,6 @@ async function againstBare(task: VerificationTask): Promise<BenchResult> {
     unit: 'verifications/s of CPU',
     ratio: median(runs.map(({ ratio }) => ratio)),
   };
-}
-
-async function verifyInTurn(count: number, call: () => Promise<boolean>): Promise<void> {
-  for (let index = 0; index < count; index += 1) {
-    if (!(await call())) throw new Error('the signature does not verify');
-  }
 }
 
 /** Bursts of verifications by all keys, one after the other: what else this process has to do waits that long. */

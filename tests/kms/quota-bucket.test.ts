@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { QuotaBucket } from '../../src/kms/quota-bucket.js';
-import type { Turn } from '../../src/kms/quota-turn.js';
+import type { Turn, TurnOutcome } from '../../src/kms/quota-turn.js';
 import { SettableClock } from '../support/settable-clock.js';
 
 const TEN_A_MINUTE = { kind: 'kept', tokens: 10 } as const;
@@ -29,6 +29,10 @@ describe('QuotaBucket', () => {
     const turn = bucket.take(tokens);
     if (turn === undefined) throw new Error('expected a turn');
     return turn;
+  };
+  /** Calls that go at once, one after the other. */
+  const serve = (count: number, outcome: TurnOutcome = SERVED): void => {
+    for (let call = 0; call < count; call++) bucket.ended(takeNow(), outcome);
   };
   const line = (name: string, place: 'first' | 'last' | 'until-refusal' = 'last'): (() => void) => {
     const { turn, leave } =
@@ -58,7 +62,7 @@ describe('QuotaBucket', () => {
   };
 
   it('lets everything through at once as long as nothing was refused', () => {
-    for (let call = 0; call < 1_000; call++) bucket.ended(takeNow(), SERVED);
+    serve(1_000);
     expect(bucket.tokensPerSecond).toBeUndefined();
     expect(clock.pendingTimers).toBe(0);
   });
@@ -69,7 +73,7 @@ describe('QuotaBucket', () => {
     });
 
     it('keeps to a limit in every minute, in the order of the calls', async () => {
-      for (let call = 0; call < 10; call++) bucket.ended(takeNow(), SERVED);
+      serve(10);
       expect(bucket.take(1)).toBeUndefined();
       for (const name of ['a', 'b', 'c']) line(name);
       await pass(59_000);
@@ -80,7 +84,7 @@ describe('QuotaBucket', () => {
     });
 
     it.each([-3_600_000, 3_600_000])('keeps to a limit when the wall clock is set by %d ms', (stepMs) => {
-      for (let call = 0; call < 10; call++) bucket.ended(takeNow(), SERVED);
+      serve(10);
       clock.stepMs = stepMs;
       clock.advance(59_000);
       expect(bucket.take(1)).toBeUndefined();
@@ -123,7 +127,7 @@ describe('QuotaBucket', () => {
     });
 
     it('does not count a kept turn that nobody comes for', async () => {
-      for (let call = 0; call < 10; call++) bucket.ended(takeNow(), SERVED);
+      serve(10);
       expect(bucket.takeOrKeep(10, 'key')).toHaveProperty('retryAfterMs');
       await pass(72_000);
       expect(bucket.tokensLastMinute).toBe(0);
@@ -326,9 +330,7 @@ describe('QuotaBucket', () => {
     beforeEach(() => {
       bucket = new QuotaBucket(clock, HUNDRED_ASSUMED);
     });
-    const usedUp = (): void => {
-      for (let call = 0; call < 100; call++) bucket.ended(takeNow(), SERVED);
-    };
+    const usedUp = (): void => serve(100);
     const beyond = (count: number): Turn[] => Array.from({ length: count }, () => takeNow());
 
     it('lets ten calls through at once, and two more for each that is served', () => {
@@ -404,7 +406,7 @@ describe('QuotaBucket', () => {
 
     it('starts again with ten when less than the limit was used in between', () => {
       usedUp();
-      for (let call = 0; call < 50; call++) bucket.ended(takeNow(), SERVED);
+      serve(50);
       for (const turn of beyond(50)) bucket.ended(turn, SERVED);
       clock.advance(61_000);
       usedUp();
@@ -414,7 +416,7 @@ describe('QuotaBucket', () => {
 
     it('lets no more than fifty through at once until it is certain that more is granted', () => {
       usedUp();
-      for (let call = 0; call < 195; call++) bucket.ended(takeNow(), SERVED);
+      serve(195);
       const some = beyond(50);
       expect(bucket.take(1)).toBeUndefined();
       // Three times the limit is passed with these.
@@ -425,7 +427,7 @@ describe('QuotaBucket', () => {
 
     it('is not certain of more while a service may count minutes that begin at other times', () => {
       for (const advanceMs of [700, 59_000, 1_000]) {
-        for (let call = 0; call < 100; call++) bucket.ended(takeNow(), SERVED);
+        serve(100);
         clock.advance(advanceMs);
       }
       expect(bucket.isHigherThanAssumed).toBe(false);
@@ -433,7 +435,7 @@ describe('QuotaBucket', () => {
 
     it('is not certain of more because of calls that had no answer', () => {
       usedUp();
-      for (let call = 0; call < 300; call++) bucket.ended(takeNow(), UNKNOWN);
+      serve(300, UNKNOWN);
       expect(bucket.isHigherThanAssumed).toBe(false);
     });
 

@@ -47,10 +47,6 @@ describe('the quota guard', () => {
     await kms.getPublicKey(name);
     return key;
   };
-  const abortable = (): { readonly signal: AbortSignal; abort(): void } => {
-    const controller = new AbortController();
-    return { signal: controller.signal, abort: () => controller.abort() };
-  };
   const signs = (kms: KMSClient, count: number): Promise<PromiseSettledResult<Buffer>[]> =>
     Promise.allSettled(Array.from({ length: count }, () => kms.sign('sign', message)));
   const failed = (outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] =>
@@ -118,11 +114,11 @@ describe('the quota guard', () => {
       client({ clock: manual, deadlines: {} }),
     ];
     await kept.sign('sign', message);
-    const { signal, abort } = abortable();
-    const waits = kept.sign('sign', message, { signal, onQuota: 'retry' });
+    const controller = new AbortController();
+    const waits = kept.sign('sign', message, { signal: controller.signal, onQuota: 'retry' });
     const outcome = Promise.allSettled([waits]);
     expect(failed(await signs(other, 20))).toEqual([]);
-    abort();
+    controller.abort();
     expect(failed(await outcome)).toHaveLength(1);
   });
 
@@ -245,9 +241,9 @@ describe('the quota guard', () => {
       const kms = client({ clock: manual, deadlines: { queueMs: 1_000, attemptMs: 60_000 } });
       expect(failed(await signs(kms, PUBLISHED))).toEqual([]);
       emulator.faults.add({ rpc: 'AsymmetricSign', hang: true });
-      const { signal, abort } = abortable();
+      const controller = new AbortController();
       const unanswered = Promise.allSettled(
-        Array.from({ length: 10 }, () => kms.sign('sign', message, { signal })),
+        Array.from({ length: 10 }, () => kms.sign('sign', message, { signal: controller.signal })),
       );
       const late = expect(kms.sign('sign', message)).rejects.toMatchObject({
         code: 'RESOURCE_EXHAUSTED',
@@ -259,7 +255,7 @@ describe('the quota guard', () => {
       await expect.poll(() => kms.stats().quota.callsWaiting).toBe(1);
       manual.advance(1_000);
       await late;
-      abort();
+      controller.abort();
       expect(failed(await unanswered)).toHaveLength(10);
     });
 
