@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { serverOf } from '../../src/config/endpoint.js';
 import { InvalidConfigError, type KMSClient } from '../../src/index.js';
 import { loadOpenTelemetry } from '../../src/telemetry/load.js';
@@ -253,20 +253,24 @@ describe('metrics', () => {
     await exchange.initialize();
     await exchange.generateAgentKey('alice');
     await exchange.signMessage('alice', message);
-    const points = await recorded.points();
+    // The trail goes on after the signature, with what is done in the background: both are read until they are of one moment.
+    const points = await vi.waitFor(async () => {
+      const read = await recorded.points();
+      const trail = exchange.stats().auditTrail;
+      const named = (name: string): number | undefined => read.find(({ metric }) => metric === name)?.value;
+      expect(trail?.events).toBeGreaterThan(0);
+      expect(named('a2a_kms.audit.events')).toBe(trail?.events);
+      expect(named('a2a_kms.audit.unsigned')).toBe(trail?.unsigned);
+      expect(named('a2a_kms.audit.lost_events')).toBe(0);
+      expect(named('a2a_kms.audit.failed_checkpoints')).toBe(0);
+      return read;
+    });
     expect(points).toContainEqual({
       metric: 'a2a_kms.cache.requests',
       unit: '{request}',
       attributes: { 'a2a_kms.key_ring': KEY_RING, 'a2a_kms.cache': 'agents', 'a2a_kms.cache.result': 'hit' },
       value: 1,
     });
-    const trail = exchange.stats().auditTrail;
-    expect(trail?.events).toBeGreaterThan(0);
-    const named = (name: string): number | undefined => points.find(({ metric }) => metric === name)?.value;
-    expect(named('a2a_kms.audit.events')).toBe(trail?.events);
-    expect(named('a2a_kms.audit.lost_events')).toBe(0);
-    expect(named('a2a_kms.audit.failed_checkpoints')).toBe(0);
-    expect(named('a2a_kms.audit.unsigned')).toBe(trail?.unsigned);
     const states = points.filter(({ metric }) => metric === 'a2a_kms.location.state');
     expect(states.map(({ attributes, value }) => [attributes['a2a_kms.location.state'], value])).toEqual([
       ['closed', 1],
