@@ -3,56 +3,40 @@
  * here is a cache, and any process with the same configuration finds the same agents.
  */
 
-import {
-  AgentAccess,
-  type AgentAccessBinding,
-  type AgentAccessOptions,
-  type GrantAgentAccessOptions,
+import type {
+  AgentAccessBinding,
+  AgentAccessOptions,
+  GrantAgentAccessOptions,
 } from './access/agent-access.js';
-import { AgentIdentities } from './access/agent-identities.js';
-import { type AgentRoleName, resolveAgentRoles } from './access/agent-roles.js';
-import {
-  type PreflightOptions,
-  type PreflightReport,
-  type PreflightServices,
-  preflight,
-} from './access/preflight.js';
-import { configuredTasks } from './access/preflight-needs.js';
-import type { AuditRecorder } from './audit/audit-recorder.js';
+import type { AgentRoleName } from './access/agent-roles.js';
+import { type PreflightOptions, type PreflightReport, preflight } from './access/preflight.js';
+import { assembleExchange, type ExchangeParts } from './assemble-exchange.js';
 import type { AuditTrail } from './audit/audit-trail.js';
 import { initializeAudited } from './audit/create-audit-trail.js';
-import { withAudit } from './audited-keys.js';
-import { BatchSigning } from './batch/batch-signing.js';
 import type { BlindedMessage } from './batch/blinded-message.js';
 import type { SignBatchOptions } from './batch/sign-batch-options.js';
 import type { SignManyOptions, SignManyOutcome } from './batch/sign-many.js';
-import type { Clock } from './clock.js';
 import { type ComplianceReportOptions, createComplianceReport } from './compliance/compliance-report.js';
 import type { ComplianceReport } from './compliance/report.js';
 import { complianceSources } from './compliance/sources.js';
-import { type A2AKeyExchangeConfig, parseAgentConfig } from './config/agent-config.js';
-import type { KMSConfig } from './config/kms-config.js';
+import type { A2AKeyExchangeConfig } from './config/agent-config.js';
 import type { EnvelopeCipher } from './envelope/envelope-cipher.js';
-import { OpenCiphers } from './envelope/open-ciphers.js';
 import type { EnvelopeCipherOptions } from './envelope/options.js';
 import { InvalidArgumentError } from './errors/input.js';
 import { AgentKeyNotFoundError } from './errors/keys.js';
 import { OperationAbortedError } from './errors/service.js';
-import { type ExchangeStats, exchangeReadings, exchangeStats } from './exchange-stats.js';
+import type { ExchangeStats } from './exchange-stats.js';
 import type { EncryptForAgentOptions, Recipient } from './hierarchy/agent-encryption.js';
 import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
-import { type ExchangeHierarchy, KeyHierarchy, keysOf } from './hierarchy/key-hierarchy.js';
+import type { ExchangeHierarchy } from './hierarchy/key-hierarchy.js';
 import type { AccessChange } from './keys/access.js';
 import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
-import type { ProtectionLevel } from './keys/algorithm-types.js';
 import type { CallOptions, RestoreOptions } from './keys/call-options.js';
-import type { Impersonation } from './keys/impersonation.js';
 import type { KeyMetadata, KeyProvider, RotationResult, SignatureDetails } from './keys/key-provider.js';
-import { keyRingName } from './keys/resource-name.js';
 import type { RotationPolicy } from './keys/rotation-policy.js';
-import { AgentLifecycle, type AgentRotationOptions, type RoleOptions } from './lifecycle/agent-lifecycle.js';
+import type { AgentRotationOptions, RoleOptions } from './lifecycle/agent-lifecycle.js';
 import type { LocatedAttestation } from './lifecycle/attest-agent.js';
 import { type AgentDescription, type AgentSummary, toSummary } from './lifecycle/describe-agent.js';
 import type { AgentDestruction, DestroyAgentOptions } from './lifecycle/destroy-agent.js';
@@ -60,21 +44,16 @@ import type { LocatedPublicKey } from './lifecycle/published-keys.js';
 import type { RotateDueKeysOptions, RotationReport } from './lifecycle/rotate-due-keys.js';
 import type { RotationScheduler, RotationSchedulerOptions } from './lifecycle/rotation-scheduler.js';
 import type { PruneStaleAgentsOptions, StaleAgentReport } from './lifecycle/stale-agents.js';
-import type { Logger } from './logger.js';
-import type { AgentMigration } from './migration/agent-migration.js';
 import { describeBothKinds, publishBothKinds } from './migration/describe.js';
 import type {
-  AgentMigration as AgentMigrationResult,
+  AgentMigration,
   MigrateAgentOptions,
   MigrateAllAgentsOptions,
   MigrationReport,
   PurgeMigratedKeysOptions,
   PurgeReport,
 } from './migration/migration-report.js';
-import { type OpenedProvider, selectKeys } from './provider-selection.js';
 import type { LocationStatus } from './replication/location.js';
-import { ReplicatedKeyProvider, ringsOf } from './replication/replicated-key-provider.js';
-import type { StartedReadings } from './telemetry/provider-telemetry.js';
 
 /** Which version a signature is expected to be by. */
 export interface VerifyMessageOptions extends CallOptions {
@@ -121,109 +100,16 @@ export class A2AKeyExchange {
   readonly keys: KeyProvider;
   /** Public keys of agents and of the root, and endorsements of agents' keys. */
   readonly hierarchy: ExchangeHierarchy;
-  readonly #hierarchy: KeyHierarchy;
   /** The audit trail, where the configuration has one: its anchor, checkpoints and counts. */
   readonly audit: AuditTrail | undefined;
-  readonly #trail: AuditRecorder | undefined;
-  readonly #auditKeyLevel: ProtectionLevel;
-  readonly #ensureMasters: boolean;
-  readonly #access: AgentAccess;
-  readonly #identities: AgentIdentities | undefined;
-  readonly #preflight: PreflightServices;
-  readonly #lifecycle: AgentLifecycle;
-  readonly #batches: BatchSigning;
-  readonly #migration: AgentMigration;
-  readonly #ciphers: OpenCiphers;
-  readonly #clock: Clock;
-  readonly #logger: Logger;
-  readonly #sources: readonly OpenedProvider[];
-  readonly #telemetry: StartedReadings | undefined;
-  readonly #rotationPolicy: RotationPolicy | undefined;
+  readonly #parts: ExchangeParts;
 
   /** @throws InvalidConfigError naming every field that is wrong. */
   constructor(config: A2AKeyExchangeConfig) {
-    const parsed = parseAgentConfig(config);
-    const { kms, agents, source } = parsed;
-    const audited = withAudit(parsed, (keyId) => keysOf(this.#hierarchy).agentKeys.agentOf(keyId));
-    const {
-      defaultAlgorithm,
-      hierarchy,
-      rotationPolicy,
-      logger,
-      replicas: _,
-      replication: __,
-      operationMs,
-      impersonateAgents,
-      accessRoles,
-      ...rest
-    } = agents;
-    this.#identities = impersonateAgents && new AgentIdentities(impersonateAgents, rest.maxCachedAgents);
-    const { keys, migration, sources } = selectKeys({
-      kms: withIdentities(audited.kms, this.#identities),
-      source,
-      agents,
-      // No key is used before all of this is made.
-      watch: {
-        isDue: (keyId) => this.#lifecycle.heartbeat.isDue(keyId),
-        used: (keyId) => this.#lifecycle.heartbeat.used(keyId),
-      },
-    });
-    this.keys = keys;
-    this.#trail = audited.trail;
-    this.#trail?.signWith(keys);
-    this.audit = this.#trail;
-    this.#auditKeyLevel = audited.auditKeyLevel;
-    this.#migration = migration;
-    this.#hierarchy = new KeyHierarchy(this.keys, {
-      ...rest,
-      logger,
-      // Undefined is HSM to the provider, and lets an agent that was not migrated keep its key; HSM by name does not.
-      protectionLevel:
-        source.kind === 'migration' && rest.protectionLevel === 'HSM' ? undefined : rest.protectionLevel,
-      defaultAlgorithm: defaultAlgorithm.name,
-      pinnedVersions: pinnedNames(kms),
-      ...(hierarchy && {
-        rootAlgorithm: hierarchy.rootAlgorithm,
-        masterProtectionLevel: hierarchy.protectionLevel,
-        endorsementValiditySeconds: hierarchy.endorsementValiditySeconds,
-        kekRotationPeriodSeconds: hierarchy.kekRotationPeriodSeconds,
-      }),
-    });
-    this.hierarchy = this.#hierarchy;
-    const { agentKeys, versionKeys } = keysOf(this.#hierarchy);
-    this.#access = new AgentAccess(this.keys, agentKeys, resolveAgentRoles(kms.projectId, accessRoles));
-    this.#preflight = {
-      provider: keys,
-      configured: configuredTasks({
-        hasMasters: hierarchy !== undefined,
-        hasRotationPolicy: rotationPolicy !== undefined,
-        hasAudit: audited.trail !== undefined,
-        requiresAttestation: kms.requireAttestation === true,
-        migrates: source.kind === 'migration',
-      }),
-      hasPinnedVersions: (kms.pinnedVersions ?? []).length > 0,
-      impersonatesAgents: impersonateAgents !== undefined,
-    };
-    this.#batches = new BatchSigning(this.keys, {
-      versionKeys,
-      clock: rest.clock,
-      operationMs,
-    });
-    this.#ciphers = new OpenCiphers(this.keys);
-    this.#clock = rest.clock;
-    this.#logger = logger;
-    this.#ensureMasters = hierarchy !== undefined;
-    this.#lifecycle = new AgentLifecycle(this.keys, keysOf(this.#hierarchy), {
-      ...rest,
-      logger,
-      rings: ringsOf(this.keys, keyRingName(kms)),
-    });
-    this.#rotationPolicy = rotationPolicy;
-    this.#sources = sources;
-    this.#telemetry = exchangeReadings(kms.telemetry, {
-      keyRing: keyRingName(kms),
-      stats: () => this.stats(),
-    });
+    this.#parts = assembleExchange(config);
+    this.keys = this.#parts.keys;
+    this.hierarchy = this.#parts.hierarchy;
+    this.audit = this.#parts.trail;
   }
 
   /**
@@ -236,12 +122,16 @@ export class A2AKeyExchange {
    * @throws UnmigratedAgentsError in phase 4 of a migration, when software keys were left behind.
    */
   async initialize(options?: CallOptions): Promise<void> {
-    this.#telemetry?.start();
-    const auditKey = { provider: this.keys, protectionLevel: this.#auditKeyLevel };
-    await initializeAudited(this.#trail, { ...auditKey, options, logger: this.#logger }, async () => {
-      if (this.#ensureMasters) await this.#hierarchy.initialize(options);
-      else await this.keys.initialize(options);
-    });
+    this.#parts.telemetry?.start();
+    const auditKey = { provider: this.keys, protectionLevel: this.#parts.auditKeyLevel };
+    await initializeAudited(
+      this.#parts.trail,
+      { ...auditKey, options, logger: this.#parts.logger },
+      async () => {
+        if (this.#parts.ensuresMasters) await this.#parts.hierarchy.initialize(options);
+        else await this.keys.initialize(options);
+      },
+    );
   }
 
   /**
@@ -255,8 +145,8 @@ export class A2AKeyExchange {
    * @throws ReplicationIncompleteError when the key is not in all key rings: call again to complete it.
    */
   async generateAgentKey(agentId: string, options?: AgentKeyOptions): Promise<string> {
-    const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#rotationPolicy;
-    const keys = await this.#hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
+    const rotationPolicy = options?.purpose === 'encryption' ? undefined : this.#parts.rotationPolicy;
+    const keys = await this.#parts.hierarchy.generateAgentKeys(agentId, { rotationPolicy, ...options });
     return keys.name;
   }
 
@@ -296,9 +186,9 @@ export class A2AKeyExchange {
     messages: readonly (Uint8Array | BlindedMessage)[],
     options: SignBatchOptions = {},
   ): Promise<readonly Buffer[]> {
-    const batch = this.#batches.prepareBatch(agentId, messages, options);
+    const batch = this.#parts.batches.prepareBatch(agentId, messages, options);
     return this.#withKey('signBatch', agentId, batch.forLookUp, (keyName) =>
-      this.#batches.signBatch(keyName, batch),
+      this.#parts.batches.signBatch(keyName, batch),
     );
   }
 
@@ -314,16 +204,16 @@ export class A2AKeyExchange {
     messages: readonly Uint8Array[],
     options: SignManyOptions = {},
   ): Promise<readonly SignManyOutcome[]> {
-    const many = this.#batches.prepareMany(agentId, messages, options);
+    const many = this.#parts.batches.prepareMany(agentId, messages, options);
     const { signal, timeoutMs, reason, correlationId } = options;
     const forLookUp = { signal, timeoutMs, reason, correlationId };
     const signing = this.#withKey('signMany', agentId, forLookUp, (keyName) =>
-      this.#batches.signMany(keyName, many),
+      this.#parts.batches.signMany(keyName, many),
     );
     return signing.catch((error: unknown) => {
       // Whether the key was known already when the caller aborted makes no difference; nothing is signed any more.
       if (!(error instanceof OperationAbortedError) || !signal?.aborted) throw error;
-      return this.#batches.signMany(agentId, many);
+      return this.#parts.batches.signMany(agentId, many);
     });
   }
 
@@ -357,7 +247,7 @@ export class A2AKeyExchange {
       // With HSM keys switched off, an agent that has no software key is known by its archived public keys alone.
       const archivedKey =
         error instanceof AgentKeyNotFoundError
-          ? await this.#migration.archivedKeyName(requireAgentId(context, agentId))
+          ? await this.#parts.migration.archivedKeyName(requireAgentId(context, agentId))
           : undefined;
       if (archivedKey === undefined) throw error;
       return verify(archivedKey);
@@ -384,8 +274,8 @@ export class A2AKeyExchange {
    */
   getPublicKeys(agentId: string, options?: CallOptions): Promise<readonly LocatedPublicKey[]> {
     return this.#withKey('getPublicKeys', agentId, options, async (keyName) => {
-      const published = await this.#lifecycle.publicKeys(agentId, options);
-      return publishBothKinds(this.#migration, { keyName, published }, options);
+      const published = await this.#parts.lifecycle.publicKeys(agentId, options);
+      return publishBothKinds(this.#parts.migration, { keyName, published }, options);
     });
   }
 
@@ -401,8 +291,8 @@ export class A2AKeyExchange {
     agentId: string,
     options?: RoleOptions,
   ): Promise<readonly [LocatedAttestation, ...LocatedAttestation[]]> {
-    this.#identities?.note(agentId);
-    return this.#lifecycle.attest(agentId, options);
+    this.#parts.identities?.note(agentId);
+    return this.#parts.lifecycle.attest(agentId, options);
   }
 
   /**
@@ -410,7 +300,7 @@ export class A2AKeyExchange {
    * Makes no call and throws nothing.
    */
   replication(): readonly LocationStatus[] {
-    return this.keys instanceof ReplicatedKeyProvider ? this.keys.locations() : [];
+    return this.#parts.locations();
   }
 
   /**
@@ -418,14 +308,7 @@ export class A2AKeyExchange {
    * nothing.
    */
   stats(): ExchangeStats {
-    const { agentKeys } = keysOf(this.#hierarchy);
-    return exchangeStats({
-      sources: this.#sources,
-      agentKeys,
-      ciphers: this.#ciphers,
-      locations: this.replication(),
-      audit: this.audit,
-    });
+    return this.#parts.stats();
   }
 
   /**
@@ -433,7 +316,10 @@ export class A2AKeyExchange {
    * @throws InvalidArgumentError, OperationAbortedError and ClientClosedError alone: whatever else fails is a finding.
    */
   complianceReport(options?: ComplianceReportOptions): Promise<ComplianceReport> {
-    return createComplianceReport(complianceSources(this.#sources, this.#trail, this.#clock), options);
+    return createComplianceReport(
+      complianceSources(this.#parts.sources, this.#parts.trail, this.#parts.clock),
+      options,
+    );
   }
 
   /**
@@ -447,7 +333,7 @@ export class A2AKeyExchange {
     plaintext: Uint8Array,
     options?: EncryptForAgentOptions,
   ): Promise<string> {
-    return this.#hierarchy.encryptForAgent(recipient, plaintext, options);
+    return this.#parts.hierarchy.encryptForAgent(recipient, plaintext, options);
   }
 
   /**
@@ -458,8 +344,8 @@ export class A2AKeyExchange {
    * @throws AttestationFailedError with `requireAttestation`, when the statement about the version is not valid.
    */
   async decryptAsAgent(agentId: string, jwe: string, options?: CallOptions): Promise<Buffer> {
-    this.#identities?.note(agentId);
-    return this.#hierarchy.decryptAsAgent(agentId, jwe, options);
+    this.#parts.identities?.note(agentId);
+    return this.#parts.hierarchy.decryptAsAgent(agentId, jwe, options);
   }
 
   /**
@@ -469,7 +355,7 @@ export class A2AKeyExchange {
    */
   envelope(options: EnvelopeOptions = {}): EnvelopeCipher {
     const { keyId = this.hierarchy.kekKeyId, ...cipher } = options;
-    return this.#ciphers.create(keyId, { ...cipher, clock: cipher.clock ?? this.#clock });
+    return this.#parts.ciphers.create(keyId, { ...cipher, clock: cipher.clock ?? this.#parts.clock });
   }
 
   /**
@@ -477,7 +363,7 @@ export class A2AKeyExchange {
    * @throws only what every method may throw.
    */
   describeHierarchy(options?: DescribeHierarchyOptions): Promise<HierarchyDescription> {
-    return this.#hierarchy.describeHierarchy(options);
+    return this.#parts.hierarchy.describeHierarchy(options);
   }
 
   /**
@@ -489,7 +375,7 @@ export class A2AKeyExchange {
    * @throws ReplicationIncompleteError when it is done in some key rings only.
    */
   rotateAgentKey(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
-    return this.#lifecycle.rotate('rotateAgentKey', agentId, options);
+    return this.#parts.lifecycle.rotate('rotateAgentKey', agentId, options);
   }
 
   /**
@@ -497,7 +383,7 @@ export class A2AKeyExchange {
    * @throws what `rotateAgentKey` throws.
    */
   prepareAgentRotation(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
-    return this.#lifecycle.rotate('prepareAgentRotation', agentId, options);
+    return this.#parts.lifecycle.rotate('prepareAgentRotation', agentId, options);
   }
 
   /**
@@ -505,7 +391,7 @@ export class A2AKeyExchange {
    * @throws what `rotateAgentKey` throws.
    */
   activateAgentRotation(agentId: string, options?: AgentRotationOptions): Promise<RotationResult> {
-    return this.#lifecycle.rotate('activateAgentRotation', agentId, options);
+    return this.#parts.lifecycle.rotate('activateAgentRotation', agentId, options);
   }
 
   /**
@@ -520,7 +406,7 @@ export class A2AKeyExchange {
     version: number | string,
     options?: RoleOptions,
   ): Promise<KeyMetadata> {
-    return this.#lifecycle.setPrimaryVersion(agentId, version, options);
+    return this.#parts.lifecycle.setPrimaryVersion(agentId, version, options);
   }
 
   /**
@@ -533,7 +419,7 @@ export class A2AKeyExchange {
     policy: RotationPolicy | null,
     options?: RoleOptions,
   ): Promise<KeyMetadata> {
-    return this.#lifecycle.setRotationPolicy(agentId, policy, options);
+    return this.#parts.lifecycle.setRotationPolicy(agentId, policy, options);
   }
 
   /**
@@ -543,7 +429,7 @@ export class A2AKeyExchange {
    *   is in its report, and a key ring that could not be listed is in `unlisted`.
    */
   async rotateDueKeys(options?: RotateDueKeysOptions): Promise<RotationReport> {
-    return this.#lifecycle.rotateDueKeys(options);
+    return this.#parts.lifecycle.rotateDueKeys(options);
   }
 
   /**
@@ -551,7 +437,7 @@ export class A2AKeyExchange {
    * @throws InvalidArgumentError naming every option that is wrong. What a run throws is logged, and the next one is made.
    */
   startRotationScheduler(options?: RotationSchedulerOptions): RotationScheduler {
-    return this.#lifecycle.startScheduler(options);
+    return this.#parts.lifecycle.startScheduler(options);
   }
 
   /**
@@ -561,7 +447,7 @@ export class A2AKeyExchange {
    * @throws AgentKeyNotFoundError when the agent has no key in any key ring. What fails for a version is in its report.
    */
   destroyAgent(agentId: string, options?: DestroyAgentOptions): Promise<AgentDestruction> {
-    return this.#lifecycle.destroyAgent(agentId, options);
+    return this.#parts.lifecycle.destroyAgent(agentId, options);
   }
 
   /**
@@ -571,7 +457,7 @@ export class A2AKeyExchange {
    *   changing a key. What was restored until then stays so, and a further call goes on.
    */
   restoreAgent(agentId: string, options?: RestoreOptions): Promise<readonly KeyMetadata[]> {
-    return this.#lifecycle.restoreAgent(agentId, options);
+    return this.#parts.lifecycle.restoreAgent(agentId, options);
   }
 
   /**
@@ -580,7 +466,7 @@ export class A2AKeyExchange {
    * @throws what listing the keys throws, for any key ring. What fails for an agent is in its report.
    */
   pruneStaleAgents(options: PruneStaleAgentsOptions): Promise<readonly StaleAgentReport[]> {
-    return this.#lifecycle.pruneStaleAgents(options);
+    return this.#parts.lifecycle.pruneStaleAgents(options);
   }
 
   /**
@@ -601,9 +487,8 @@ export class A2AKeyExchange {
    * @throws AgentKeyNotFoundError when the agent has no signing key in any key ring.
    */
   async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
-    const described = await this.#lifecycle.describe(agentId, options);
-    const { versionKeys } = keysOf(this.#hierarchy);
-    return describeBothKinds({ migration: this.#migration, versionKeys }, described, options);
+    const described = await this.#parts.lifecycle.describe(agentId, options);
+    return describeBothKinds(this.#parts, described, options);
   }
 
   /**
@@ -616,8 +501,8 @@ export class A2AKeyExchange {
    *   AttestationFailedError with `requireAttestation`; KeyImportFailedError or KeyGenerationFailedError with the reason that
    *   Cloud KMS gives; KeySpecMismatchError when the HSM has another key of that name.
    */
-  migrateAgent(agentId: string, options: MigrateAgentOptions): Promise<AgentMigrationResult> {
-    return this.#migration.migrateAgent(agentId, options);
+  migrateAgent(agentId: string, options: MigrateAgentOptions): Promise<AgentMigration> {
+    return this.#parts.migration.migrateAgent(agentId, options);
   }
 
   /**
@@ -626,7 +511,7 @@ export class A2AKeyExchange {
    *   is in its report.
    */
   migrateAllAgents(options: MigrateAllAgentsOptions): Promise<MigrationReport> {
-    return this.#migration.migrateAllAgents(options);
+    return this.#parts.migration.migrateAllAgents(options);
   }
 
   /**
@@ -635,7 +520,7 @@ export class A2AKeyExchange {
    * @throws MigrationPhaseError outside of phases 2 and 3. What fails for a key is in its report.
    */
   purgeMigratedKeys(options?: PurgeMigratedKeysOptions): Promise<readonly PurgeReport[]> {
-    return this.#migration.purgeMigratedKeys(options);
+    return this.#parts.migration.purgeMigratedKeys(options);
   }
 
   /**
@@ -652,7 +537,7 @@ export class A2AKeyExchange {
     role: AgentRoleName | (string & {}),
     options?: GrantAgentAccessOptions,
   ): Promise<AccessChange> {
-    return this.#access.grant(agentId, member, role, options);
+    return this.#parts.access.grant(agentId, member, role, options);
   }
 
   /**
@@ -666,7 +551,7 @@ export class A2AKeyExchange {
     role: AgentRoleName | (string & {}),
     options?: AgentAccessOptions,
   ): Promise<AccessChange> {
-    return this.#access.revoke(agentId, member, role, options);
+    return this.#parts.access.revoke(agentId, member, role, options);
   }
 
   /**
@@ -674,7 +559,7 @@ export class A2AKeyExchange {
    * @throws AgentKeyNotFoundError; AccessControlUnsupportedError for software keys.
    */
   listAgentAccess(agentId: string, options?: AgentAccessOptions): Promise<readonly AgentAccessBinding[]> {
-    return this.#access.list(agentId, options);
+    return this.#parts.access.list(agentId, options);
   }
 
   /**
@@ -684,21 +569,21 @@ export class A2AKeyExchange {
    * @throws AccessControlUnsupportedError for software keys.
    */
   preflight(options?: PreflightOptions): Promise<PreflightReport> {
-    return preflight(this.#preflight, options);
+    return preflight(this.#parts.preflight, options);
   }
 
   /** Settles when nothing runs in the background: no scheduled rotation, and no write of when an agent was last used. */
   idle(): Promise<void> {
-    return this.#lifecycle.idle();
+    return this.#parts.lifecycle.idle();
   }
 
   /** Stops what runs in the background, closes the ciphers it gave out and closes the connections. */
   async close(): Promise<void> {
-    await this.#ciphers.close();
-    await this.#lifecycle.close();
+    await this.#parts.ciphers.close();
+    await this.#parts.lifecycle.close();
     await this.audit?.close();
     await this.keys.close();
-    this.#telemetry?.close();
+    this.#parts.telemetry?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -711,24 +596,10 @@ export class A2AKeyExchange {
     options: CallOptions | undefined,
     use: (keyName: string) => Promise<T>,
   ): Promise<T> {
-    this.#telemetry?.start();
+    this.#parts.telemetry?.start();
     const context = agentContext(operation, agentId);
     const agent = requireAgentId(context, agentId);
-    this.#identities?.note(agent);
-    return use(await keysOf(this.#hierarchy).agentKeys.nameOf(context, agent, 'signing', options));
+    this.#parts.identities?.note(agent);
+    return use(await this.#parts.agentKeys.nameOf(context, agent, 'signing', options));
   }
-}
-
-/** Agents' keys are used as their service accounts; the user's own choice counts for all other keys. */
-function withIdentities(kms: KMSConfig, identities: AgentIdentities | undefined): KMSConfig {
-  if (identities === undefined) return kms;
-  const impersonateKeys = (keyId: string): Impersonation | undefined =>
-    identities.identityOf(keyId) ?? kms.impersonateKeys?.(keyId);
-  return { ...kms, impersonateKeys };
-}
-
-/** The versions in the key ring that agents' keys are named after; those of replicas are of the same keys. */
-function pinnedNames(kms: KMSConfig): readonly string[] {
-  const prefix = `${keyRingName(kms)}/`;
-  return (kms.pinnedVersions ?? []).map(({ name }) => name).filter((name) => name.startsWith(prefix));
 }
