@@ -56,22 +56,12 @@ export interface ExchangeParts extends HierarchyKeys {
 export function assembleExchange(config: A2AKeyExchangeConfig): ExchangeParts {
   const parsed = parseAgentConfig(config);
   const { kms, agents, source } = parsed;
-  const {
-    defaultAlgorithm,
-    hierarchy: masters,
-    rotationPolicy,
-    replicas: _,
-    replication: __,
-    operationMs,
-    impersonateAgents,
-    accessRoles,
-    ...settings
-  } = agents;
-  const { clock, logger } = settings;
+  const { hierarchy: masters, rotationPolicy, impersonateAgents, accessRoles, protectionLevel } = agents;
+  const { clock, logger, maxCachedAgents } = agents;
   const keyRing = keyRingName(kms);
   const audited = withAudit(parsed, (keyId) => agentKeys.agentOf(keyId));
   const { trail, auditKeyLevel } = audited;
-  const identities = impersonateAgents && new AgentIdentities(impersonateAgents, settings.maxCachedAgents);
+  const identities = impersonateAgents && new AgentIdentities(impersonateAgents, maxCachedAgents);
   const { keys, migration, sources } = selectKeys({
     kms: withIdentities(audited.kms, identities),
     source,
@@ -84,13 +74,10 @@ export function assembleExchange(config: A2AKeyExchangeConfig): ExchangeParts {
   });
   trail?.signWith(keys);
   const hierarchy = new KeyHierarchy(keys, {
-    ...settings,
+    ...{ clock, logger, maxCachedAgents },
     // Undefined is HSM to the provider, and lets an agent that was not migrated keep its key; HSM by name does not.
-    protectionLevel:
-      source.kind === 'migration' && settings.protectionLevel === 'HSM'
-        ? undefined
-        : settings.protectionLevel,
-    defaultAlgorithm: defaultAlgorithm.name,
+    protectionLevel: source.kind === 'migration' && protectionLevel === 'HSM' ? undefined : protectionLevel,
+    defaultAlgorithm: agents.defaultAlgorithm.name,
     pinnedVersions: pinnedNames(kms),
     ...(masters && {
       rootAlgorithm: masters.rootAlgorithm,
@@ -101,7 +88,10 @@ export function assembleExchange(config: A2AKeyExchangeConfig): ExchangeParts {
   });
   const hierarchyKeys = keysOf(hierarchy);
   const { agentKeys, versionKeys } = hierarchyKeys;
-  const lifecycle = new AgentLifecycle(keys, hierarchyKeys, { ...settings, rings: ringsOf(keys, keyRing) });
+  const lifecycle = new AgentLifecycle(keys, hierarchyKeys, {
+    ...{ clock, logger, maxCachedAgents },
+    rings: ringsOf(keys, keyRing),
+  });
   const ciphers = new OpenCiphers(keys);
   const locations = (): readonly LocationStatus[] =>
     keys instanceof ReplicatedKeyProvider ? keys.locations() : [];
@@ -123,7 +113,7 @@ export function assembleExchange(config: A2AKeyExchangeConfig): ExchangeParts {
       hasPinnedVersions: (kms.pinnedVersions ?? []).length > 0,
       impersonatesAgents: impersonateAgents !== undefined,
     },
-    batches: new BatchSigning(keys, { versionKeys, clock, operationMs }),
+    batches: new BatchSigning(keys, { versionKeys, clock }),
     telemetry: exchangeReadings(kms.telemetry, { keyRing, stats }),
     ...{ locations, stats },
   };

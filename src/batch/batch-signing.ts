@@ -5,9 +5,7 @@ import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
 import { agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/call-options.js';
-import type { KeyProvider } from '../keys/key-provider.js';
 import { Pace } from '../provider/pace.js';
-import { SharedDeadline } from '../provider/shared-deadline.js';
 import type { BlindedMessage } from './blinded-message.js';
 import { QuotaLine } from './quota-line.js';
 import { type BatchKey, blindAll, signBlinded } from './sign-batch.js';
@@ -23,15 +21,12 @@ import {
 interface BatchSigningOptions {
   readonly versionKeys: BatchKey['versionKeys'];
   readonly clock: Clock;
-  /** Deadline of a batch whose caller names none, in milliseconds. */
-  readonly operationMs: number;
 }
 
-/** What `signBatch` was called with, checked. Its time runs. */
+/** What `signBatch` was called with, checked. */
 interface Batch {
   readonly messages: readonly BlindedMessage[];
-  readonly deadline: SharedDeadline;
-  readonly onRootSigned: (() => void) | undefined;
+  readonly options: SignBatchOptions;
   /** Look-ups wait for the quota of reads, which says nothing of that for signatures. */
   readonly forLookUp: CallOptions;
 }
@@ -43,19 +38,17 @@ interface ManyMessages {
 }
 
 export class BatchSigning {
-  readonly #provider: Pick<KeyProvider, 'signDetailed'>;
+  readonly #provider: BatchKey['provider'];
   readonly #versionKeys: BatchKey['versionKeys'];
   readonly #clock: Clock;
-  readonly #operationMs: number;
   readonly #pace: Pace;
   readonly #line: QuotaLine;
 
-  constructor(provider: Pick<KeyProvider, 'signDetailed'>, options: BatchSigningOptions) {
-    const { versionKeys, clock, operationMs } = options;
+  constructor(provider: BatchKey['provider'], options: BatchSigningOptions) {
+    const { versionKeys, clock } = options;
     this.#provider = provider;
     this.#versionKeys = versionKeys;
     this.#clock = clock;
-    this.#operationMs = operationMs;
     this.#pace = new Pace(clock);
     this.#line = new QuotaLine(clock, this.#pace);
   }
@@ -67,17 +60,16 @@ export class BatchSigning {
     options: SignBatchOptions,
   ): Batch {
     const context = agentContext('signBatch', agentId);
-    const { onRootSigned, ...parsed } = parseSignBatchOptions(context, options);
+    const parsed = parseSignBatchOptions(context, options);
+    const { onRootSigned: _, ...forCalls } = parsed;
     const blinded = blindAll(context, messages);
-    const time = { clock: this.#clock, defaultTimeoutMs: this.#operationMs };
-    const deadline = new SharedDeadline(context, parsed, time);
-    return { messages: blinded, deadline, onRootSigned, forLookUp: { ...parsed, onQuota: 'retry' } };
+    return { messages: blinded, options: parsed, forLookUp: { ...forCalls, onQuota: 'retry' } };
   }
 
   /** The receipts of the messages, in their order, by one signature of the key. */
-  signBatch(keyId: string, { messages, deadline, onRootSigned }: Batch): Promise<readonly Buffer[]> {
+  signBatch(keyId: string, { messages, options }: Batch): Promise<readonly Buffer[]> {
     const batchKey = { provider: this.#provider, versionKeys: this.#versionKeys, keyId };
-    return signBlinded(contextOf('signBatch', keyId), batchKey, messages, { deadline, onRootSigned });
+    return signBlinded(contextOf('signBatch', keyId), batchKey, messages, options);
   }
 
   /** @throws InvalidArgumentError for what is not a list of bytes, and for every option that is wrong. */

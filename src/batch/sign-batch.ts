@@ -5,25 +5,24 @@
 
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError, UnsupportedAlgorithmError } from '../errors/input.js';
-import { IntegrityError } from '../errors/service.js';
+import { IntegrityError, OperationAbortedError } from '../errors/service.js';
 import { derToP1363 } from '../identity/der.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider } from '../keys/key-provider.js';
 import { buildMerkleTree } from '../merkle.js';
-import type { SharedDeadline } from '../provider/shared-deadline.js';
+import { type NamedVersion, signNamingVersion } from '../provider/sign-naming-version.js';
 import { type BlindedMessage, blind, nextBlinding } from './blinded-message.js';
 import { type Cbor, loadCbor } from './cbor.js';
 import { encodeProtectedHeader, type SignedRoot, sigStructure } from './receipt-format.js';
 import { ReceiptWriter } from './receipt-writer.js';
+import type { SignBatchOptions } from './sign-batch-options.js';
 
 /** A receipt then has 16 nodes. To write so many takes seconds, far longer than the HSM does for the root. */
 export const MAX_BATCH_MESSAGES = 65_536;
 /** Receipts that are written before others in the process get their turn; a few milliseconds. */
 const RECEIPTS_PER_TURN = 512;
-/** Every round but the first means that the key was rotated within milliseconds. */
-const MAX_ROUNDS = 3;
 
 /** What a receipt says of the key. */
 interface BatchPublicKey {
@@ -34,14 +33,10 @@ interface BatchPublicKey {
 
 /** What a batch is signed with. */
 export interface BatchKey {
-  readonly provider: Pick<KeyProvider, 'signDetailed'>;
-  /** The public key of the version that a key means now. */
+  readonly provider: Pick<KeyProvider, 'resolveKeyVersion' | 'signDetailed'>;
   readonly versionKeys: {
-    current(
-      context: ErrorContext,
-      keyId: string,
-      options?: CallOptions,
-    ): Promise<{ readonly keyVersion: string; readonly key: BatchPublicKey }>;
+    /** The public key of a version. */
+    keyOf(context: ErrorContext, version: NamedVersion, options?: CallOptions): Promise<BatchPublicKey>;
   };
   readonly keyId: string;
 }
@@ -63,34 +58,26 @@ export function blindAll(
   return messages.map((message: unknown, index) => blind(context, `messages[${index}]`, message));
 }
 
-/** What `signBlinded` goes by. */
-interface BlindedBatchOptions {
-  /** Of all calls that it takes. Once the root is signed, only an abort keeps the receipts from being written. */
-  readonly deadline: SharedDeadline;
-  /** Called when the root is signed, if it takes several turns of the event loop to write the receipts. */
-  readonly onRootSigned?: (() => void) | undefined;
-}
-
 /** The receipts of the messages, in their order, from one signature. */
 export async function signBlinded(
   context: ErrorContext,
   batchKey: BatchKey,
   messages: readonly BlindedMessage[],
-  { deadline, onRootSigned }: BlindedBatchOptions,
+  { onRootSigned, ...options }: SignBatchOptions = {},
 ): Promise<readonly Buffer[]> {
   const cbor = await loadCbor();
   const leafHashes = messages.map(({ leafHash }) => leafHash);
   // A receipt has at least one node (RFC 9942), which a tree of one leaf has not.
   if (leafHashes.length === 1) leafHashes.push(nextBlinding());
   const tree = buildMerkleTree(leafHashes);
-  const signed = await signRoot(context, batchKey, { cbor, root: tree.root }, deadline);
+  const signed = await signRoot(context, batchKey, { cbor, root: tree.root }, options);
   if (messages.length > RECEIPTS_PER_TURN) onRootSigned?.();
   const writer = new ReceiptWriter(cbor, signed);
   const receipts: Buffer[] = [];
   for (const [leafIndex, { blinding }] of messages.entries()) {
     if (leafIndex > 0 && leafIndex % RECEIPTS_PER_TURN === 0) {
       await nextTurn();
-      deadline.throwIfAborted();
+      throwIfAborted(context, options.signal);
     }
     const path = tree.inclusionPath(leafIndex);
     receipts.push(writer.write({ treeSize: tree.size, leafIndex, path, blinding }));
@@ -102,23 +89,27 @@ async function signRoot(
   context: ErrorContext,
   { provider, versionKeys, keyId }: BatchKey,
   tree: { readonly cbor: Cbor; readonly root: Uint8Array },
-  deadline: SharedDeadline,
+  options: CallOptions,
 ): Promise<SignedRoot> {
   const { cbor, root } = tree;
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    // Reads have a quota of their own, which says nothing of that for signatures: their turn is waited for.
-    const forLookUp = { ...deadline.next(), onQuota: 'retry' } as const;
-    const { keyVersion, key } = await versionKeys.current(context, keyId, forLookUp);
-    const { algorithm, coseAlgorithm } = requireCose(context, key.algorithm.name);
-    const thumbprint = Buffer.from(key.thumbprint, 'base64url');
-    const protectedHeader = encodeProtectedHeader(cbor, { algorithm: coseAlgorithm, keyId: thumbprint });
-    const data = sigStructure(cbor, protectedHeader, root);
-    const signed = await provider.signDetailed(keyId, data, deadline.next());
-    // Another version signed than the one the header names: the key was rotated in between.
-    if (signed.keyVersion !== keyVersion) continue;
-    return { protectedHeader, signature: toCoseSignature(context, algorithm, signed.signature) };
-  }
-  throw new IntegrityError(context, 'the version that signs is never the one that the provider names');
+  // Reads have a quota of their own, which says nothing of that for signatures: their turn is waited for.
+  const forLookUp: CallOptions = { ...options, onQuota: 'retry' };
+  const { protectedHeader, algorithm, signed } = await signNamingVersion(context, keyId, {
+    inUse: () => provider.resolveKeyVersion(keyId, forLookUp),
+    sign: async (version, signer) => {
+      const key = await versionKeys.keyOf(context, version, forLookUp);
+      const { algorithm, coseAlgorithm } = requireCose(context, key.algorithm.name);
+      const thumbprint = Buffer.from(key.thumbprint, 'base64url');
+      const protectedHeader = encodeProtectedHeader(cbor, { algorithm: coseAlgorithm, keyId: thumbprint });
+      const data = sigStructure(cbor, protectedHeader, root);
+      return { protectedHeader, algorithm, signed: await provider.signDetailed(signer, data, options) };
+    },
+  });
+  return { protectedHeader, signature: toCoseSignature(context, algorithm, signed.signature) };
+}
+
+function throwIfAborted(context: ErrorContext, signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new OperationAbortedError({ ...context, cause: signal.reason });
 }
 
 function requireCose(

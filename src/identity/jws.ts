@@ -12,6 +12,7 @@ import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider } from '../keys/key-provider.js';
 import { requireBytes } from '../provider/call-input.js';
+import { signNamingVersion } from '../provider/sign-naming-version.js';
 import { verifySignature } from '../provider/signature-check.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
 import { derToP1363, p1363ToDer } from './der.js';
@@ -59,8 +60,6 @@ export interface VerifiedJws {
 }
 
 const DEFAULT_LIMIT_CHARACTERS = 1_048_576;
-/** Every round but the first means that the key was rotated within milliseconds. */
-const MAX_ROUNDS = 3;
 /** Set by this library, or meaningless without it. */
 const OWN_MEMBERS = ['alg', 'crit', 'b64', 'enc', 'zip'];
 
@@ -82,20 +81,20 @@ export async function signCompactJws(
   }
   const { ed25519Name, ...callOptions } = options;
   const encodedPayload = encodeBase64url(requireBytes(context, 'payload', payload));
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const { keyVersion, algorithm } = await provider.resolveKeyVersion(keyId, callOptions);
-    const entry = requireSigning(context, algorithm);
-    const kid =
-      header.kid ?? toPublicJwk(await provider.getPublicKey(keyVersion, callOptions), entry.name).kid;
-    const alg = (entry.key.kind === 'okp' && ed25519Name) || entry.joseName;
-    const encodedHeader = encodeBase64url(Buffer.from(JSON.stringify({ ...header, alg, kid }), 'utf8'));
-    const signingInput = `${encodedHeader}.${encodedPayload}`;
-    const signed = await provider.signDetailed(keyId, Buffer.from(signingInput, 'ascii'), callOptions);
-    // Another version signed than the one the header names: the key was rotated in between.
-    if (signed.keyVersion !== keyVersion) continue;
-    return `${signingInput}.${encodeBase64url(toJoseSignature(context, entry, signed.signature))}`;
-  }
-  throw new IntegrityError(context, 'the version that signs is never the one that the provider names');
+  const { signingInput, entry, signed } = await signNamingVersion(context, keyId, {
+    inUse: () => provider.resolveKeyVersion(keyId, callOptions),
+    sign: async ({ keyVersion, algorithm }, signer) => {
+      const entry = requireSigning(context, algorithm);
+      const kid =
+        header.kid ?? toPublicJwk(await provider.getPublicKey(keyVersion, callOptions), entry.name).kid;
+      const alg = (entry.key.kind === 'okp' && ed25519Name) || entry.joseName;
+      const encodedHeader = encodeBase64url(Buffer.from(JSON.stringify({ ...header, alg, kid }), 'utf8'));
+      const signingInput = `${encodedHeader}.${encodedPayload}`;
+      const data = Buffer.from(signingInput, 'ascii');
+      return { signingInput, entry, signed: await provider.signDetailed(signer, data, callOptions) };
+    },
+  });
+  return `${signingInput}.${encodeBase64url(toJoseSignature(context, entry, signed.signature))}`;
 }
 
 /**

@@ -45,6 +45,7 @@ describe('signMany', () => {
     started = 0;
     respond = undefined;
     const provider = {
+      ...new LocalBatchKey().provider,
       signDetailed: (_keyId: string, data: Uint8Array, options?: CallOptions): Promise<SignatureDetails> => {
         started += 1;
         const text = Buffer.from(data).toString();
@@ -59,7 +60,6 @@ describe('signMany', () => {
     signing = new BatchSigning(provider, {
       versionKeys: new LocalBatchKey().versionKeys,
       clock,
-      operationMs: 10_000,
     });
   });
 

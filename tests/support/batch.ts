@@ -11,13 +11,10 @@ import {
 } from 'node:crypto';
 import type { BlindedMessage } from '../../src/batch/blinded-message.js';
 import { type BatchKey, blindAll, signBlinded } from '../../src/batch/sign-batch.js';
-import { type Clock, systemClock } from '../../src/clock.js';
 import { parsePublicKey } from '../../src/identity/jwk.js';
 import { type PublicJwk, toPublicJwk } from '../../src/index.js';
 import type { SigningAlgorithm, SigningAlgorithmEntry } from '../../src/keys/algorithm-types.js';
 import { findAlgorithm } from '../../src/keys/algorithms.js';
-import type { CallOptions } from '../../src/keys/call-options.js';
-import { SharedDeadline } from '../../src/provider/shared-deadline.js';
 
 const context = { operation: 'test', resource: 'batch' };
 
@@ -28,6 +25,8 @@ export class LocalBatchKey implements BatchKey {
   readonly pem: string;
   /** How many signatures it made. */
   signatures = 0;
+  /** What it was asked to sign with, each time. */
+  readonly signers: string[] = [];
   /** Names of the versions that sign, one after the other; the last one stays. */
   versions = ['key/1'];
   /** Changes what the HSM answers. */
@@ -43,7 +42,13 @@ export class LocalBatchKey implements BatchKey {
   }
 
   readonly provider: BatchKey['provider'] = {
-    signDetailed: async (_keyId, data) => {
+    resolveKeyVersion: async () => ({
+      keyVersion: 'key/1',
+      algorithm: this.#algorithm,
+      protectionLevel: 'HSM',
+    }),
+    signDetailed: async (keyId, data) => {
+      this.signers.push(keyId);
       const entry = findAlgorithm(this.#algorithm);
       if (entry?.purpose !== 'ASYMMETRIC_SIGN') throw new Error('not a signing algorithm');
       this.signatures += 1;
@@ -60,15 +65,12 @@ export class LocalBatchKey implements BatchKey {
   };
 
   readonly versionKeys: BatchKey['versionKeys'] = {
-    current: async () => ({
-      keyVersion: 'key/1',
-      key: parsePublicKey(context, this.pem, { keyAlgorithm: this.#algorithm }),
-    }),
+    keyOf: async () => parsePublicKey(context, this.pem, { keyAlgorithm: this.#algorithm }),
   };
 
   /** Receipts of the messages, in their order. */
   signBatch(messages: readonly (Uint8Array | BlindedMessage)[]): Promise<readonly Buffer[]> {
-    return signBlinded(context, this, blindAll(context, messages), { deadline: deadlineOf({}) });
+    return signBlinded(context, this, blindAll(context, messages));
   }
 
   /** The receipt of a message among others. */
@@ -79,10 +81,6 @@ export class LocalBatchKey implements BatchKey {
     return receipt;
   }
 }
-
-/** Of a minute, unless the options name another. */
-export const deadlineOf = (options: CallOptions, clock: Clock = systemClock): SharedDeadline =>
-  new SharedDeadline(context, options, { clock, defaultTimeoutMs: 60_000 });
 
 /** Gives the memory of the bytes away, as to another thread: nothing is left of them here. */
 export function handOver({ buffer }: Uint8Array): void {
