@@ -7,7 +7,7 @@ import { setMaxListeners } from 'node:events';
 import { z } from 'zod';
 import type { CancelTimer, Clock } from '../clock.js';
 import { A2AKmsError, type ErrorContext } from '../errors/base.js';
-import { OperationAbortedError, ResourceExhaustedError } from '../errors/service.js';
+import { OperationAbortedError, ResourceExhaustedError, UnexpectedError } from '../errors/service.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { SignatureDetails } from '../keys/key-provider.js';
 import { callback, callShape, parseOptions } from '../provider/call-input.js';
@@ -189,8 +189,8 @@ class Run {
         this.#lastSignedAt = clock.monotonic();
         return { status: 'signed', ...signed };
       } catch (error) {
-        if (!(error instanceof A2AKmsError)) throw error;
-        if (!(error instanceof ResourceExhaustedError)) return { status: 'failed', error };
+        if (!(error instanceof ResourceExhaustedError))
+          return { status: 'failed', error: this.#typed(error) };
         pace.refused(slot, error.retryAfterMs);
         this.#refusal = error;
         if (this.#isTooLong) this.#leave.abort();
@@ -223,6 +223,11 @@ class Run {
   get #isTooLong(): boolean {
     const { maxQuotaWaitMs } = this.#options;
     return this.#signer.clock.monotonic() - this.#lastSignedAt >= maxQuotaWaitMs;
+  }
+
+  /** Observers refuse calls with errors of their own; one of them is no reason to lose what the others signed. */
+  #typed(error: unknown): A2AKmsError {
+    return error instanceof A2AKmsError ? error : new UnexpectedError({ ...this.#context, cause: error });
   }
 
   #end(reason: unknown): void {

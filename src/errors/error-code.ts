@@ -50,4 +50,5 @@ export type ErrorCode =
   | 'QUEUE_FULL'
   | 'UNKNOWN_KEY_ID'
   | 'CLIENT_CLOSED'
+  | 'UNEXPECTED'
   | 'SERVICE_ERROR';

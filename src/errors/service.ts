@@ -113,6 +113,18 @@ export class ClientClosedError extends A2AKmsError {
   }
 }
 
+/** What ended a call is no error of this library, e.g. that of an observer which refused it. It is the `cause`. */
+export class UnexpectedError extends A2AKmsError {
+  readonly code = 'UNEXPECTED';
+
+  constructor(context: ErrorContext) {
+    super(
+      sentence(context, 'an error that is not of this library ended it.', 'Its cause says what it was.'),
+      context,
+    );
+  }
+}
+
 /** Cloud KMS failed in a way that has no class of its own (INTERNAL, UNKNOWN, UNIMPLEMENTED, DATA_LOSS, …). */
 export class ServiceError extends A2AKmsError {
   readonly code = 'SERVICE_ERROR';

@@ -39,7 +39,7 @@ export interface ObservedOutcome {
   /** `refused`: it failed before Cloud KMS or the store of keys was asked. */
   readonly status: 'succeeded' | 'failed' | 'refused';
   /** Code of the error; `UNEXPECTED` for an error that is not this library's. */
-  readonly errorCode: ErrorCode | 'UNEXPECTED' | undefined;
+  readonly errorCode: ErrorCode | undefined;
   readonly version: ObservedVersion | undefined;
   /** How often Cloud KMS was asked. */
   readonly attempts: number;

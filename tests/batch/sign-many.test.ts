@@ -162,25 +162,6 @@ describe('signMany', () => {
     expect([reports, started]).toEqual([1, 100]);
   });
 
-  it('ends with what the provider breaks by, when no call is under way any more', async () => {
-    const defect = new TypeError('a bug');
-    const seen: unknown[] = [];
-    const signing = signMany(messagesOf(10), {
-      concurrency: 2,
-      onProgress: (progress) => seen.push(progress),
-    });
-    let hasEnded = false;
-    const outcome = expect(signing.finally(() => (hasEnded = true))).rejects.toBe(defect);
-    await settle();
-    open[0]?.answer(defect);
-    await settle();
-    expect(open[1]?.options?.signal?.aborted).toBe(true);
-    expect(hasEnded).toBe(false);
-    open[1]?.answer(new OperationAbortedError(context));
-    await outcome;
-    expect([seen, started]).toEqual([[], 2]);
-  });
-
   it('ends with what onProgress throws, and starts nothing more', async () => {
     const failure = new Error('the progress bar broke');
     const signing = signMany(messagesOf(10), {
@@ -198,9 +179,12 @@ describe('signMany', () => {
     expect(started).toBe(2);
   });
 
-  it('does not hide what is no error of a call', async () => {
-    respond = () => new TypeError('a mistake in the provider');
-    await expect(signMany(messagesOf(2))).rejects.toThrow(TypeError);
+  it('keeps what is signed when another message fails with an error that is not of this library', async () => {
+    const refusal = new Error('not to mallory');
+    respond = (text) => (text === 'message 1' ? refusal : undefined);
+    const outcomes = await signMany(messagesOf(3));
+    expect(texts(outcomes)).toEqual(['signature of message 0', 'UNEXPECTED', 'signature of message 2']);
+    expect(outcomes[1]).toMatchObject({ error: { cause: refusal, resource: 'key', operation: 'signMany' } });
   });
 
   describe('when the caller aborts', () => {
