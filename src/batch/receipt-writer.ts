@@ -41,7 +41,8 @@ export class ReceiptWriter {
   write(content: Pick<ReceiptContent, 'treeSize' | 'leafIndex' | 'path' | 'blinding'>): Buffer {
     const { treeSize, leafIndex, path, blinding } = content;
     const proofSize = sizeOfProof(content);
-    const receipt = Buffer.allocUnsafe(
+    // In memory of its own: what lies next to it would be the blindings of others, and travel to other threads with it.
+    const receipt = Buffer.allocUnsafeSlow(
       this.#beforeProof.length +
         headSize(proofSize) +
         proofSize +

@@ -724,6 +724,13 @@ describe('signing a batch', () => {
     expect(key.signatures).toBe(0);
   });
 
+  it('gives each receipt memory of its own, where no other receipt is', async () => {
+    const key = new LocalBatchKey();
+    for (const receipt of await key.signBatch([message, other])) {
+      expect(receipt.buffer.byteLength).toBe(receipt.length);
+    }
+  });
+
   it('gives each message a blinding of its own, however many there are', () => {
     const count = 3 * 256 + 1;
     const blindings = Array.from({ length: count }, () => new BlindedMessage(message).blinding);
