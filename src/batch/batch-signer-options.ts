@@ -31,8 +31,8 @@ export interface BatchSignerOptions {
    */
   readonly maxInLine?: number | undefined;
   /**
-   * Deadline of a call in milliseconds, from the call to its receipt, 1 to 3,600,000. Default 90,000: a quota per minute that is used up
-   * returns within one.
+   * Deadline of a call in milliseconds, from the call to its receipt, 1 to 3,600,000. Default 90,000: a quota per minute that
+   * is used up returns within one.
    */
   readonly timeoutMs?: number | undefined;
   /**
@@ -50,7 +50,10 @@ export interface BatchSignerOptions {
 export interface BatchSignOptions {
   /** Takes this message back: its call rejects with `OperationAbortedError`, the others of its batch go on. */
   readonly signal?: AbortSignal | undefined;
-  /** Deadline in milliseconds, 1 to 3,600,000, in place of that of the signer; the time in the queue counts. */
+  /**
+   * Deadline in milliseconds, 1 to 3,600,000, in place of that of the signer; the time in the queue counts. Among messages with
+   * other deadlines it may be kept late, by less than 1/128 of it.
+   */
   readonly timeoutMs?: number | undefined;
 }
 

@@ -41,8 +41,8 @@ export class WaitingMessages {
   readonly #onEmpty: () => void;
   readonly #aborts = new AbortListeners();
   readonly #entries = new Map<WaitingMessage, Entry>();
-  /** Those with the same time to wait, in the order in which their deadlines come. */
-  readonly #byTimeout = new Map<number, Set<Entry>>();
+  /** Those with about the same time to wait, in the order in which their deadlines come, more or less. */
+  readonly #peers = new Map<number, Set<Entry>>();
   readonly #works = new Set<{ readonly controller: AbortController; readonly left: Set<WaitingMessage> }>();
   #underWay = 0;
   #timer: { readonly at: number; readonly cancel: CancelTimer } | undefined;
@@ -161,15 +161,18 @@ export class WaitingMessages {
     if (entry.isUnderWay) this.#underWay -= 1;
     const peers = this.#peersOf(entry);
     peers.delete(entry);
-    if (peers.size === 0) this.#byTimeout.delete(entry.timeoutMs);
+    if (peers.size === 0) this.#peers.delete(peerGroup(entry));
     entry.stopListening();
     if (this.#entries.size === 0) this.#disarm();
     return entry;
   }
 
-  #peersOf({ timeoutMs }: Entry): Set<Entry> {
-    const peers = this.#byTimeout.get(timeoutMs) ?? new Set();
-    this.#byTimeout.set(timeoutMs, peers);
+  #peersOf(entry: Entry): Set<Entry> {
+    const group = peerGroup(entry);
+    const known = this.#peers.get(group);
+    if (known !== undefined) return known;
+    const peers = new Set<Entry>();
+    this.#peers.set(group, peers);
     return peers;
   }
 
@@ -202,8 +205,9 @@ export class WaitingMessages {
     this.#timer = undefined;
     const now = this.#clock.monotonic();
     let next = Number.POSITIVE_INFINITY;
-    for (const [timeoutMs, peers] of [...this.#byTimeout]) {
+    for (const peers of this.#peers.values()) {
       for (const entry of peers) {
+        const { timeoutMs } = entry;
         const endsAt = entry.since + timeoutMs;
         if (endsAt > now) {
           next = Math.min(next, endsAt);
@@ -216,4 +220,13 @@ export class WaitingMessages {
     }
     if (Number.isFinite(next)) this.#arm(next);
   }
+}
+
+/**
+ * Timeouts of one group differ by less than 1/128, and a deadline may be noticed that much later. With a group for each
+ * timeout there would be one for each message, where callers pass what is left of their own time.
+ */
+function peerGroup({ timeoutMs }: Entry): number {
+  const droppedBits = Math.max(0, 24 - Math.clz32(timeoutMs));
+  return (droppedBits << 8) | (timeoutMs >>> droppedBits);
 }

@@ -493,6 +493,28 @@ describe('BatchSigner', () => {
       expect(clock.pendingTimers).toBe(0);
     });
 
+    it('is kept within 1/128 of it among thousands that all differ', async () => {
+      const STEP_MS = 20;
+      const lateBy: number[] = [];
+      const timeouts = Array.from({ length: 3_000 }, (_, index) => 1_000 + ((index * 7_919) % 100_000));
+      const startedAt = clock.monotonic();
+      for (const timeoutMs of timeouts) {
+        call({ timeoutMs }).receipt.catch(() => {
+          const lateMs = clock.monotonic() - startedAt - timeoutMs;
+          // The clock goes in steps.
+          lateBy.push(Math.max(0, lateMs - STEP_MS) / timeoutMs);
+        });
+      }
+      await exchange.batch(0);
+      for (let passedMs = 0; passedMs < 102_000; passedMs += STEP_MS) {
+        clock.advance(STEP_MS);
+        await settle();
+      }
+      expect(lateBy).toHaveLength(timeouts.length);
+      expect(Math.max(...lateBy)).toBeLessThan(1 / 128);
+      expect(clock.pendingTimers).toBe(0);
+    });
+
     it('is that of the signer where the call names none', async () => {
       signer = newSigner({ timeoutMs: 40 });
       const sent = call();
