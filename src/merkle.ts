@@ -49,11 +49,28 @@ export function hashLeaf(head: Uint8Array, tail: Uint8Array): Buffer {
   return hash('sha256', leafInput.subarray(0, 1 + size), 'buffer');
 }
 
+/** Pairs that are hashed before others in the process may have their turn; a few milliseconds. */
+const PAIRS_PER_STEP = 4_096;
+
 /**
  * The tree over leaf hashes.
  * @throws RangeError without a leaf, with more than `TREE_SIZE_MAX`, or with a hash of another size.
  */
 export function buildMerkleTree(leafHashes: readonly Uint8Array[]): MerkleTree {
+  const steps = merkleTreeInSteps(leafHashes);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/**
+ * As `buildMerkleTree`, in steps of a few milliseconds for large trees. The leaf hashes are copied with the first one.
+ * @throws what `buildMerkleTree` throws.
+ */
+export function* merkleTreeInSteps(
+  leafHashes: readonly Uint8Array[],
+): Generator<undefined, MerkleTree, undefined> {
   const size = leafHashes.length;
   if (size < 1 || size > TREE_SIZE_MAX) throw new RangeError(`a tree has 1 to ${TREE_SIZE_MAX} leaves`);
   const leaves = Buffer.allocUnsafe(size * HASH_BYTES);
@@ -65,7 +82,14 @@ export function buildMerkleTree(leafHashes: readonly Uint8Array[]): MerkleTree {
   // last one of an odd number moving up as it is.
   const levels: Buffer[] = [leaves];
   for (let level: Buffer = leaves; level.length > HASH_BYTES; ) {
-    level = hashPairs(level);
+    const above = Buffer.allocUnsafe(Math.ceil(level.length / HASH_BYTES / 2) * HASH_BYTES);
+    const pairs = Math.floor(level.length / HASH_BYTES / 2);
+    for (let from = 0; from < pairs; from += PAIRS_PER_STEP) {
+      if (from > 0) yield;
+      hashPairs(level, above, { from, to: Math.min(pairs, from + PAIRS_PER_STEP) });
+    }
+    level.copy(above, pairs * HASH_BYTES, 2 * pairs * HASH_BYTES);
+    level = above;
     levels.push(level);
   }
   return {
@@ -158,17 +182,12 @@ function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
   return hash('sha256', nodeInput, 'buffer');
 }
 
-/** SHA-256(01 ‖ left ‖ right) of each pair. */
-function hashPairs(level: Buffer): Buffer {
-  const count = level.length / HASH_BYTES;
-  const above = Buffer.allocUnsafe(Math.ceil(count / 2) * HASH_BYTES);
-  const pairs = Math.floor(count / 2);
-  for (let pair = 0; pair < pairs; pair++) {
+/** SHA-256(01 ‖ left ‖ right) of each pair, to the level above. */
+function hashPairs(level: Buffer, above: Buffer, { from, to }: { from: number; to: number }): void {
+  for (let pair = from; pair < to; pair++) {
     level.copy(nodeInput, 1, 2 * pair * HASH_BYTES, 2 * (pair + 1) * HASH_BYTES);
     above.write(hash('sha256', nodeInput, 'binary'), pair * HASH_BYTES, HASH_BYTES, 'latin1');
   }
-  if (count % 2 === 1) level.copy(above, pairs * HASH_BYTES, (count - 1) * HASH_BYTES);
-  return above;
 }
 
 const isTreeNumber = (value: number): boolean =>

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { buildMerkleTree, hashLeaf, rootOfInclusion, TREE_SIZE_MAX } from '../src/merkle.js';
+import {
+  buildMerkleTree,
+  GrowingMerkleTree,
+  hashLeaf,
+  merkleTreeInSteps,
+  rootOfInclusion,
+  TREE_SIZE_MAX,
+} from '../src/merkle.js';
 
 const sha256 = (...parts: readonly Uint8Array[]): Buffer => {
   const digest = createHash('sha256');
@@ -112,6 +119,23 @@ describe('the Merkle tree', () => {
     for (const leaf of leaves) leaf.fill(0);
     expect(tree.inclusionPath(0).map(hex)).toEqual(before);
     expect(tree.root).toEqual(treeHash(entriesOf(3)));
+  });
+
+  it.each([
+    [2 * 4_096, 0],
+    [2 * 4_096 + 2, 1],
+    [65_535, 7 + 3 + 1],
+  ])('of %d leaves lets others have their turn %d times', (size, turns) => {
+    const leaves = Array.from({ length: size }, (_, index) => sha256(Buffer.from(`${index}`)));
+    const steps = merkleTreeInSteps(leaves);
+    let count = 0;
+    let step = steps.next();
+    for (const leaf of leaves) leaf.fill(0);
+    for (; !step.done; step = steps.next()) count += 1;
+    const grown = new GrowingMerkleTree();
+    for (let index = 0; index < size; index++) grown.add(sha256(Buffer.from(`${index}`)));
+    expect(step.value.root).toEqual(grown.root());
+    expect(count).toBe(turns);
   });
 
   it('is refused without leaves, and with a hash of another size', () => {

@@ -11,7 +11,7 @@ import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider } from '../keys/key-provider.js';
-import { buildMerkleTree } from '../merkle.js';
+import { type MerkleTree, merkleTreeInSteps } from '../merkle.js';
 import { type NamedVersion, signNamingVersion } from '../provider/sign-naming-version.js';
 import { type BlindedMessage, blind, nextBlinding } from './blinded-message.js';
 import { type Cbor, loadCbor } from './cbor.js';
@@ -69,7 +69,7 @@ export async function signBlinded(
   const leafHashes = messages.map(({ leafHash }) => leafHash);
   // A receipt has at least one node (RFC 9942), which a tree of one leaf has not.
   if (leafHashes.length === 1) leafHashes.push(nextBlinding());
-  const tree = buildMerkleTree(leafHashes);
+  const tree = await buildTree(context, leafHashes, options.signal);
   const signed = await signRoot(context, batchKey, { cbor, root: tree.root }, options);
   if (messages.length > RECEIPTS_PER_TURN) onRootSigned?.();
   const writer = new ReceiptWriter(cbor, signed);
@@ -83,6 +83,21 @@ export async function signBlinded(
     receipts.push(writer.write({ treeSize: tree.size, leafIndex, path, blinding }));
   }
   return receipts;
+}
+
+/** A large tree takes a tenth of a second, in which others have their turns. */
+async function buildTree(
+  context: ErrorContext,
+  leafHashes: readonly Uint8Array[],
+  signal: AbortSignal | undefined,
+): Promise<MerkleTree> {
+  const steps = merkleTreeInSteps(leafHashes);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    await nextTurn();
+    throwIfAborted(context, signal);
+  }
 }
 
 async function signRoot(
