@@ -38,7 +38,11 @@ export {
   verifyAuditTrail,
 } from './audit/verify-audit-trail.js';
 export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
-export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
+export type {
+  BatchCloseOptions,
+  BatchSignerOptions,
+  BatchSignOptions,
+} from './batch/batch-signer-options.js';
 export { BlindedMessage } from './batch/blinded-message.js';
 export { type ReceiptJson, receiptFromJson, receiptToJson } from './batch/receipt-json.js';
 export { ReceiptTrust, type ReceiptTrustOptions, type TrustedKeys } from './batch/receipt-trust.js';

@@ -57,6 +57,15 @@ export interface BatchSignOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** Options of `BatchSigner.close`. */
+export interface BatchCloseOptions {
+  /**
+   * How long messages that wait may still be signed, in milliseconds, 1 to 3,600,000; those that are not then are refused with
+   * `ClientClosedError`. Default: each until its own deadline.
+   */
+  readonly timeoutMs?: number | undefined;
+}
+
 const upTo = (cap: number) =>
   z
     .int('a whole number is required')
@@ -112,4 +121,11 @@ const signOptions = z.strictObject(
 /** @throws InvalidArgumentError naming every option that is wrong. */
 export function parseSignOptions(context: ErrorContext, options: BatchSignOptions): BatchSignOptions {
   return parseOptions(context, signOptions, options);
+}
+
+const closeOptions = z.strictObject({ timeoutMs: callShape.timeoutMs }, 'must be an object');
+
+/** @throws InvalidArgumentError naming every option that is wrong. */
+export function parseCloseOptions(context: ErrorContext, options: BatchCloseOptions): BatchCloseOptions {
+  return parseOptions(context, closeOptions, options);
 }

@@ -16,8 +16,10 @@ import {
 import { agentContext, parseAgentId } from '../keys/agent-key-name.js';
 import { Pace, type Slot } from '../provider/pace.js';
 import {
+  type BatchCloseOptions,
   type BatchSignerOptions,
   type BatchSignOptions,
+  parseCloseOptions,
   parseSignerOptions,
   parseSignOptions,
   type ResolvedSignerOptions,
@@ -112,12 +114,19 @@ export class BatchSigner {
     return receipt;
   }
 
-  /** Takes no more messages, signs those that wait, and settles when every call has. */
-  async close(): Promise<void> {
+  /**
+   * Takes no more messages, signs those that wait, and settles when every call has.
+   * @throws InvalidArgumentError for options that are wrong; nothing is closed then.
+   */
+  async close(options: BatchCloseOptions = {}): Promise<void> {
+    const { timeoutMs } = parseCloseOptions(this.#context, options);
     this.#closed = true;
     this.#wake?.();
+    const giveUp = (): void => this.#messages.failAll(new ClientClosedError(this.#context));
+    const cancel = timeoutMs === undefined ? undefined : this.#options.clock.setTimer(timeoutMs, giveUp);
     await this.#running;
     await Promise.all(this.#underWay);
+    cancel?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

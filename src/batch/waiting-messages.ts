@@ -143,6 +143,11 @@ export class WaitingMessages {
     for (const message of batch) this.#take(message)?.reject(error);
   }
 
+  /** Whoever still waits is refused, and batches under way are given up. */
+  failAll(error: unknown): void {
+    for (const message of [...this.#entries.keys()]) this.#leave(message, error);
+  }
+
   /** They wait again, where they were, and remember why. */
   postpone(batch: readonly WaitingMessage[], cause: unknown): void {
     for (const message of batch) {

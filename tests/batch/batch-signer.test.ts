@@ -667,6 +667,40 @@ describe('BatchSigner', () => {
   });
 
   describe('that is closed', () => {
+    it('refuses what is not signed in the time that closing has, under way or in a pause for the quota', async () => {
+      const [first] = send(1);
+      const batch = await exchange.batch(0);
+      const [second] = send(1);
+      const closing = signer.close({ timeoutMs: 200 });
+      clock.advance(199);
+      await settle();
+      expect(batch.options.signal?.aborted).toBe(false);
+      clock.advance(1);
+      await expect(first?.receipt).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+      await expect(second?.receipt).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
+      expect(batch.options.signal?.aborted).toBe(true);
+      batch.fail(new OperationAbortedError(context));
+      await closing;
+      expect(clock.pendingTimers).toBe(0);
+    });
+
+    it('waits for the last call and no longer, whatever time closing has', async () => {
+      const [sent] = send(1);
+      const batch = await exchange.batch(0);
+      const closing = signer.close({ timeoutMs: 3_600_000 });
+      batch.succeed();
+      await closing;
+      await sent?.receipt;
+      expect(clock.pendingTimers).toBe(0);
+    });
+
+    it('stays open when the time is none', async () => {
+      await expect(signer.close({ timeoutMs: 0 })).rejects.toThrow(/timeoutMs/);
+      const [sent] = send(1);
+      (await exchange.batch(0)).succeed();
+      await sent?.receipt;
+    });
+
     it('signs what waits and takes nothing more', async () => {
       const calls = send(3);
       const closing = signer.close();
