@@ -7,8 +7,15 @@ import { InvalidArgumentError } from '../errors/input.js';
 import type { SigningAlgorithm } from '../keys/algorithm-types.js';
 import { hashLeaf, rootOfInclusion } from '../merkle.js';
 import { type Cbor, loadCbor } from './cbor.js';
+import type { ReceiptContent } from './receipt-format.js';
 import { type ReceiptJson, readReceipt } from './receipt-json.js';
-import { type ReceiptTrust, rootsOf, type TrustedKeys, type TrustedRoots } from './receipt-trust.js';
+import {
+  type ReceiptTrust,
+  rootsOf,
+  type TrustedKey,
+  type TrustedKeys,
+  type TrustedRoots,
+} from './receipt-trust.js';
 
 /**
  * The result of examining a receipt. Its tree size and leaf index are not part of it: the root does not say how many
@@ -76,17 +83,9 @@ async function examine(
   if (!parsed.ok) return { valid: false, check: 'format', problem: parsed.problem };
   const content = parsed.value;
   const { treeSize, leafIndex, path } = content;
-  const trusted = keys.keyOf(content.keyId);
-  if (trusted === undefined) {
-    return { valid: false, check: 'key', problem: 'its key is not one of those that are trusted.' };
-  }
-  if (content.algorithm !== trusted.coseAlgorithm) {
-    return {
-      valid: false,
-      check: 'algorithm',
-      problem: `it names algorithm ${content.algorithm}, the trusted key has ${trusted.coseAlgorithm}.`,
-    };
-  }
+  const candidates = keys.keysOf(content.keyId);
+  const trusted = candidates.find(({ coseAlgorithm }) => coseAlgorithm === content.algorithm);
+  if (trusted === undefined) return untrusted(content, candidates);
   const leafHash = hashLeaf(content.blinding, message);
   const root = rootOfInclusion({ leafHash, leafIndex, treeSize, path });
   if (root === undefined) {
@@ -101,4 +100,16 @@ async function examine(
     return { valid: false, check: 'signature', problem: 'the key did not sign this message in this batch.' };
   }
   return { valid: true, keyId: trusted.key.thumbprint, algorithm: trusted.algorithm.name };
+}
+
+function untrusted({ algorithm }: ReceiptContent, candidates: readonly TrustedKey[]): ReceiptVerdict {
+  if (candidates.length === 0) {
+    return { valid: false, check: 'key', problem: 'its key is not one of those that are trusted.' };
+  }
+  const trusted = candidates.map(({ coseAlgorithm }) => coseAlgorithm).join(', ');
+  return {
+    valid: false,
+    check: 'algorithm',
+    problem: `it names algorithm ${algorithm}, the trusted key has ${trusted}.`,
+  };
 }

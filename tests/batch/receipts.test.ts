@@ -591,6 +591,31 @@ describe('trust', () => {
     expect(await examineReceipt(message, receipt, pss)).toMatchObject({ valid: false, check: 'algorithm' });
   });
 
+  it('is for each algorithm that an RSA key is given with, in any order', async () => {
+    const pair = generateKeyPairSync('rsa', { modulusLength: 4096 });
+    const pem = pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const [pkcs1, pss, other] = [
+      new LocalBatchKey('RSA_SIGN_PKCS1_4096_SHA256', pem),
+      new LocalBatchKey('RSA_SIGN_PSS_4096_SHA256', pem),
+      new LocalBatchKey('RSA_SIGN_PSS_4096_SHA512', pem),
+    ];
+    const refused = await other.receiptOf(message);
+    for (const jwks of [
+      [pkcs1.jwk, pss.jwk],
+      [pss.jwk, pkcs1.jwk],
+    ]) {
+      for (const trust of [jwks, { keys: jwks }]) {
+        for (const signer of [pkcs1, pss]) {
+          expect(await verifyReceipt(message, await signer.receiptOf(message), trust)).toBe(true);
+        }
+        expect(await examineReceipt(message, refused, trust)).toMatchObject({
+          valid: false,
+          check: 'algorithm',
+        });
+      }
+    }
+  });
+
   it.each([0, 1.5, 1_000_001])('refuses to remember %s roots', (maxCachedRoots) => {
     expect(() => new ReceiptTrust(new LocalBatchKey().jwk, { maxCachedRoots })).toThrow(InvalidConfigError);
   });
