@@ -8,7 +8,7 @@ import type { SigningAlgorithm } from '../keys/algorithm-types.js';
 import { hashLeaf, rootOfInclusion } from '../merkle.js';
 import { type Cbor, loadCbor } from './cbor.js';
 import type { ReceiptContent } from './receipt-format.js';
-import { type ReceiptJson, readReceipt } from './receipt-json.js';
+import { readReceipt } from './receipt-json.js';
 import {
   type ReceiptTrust,
   rootsOf,
@@ -40,9 +40,11 @@ export type ReceiptVerdict =
 
 /**
  * Whether the receipt shows that a trusted key signed the message.
- * @param receipt the bytes, or its JSON form.
+ * @param receipt a `Uint8Array`, or its JSON form (`ReceiptJson`) as an object: what a stranger sent, as it came. Anything else is
+ *   false.
  * @param trust the keys that are believed. A `ReceiptTrust` is read once; anything else is read with each call.
- * @throws InvalidJwkError for trusted keys that are none; InvalidArgumentError for a message that is not bytes.
+ * @throws InvalidJwkError for trusted keys that are none; InvalidArgumentError for a message that is not bytes, and
+ *   for a receipt that is a promise.
  *
  * @example
  * ```ts
@@ -51,24 +53,27 @@ export type ReceiptVerdict =
  */
 export async function verifyReceipt(
   message: Uint8Array,
-  receipt: Uint8Array | ReceiptJson,
+  receipt: unknown,
   trust: ReceiptTrust | TrustedKeys,
 ): Promise<boolean> {
   return (await examineReceipt(message, receipt, trust)).valid;
 }
 
-/** As `verifyReceipt`, and says by which key, or why not: for logs, not for deciding differently. */
+/**
+ * As `verifyReceipt`, and says by which key, or why not: for logs, not for deciding differently.
+ * @param receipt a `Uint8Array`, or its JSON form (`ReceiptJson`) as an object. Anything else is a verdict, with `check: 'format'`.
+ * @throws what `verifyReceipt` throws.
+ */
 export async function examineReceipt(
   message: Uint8Array,
-  receipt: Uint8Array | ReceiptJson,
+  receipt: unknown,
   trust: ReceiptTrust | TrustedKeys,
 ): Promise<ReceiptVerdict> {
   if (!(message instanceof Uint8Array)) {
-    throw new InvalidArgumentError(
-      { operation: 'verifyReceipt', resource: 'message' },
-      'the message must be bytes (Buffer or Uint8Array).',
-    );
+    throw mistake('message', 'the message must be bytes (Buffer or Uint8Array).');
   }
+  // No stranger can send one: `await` was forgotten, and every receipt would be refused.
+  if (receipt instanceof Promise) throw mistake('receipt', 'the receipt must be awaited first.');
   const keys = rootsOf(trust);
   const cbor = loadCbor();
   return examine(cbor instanceof Promise ? await cbor : cbor, { message, receipt, keys });
@@ -113,3 +118,6 @@ function untrusted({ algorithm }: ReceiptContent, candidates: readonly TrustedKe
     problem: `it names algorithm ${algorithm}, the trusted key has ${trusted}.`,
   };
 }
+
+const mistake = (resource: string, problem: string): InvalidArgumentError =>
+  new InvalidArgumentError({ operation: 'verifyReceipt', resource }, problem);
