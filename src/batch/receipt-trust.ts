@@ -131,6 +131,13 @@ export class TrustedRoots {
   }
 }
 
+/** How many keys are read before a receipt can be verified by them. */
+export function keysToRead(trust: ReceiptTrust | TrustedKeys): number {
+  if (trust instanceof ReceiptTrust) return 0;
+  if (isJwkSet(trust)) return trust.keys.length;
+  return isList(trust) ? trust.length : 1;
+}
+
 function requireCount(count: number): number {
   if (Number.isInteger(count) && count >= 1 && count <= MAX_CACHED_ROOTS) return count;
   const problem = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;

@@ -6,15 +6,16 @@
 import { InvalidArgumentError } from '../errors/input.js';
 import type { SigningAlgorithm } from '../keys/algorithm-types.js';
 import { hashLeaf, rootOfInclusion } from '../merkle.js';
+import { TurnBudget } from '../provider/turn-budget.js';
 import { type Cbor, loadCbor } from './cbor.js';
-import type { ReceiptContent } from './receipt-format.js';
+import { RECEIPT_LIMIT_BYTES, type ReceiptContent } from './receipt-format.js';
 import { readReceipt } from './receipt-json.js';
 import {
+  keysToRead,
   type ReceiptTrust,
   rootsOf,
   type TrustedKey,
   type TrustedKeys,
-  type TrustedRoots,
 } from './receipt-trust.js';
 
 /**
@@ -39,7 +40,19 @@ export type ReceiptVerdict =
     };
 
 /**
- * Whether the receipt shows that a trusted key signed the message.
+ * What one turn of the event loop examines: a few milliseconds. One unit is a receipt whose root is known, less than a
+ * fiftieth of a millisecond. Signatures have a budget of their own.
+ */
+const turn = new TurnBudget(200);
+/** SHA-256 of so much takes about as long. */
+const MESSAGE_BYTES_PER_UNIT = 16_384;
+/** A P-384 key that is not in a `ReceiptTrust` takes half a millisecond to read. */
+const UNITS_PER_KEY = 32;
+
+/**
+ * Whether the receipt shows that a trusted key signed the message. Done at once as long as this turn of the event loop has
+ * time for it; what is more waits for a turn, so that a loop over many receipts does not hold up the rest of the process. The
+ * message, and a receipt that is bytes, may be changed after the call.
  * @param receipt a `Uint8Array`, or its JSON form (`ReceiptJson`) as an object: what a stranger sent, as it came. Anything else is
  *   false.
  * @param trust the keys that are believed. A `ReceiptTrust` is read once; anything else is read with each call.
@@ -74,16 +87,27 @@ export async function examineReceipt(
   }
   // No stranger can send one: `await` was forgotten, and every receipt would be refused.
   if (receipt instanceof Promise) throw mistake('receipt', 'the receipt must be awaited first.');
-  const keys = rootsOf(trust);
+  const units = 1 + Math.floor(message.length / MESSAGE_BYTES_PER_UNIT) + UNITS_PER_KEY * keysToRead(trust);
   const cbor = loadCbor();
-  return examine(cbor instanceof Promise ? await cbor : cbor, { message, receipt, keys });
+  if (!(cbor instanceof Promise) && turn.take(units)) return examine(cbor, { message, receipt, trust });
+  // As they are now: the caller may use its buffers for something else in the meantime.
+  const held = { message: Buffer.from(message), receipt: heldReceipt(receipt), trust };
+  await turn.wait(units);
+  return examine(cbor instanceof Promise ? await cbor : cbor, held);
 }
 
-async function examine(
-  cbor: Cbor,
-  claim: { readonly message: Uint8Array; readonly receipt: unknown; readonly keys: TrustedRoots },
-): Promise<ReceiptVerdict> {
-  const { message, receipt, keys } = claim;
+/** What is too long is not read, only its length. */
+const heldReceipt = (receipt: unknown): unknown =>
+  receipt instanceof Uint8Array && receipt.length <= RECEIPT_LIMIT_BYTES ? Buffer.from(receipt) : receipt;
+
+interface Claim {
+  readonly message: Uint8Array;
+  readonly receipt: unknown;
+  readonly trust: ReceiptTrust | TrustedKeys;
+}
+
+async function examine(cbor: Cbor, { message, receipt, trust }: Claim): Promise<ReceiptVerdict> {
+  const keys = rootsOf(trust);
   const parsed = readReceipt(cbor, receipt);
   if (!parsed.ok) return { valid: false, check: 'format', problem: parsed.problem };
   const content = parsed.value;
