@@ -31,6 +31,8 @@ import type { AgentKeyOptions } from './hierarchy/agent-key-spec.js';
 import { ownerOf, requireAgentId } from './hierarchy/agent-keys.js';
 import type { DescribeHierarchyOptions, HierarchyDescription } from './hierarchy/describe.js';
 import type { ExchangeHierarchy } from './hierarchy/key-hierarchy.js';
+import { publicJwks } from './hierarchy/public-jwks.js';
+import type { PublicJwk } from './identity/jwk.js';
 import type { AccessChange } from './keys/access.js';
 import { agentContext, agentKeyRoleLabel } from './keys/agent-key-name.js';
 import type { CallOptions, RestoreOptions } from './keys/call-options.js';
@@ -269,7 +271,8 @@ export class A2AKeyExchange {
    * that was prepared and will be used next, and of those that were replaced and are still ENABLED. With `replicas` of
    * all key rings, in their order, since any of them may sign; in each in ascending order of the versions. They are
    * read from Cloud KMS, not from a cache, and versions named in `pinnedVersions` make no difference.
-   * @throws AgentKeyNotFoundError; NoUsableVersionError when no version is ENABLED.
+   * @throws AgentKeyNotFoundError; NoUsableVersionError when no version is ENABLED; UnsupportedAlgorithmError when one is of an
+   *   algorithm that this library does not know.
    * @throws ReplicationIncompleteError when a key ring could not give its own.
    */
   getPublicKeys(agentId: string, options?: CallOptions): Promise<readonly LocatedPublicKey[]> {
@@ -277,6 +280,22 @@ export class A2AKeyExchange {
       const published = await this.#parts.lifecycle.publicKeys(agentId, options);
       return publishBothKinds(this.#parts.migration, { keyName, published }, options);
     });
+  }
+
+  /**
+   * The keys of `getPublicKeys` as JWKs, in the same order: what to serve as JWK Set (`{ keys }`, RFC 7517 section 5) and to give
+   * to a `ReceiptTrust`. `kid` is the RFC 7638 thumbprint, `use` is `sig`.
+   * @throws what `getPublicKeys` throws; UnsupportedAlgorithmError when JOSE has no name for the algorithm of one of them (RSA
+   *   without a digest, SLH-DSA): a set that lacks a key is not given out.
+   *
+   * @example
+   * ```ts
+   * const jwkSet = { keys: await exchange.getAgentJwks('invoice-bot') };
+   * const trust = new ReceiptTrust(jwkSet);
+   * ```
+   */
+  async getAgentJwks(agentId: string, options?: CallOptions): Promise<readonly PublicJwk[]> {
+    return publicJwks('getAgentJwks', await this.getPublicKeys(agentId, options));
   }
 
   /**

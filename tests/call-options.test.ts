@@ -51,6 +51,7 @@ const cases: readonly Case[] = [
   ],
   ['getPublicKey', (exchange, agent, options) => exchange.getPublicKey(agent, options)],
   ['getPublicKeys', (exchange, agent, options) => exchange.getPublicKeys(agent, options)],
+  ['getAgentJwks', (exchange, agent, options) => exchange.getAgentJwks(agent, options)],
   ['attestAgentKey', (exchange, agent, options) => exchange.attestAgentKey(agent, options)],
   ['encryptForAgent', (exchange, agent, options) => exchange.encryptForAgent(agent, message, options)],
   [

@@ -51,8 +51,8 @@ try {
     ([first]) => `a receipt has ${first?.length} bytes`,
   );
 
-  // Whoever verifies needs the public key, once, from a place it trusts. No call is made after that.
-  const trust = new ReceiptTrust(await exchange.hierarchy.getAgentJwk(AGENT));
+  // Whoever verifies needs the public keys, once, from a place it trusts. No call is made after that.
+  const trust = new ReceiptTrust({ keys: await exchange.getAgentJwks(AGENT) });
   const verifyAll = async (): Promise<number> => {
     let valid = 0;
     for (const [index, receipt] of receipts.entries()) {

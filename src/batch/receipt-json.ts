@@ -58,9 +58,10 @@ export async function receiptToJson(receipt: Uint8Array): Promise<ReceiptJson> {
 
 /**
  * The bytes of a receipt that was given as JSON.
- * @throws InvalidReceiptError for what is not a receipt.
+ * @param json an object with the members of `ReceiptJson` and no others: what a stranger sent, as `JSON.parse` gave it.
+ * @throws InvalidReceiptError for anything else.
  */
-export async function receiptFromJson(json: ReceiptJson): Promise<Buffer> {
+export async function receiptFromJson(json: unknown): Promise<Buffer> {
   const context = { operation: 'receiptFromJson', resource: 'receipt' };
   const cbor = await loadCbor();
   const content = required(context, readReceiptJson(cbor, json));
@@ -78,6 +79,7 @@ function readReceiptBytes(cbor: Cbor, receipt: unknown): ParseResult<ReceiptCont
 
 function readReceiptJson(cbor: Cbor, json: unknown): ParseResult<ReceiptContent> {
   if (typeof json !== 'object' || json === null) return refuse('it is neither bytes nor an object.');
+  if (ArrayBuffer.isView(json)) return refuse('it is a view of bytes, not a JSON object.');
   const foreign = Object.keys(json).find((name) => !MEMBERS.includes(name));
   if (foreign !== undefined) return refuse(`${quoted(foreign)} is not a member of a receipt.`);
   const member = (name: string): unknown => (Object.hasOwn(json, name) ? Reflect.get(json, name) : undefined);

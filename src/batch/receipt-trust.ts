@@ -30,7 +30,7 @@ export interface ReceiptTrustOptions {
 }
 
 /** A key that verifies receipts. */
-interface TrustedKey {
+export interface TrustedKey {
   readonly algorithm: SigningAlgorithmEntry;
   readonly key: JosePublicKey;
   readonly coseAlgorithm: number;
@@ -78,7 +78,7 @@ export class ReceiptTrust {
 
 /** What `verifyReceipt` works with. */
 export class TrustedRoots {
-  readonly #keys: ReadonlyMap<string, TrustedKey>;
+  readonly #keys: ReadonlyMap<string, readonly TrustedKey[]>;
   readonly #roots: SignedRoots;
 
   constructor(keys: TrustedKeys, options: ReceiptTrustOptions) {
@@ -88,9 +88,9 @@ export class TrustedRoots {
     this.#keys = readKeys(context, keys);
   }
 
-  /** The key with that thumbprint. */
-  keyOf(keyId: Uint8Array): TrustedKey | undefined {
-    return this.#keys.get(latin1(keyId));
+  /** What is trusted of the key with that thumbprint: an RSA key may be trusted with several algorithms. */
+  keysOf(keyId: Uint8Array): readonly TrustedKey[] {
+    return this.#keys.get(latin1(keyId)) ?? [];
   }
 
   /** Whether the key signed the root; by arithmetic once, from memory afterwards. Only what is right is remembered. */
@@ -131,22 +131,35 @@ export class TrustedRoots {
   }
 }
 
+/** How many keys are read before a receipt can be verified by them. */
+export function keysToRead(trust: ReceiptTrust | TrustedKeys): number {
+  if (trust instanceof ReceiptTrust) return 0;
+  if (isJwkSet(trust)) return trust.keys.length;
+  return isList(trust) ? trust.length : 1;
+}
+
 function requireCount(count: number): number {
   if (Number.isInteger(count) && count >= 1 && count <= MAX_CACHED_ROOTS) return count;
   const problem = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;
   throw new InvalidConfigError([{ field: 'receiptTrust.maxCachedRoots', problem }]);
 }
 
-function readKeys(context: ErrorContext, trusted: TrustedKeys): ReadonlyMap<string, TrustedKey> {
+/** By thumbprint, which does not cover the algorithm of an RSA key (RFC 7638 section 3.2). */
+function readKeys(context: ErrorContext, trusted: TrustedKeys): ReadonlyMap<string, readonly TrustedKey[]> {
   const keys = isJwkSet(trusted)
     ? trusted.keys.flatMap((key) => unlessForeign(() => readKey(context, key)))
     : isList(trusted)
       ? trusted.map((key) => readKey(context, key))
       : [readKey(context, trusted)];
   if (keys.length === 0) throw new InvalidJwkError(context, 'none of them is a key that signs receipts.');
-  return new Map(
-    keys.map((trustedKey) => [latin1(Buffer.from(trustedKey.key.thumbprint, 'base64url')), trustedKey]),
-  );
+  const byThumbprint = new Map<string, TrustedKey[]>();
+  for (const trustedKey of keys) {
+    const keyId = latin1(Buffer.from(trustedKey.key.thumbprint, 'base64url'));
+    const known = byThumbprint.get(keyId);
+    if (known === undefined) byThumbprint.set(keyId, [trustedKey]);
+    else known.push(trustedKey);
+  }
+  return byThumbprint;
 }
 
 function readKey(context: ErrorContext, input: PublicKeyInput): TrustedKey {

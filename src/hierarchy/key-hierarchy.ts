@@ -58,7 +58,7 @@ export let keysOf: (hierarchy: KeyHierarchy) => HierarchyKeys;
 
 /**
  * What an `A2AKeyExchange` shows of its hierarchy: public keys and endorsements. All else is a method of the exchange, which
- * knows its rotation policy and its agents' identities.
+ * knows its rotation policy and its agents' identities, and all key rings: `getAgentJwks` too.
  */
 export interface ExchangeHierarchy
   extends Pick<
@@ -145,7 +145,10 @@ export class KeyHierarchy {
     return { name: keys[0].name, ...(signing && { signing }), ...(encryption && { encryption }) };
   }
 
-  /** The agent's public key in use, as JWK. */
+  /**
+   * The agent's public key in use, as JWK: to encrypt to the agent, or to endorse it. Whoever verifies signatures needs more
+   * than that one after a rotation or with `replicas`: `getAgentJwks` of the exchange.
+   */
   async getAgentJwk(
     agentId: string,
     options: CallOptions & { readonly role?: AgentKeyRole | undefined } = {},

@@ -7,13 +7,13 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { ErrorContext } from '../errors/base.js';
 import { UnknownKeyIdError } from '../errors/identity.js';
-import { UnsupportedAlgorithmError } from '../errors/input.js';
 import { AttestationFailedError, FailedPreconditionError, NoUsableVersionError } from '../errors/keys.js';
 import { findJoseAlgorithm } from '../identity/jose-algorithm.js';
 import { type JosePublicKey, parsePublicKey } from '../identity/jwk.js';
-import { algorithmsOf, isKeyAlgorithm } from '../keys/algorithms.js';
+import { isKeyAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import { joseAlgorithm } from './public-jwks.js';
 
 /**
  * Reads of the list of versions for key ids that are not in it, for one key: so many at once, and one more each time the
@@ -69,16 +69,9 @@ export class VersionKeys {
     const { keyVersion, algorithm } = version;
     const known = this.#keys.get(keyVersion);
     if (known !== undefined) return known;
-    const entry = findJoseAlgorithm(algorithm);
-    if (entry === undefined) {
-      throw new UnsupportedAlgorithmError(
-        context,
-        `JOSE has no name for ${algorithm}.`,
-        algorithmsOf('ASYMMETRIC_SIGN').filter((name) => findJoseAlgorithm(name) !== undefined),
-      );
-    }
+    const { name: keyAlgorithm } = joseAlgorithm(context, algorithm);
     const pem = await this.#provider.getPublicKey(keyVersion, options);
-    const key = parsePublicKey(context, pem, { keyAlgorithm: entry.name });
+    const key = parsePublicKey(context, pem, { keyAlgorithm });
     this.#keys.set(keyVersion, key);
     return key;
   }

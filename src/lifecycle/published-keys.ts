@@ -5,6 +5,8 @@
 
 import { mapBounded } from '../bounded.js';
 import { FailedPreconditionError } from '../errors/keys.js';
+import { signingAlgorithm } from '../hierarchy/agent-key-spec.js';
+import type { SigningAlgorithm } from '../keys/algorithm-types.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { versionLifecycles } from '../keys/version-history.js';
@@ -18,7 +20,8 @@ export interface LocatedPublicKey {
   readonly keyRing: string;
   /** Full name of the version. */
   readonly keyVersion: string;
-  readonly algorithm: string;
+  /** Cloud KMS name, as `toPublicJwk` takes it. */
+  readonly algorithm: SigningAlgorithm;
   /** `prepared`: not used yet; `active`: it signs; `retiring`: it was replaced, and what it signed verifies. */
   readonly lifecycle: PublishedLifecycle;
   /** SubjectPublicKeyInfo, PEM. */
@@ -31,7 +34,10 @@ export type PublishedLifecycle = 'prepared' | 'active' | 'retiring';
 const isPublished = (lifecycle: string): lifecycle is PublishedLifecycle =>
   lifecycle === 'prepared' || lifecycle === 'active' || lifecycle === 'retiring';
 
-/** Of the ENABLED versions of a key in one key ring, in ascending order of their numbers. */
+/**
+ * Of the ENABLED versions of a key in one key ring, in ascending order of their numbers.
+ * @throws UnsupportedAlgorithmError for a version whose algorithm this library does not know: nothing could verify by it.
+ */
 export async function publishedKeysOf(
   provider: KeyProvider,
   key: KeyMetadata,
@@ -43,7 +49,9 @@ export async function publishedKeysOf(
     isPublished(lifecycle) ? [{ version, lifecycle }] : [],
   );
   const keys = await mapBounded(published, READ_CONCURRENCY, async ({ version, lifecycle }) => {
-    const { name: keyVersion, algorithm } = version;
+    const { name: keyVersion } = version;
+    const context = { operation: 'getPublicKeys', resource: keyVersion };
+    const algorithm = signingAlgorithm(context, version.algorithm).name;
     const pem = await pemIfEnabled(provider, version, options);
     return pem === undefined ? undefined : { keyRing, keyVersion, algorithm, lifecycle, pem };
   });

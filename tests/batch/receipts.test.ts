@@ -57,8 +57,6 @@ const list = (value: unknown): unknown[] => {
 };
 /** What a caller without types could pass. */
 const untyped = (value: unknown) => JSON.parse(JSON.stringify(value));
-/** The same, without a copy. */
-const untouched = (value: unknown) => Object(value);
 const options = { useMaps: true, tags: Tagged.preserve(18) };
 
 function takeApart(receipt: Uint8Array): Parts {
@@ -513,7 +511,7 @@ describe('a receipt', () => {
           return Reflect.get(target, name);
         },
       });
-      expect(await examineReceipt(message, untouched({ ...json, path }), trust)).toMatchObject({
+      expect(await examineReceipt(message, { ...json, path }, trust)).toMatchObject({
         check: 'format',
       });
     });
@@ -544,8 +542,25 @@ describe('a receipt', () => {
       await expect(receiptFromJson(damaged)).rejects.toThrow(InvalidReceiptError);
     });
 
-    it.each([null, 'receipt', 7])('that is %j is refused', async (value) => {
-      expect(await verifyReceipt(message, untyped(value), trust)).toBe(false);
+    it('is taken as it came from a stranger, of unknown type', async () => {
+      const received: unknown = JSON.parse(JSON.stringify(json));
+      expect(await verifyReceipt(message, received, trust)).toBe(true);
+      expect(await examineReceipt(message, received, trust)).toMatchObject({ valid: true });
+      expect(await receiptFromJson(received)).toEqual(receipt);
+    });
+
+    const others: readonly unknown[] = [
+      ...[null, undefined, 'receipt', 7, 7n, true, Symbol('receipt'), () => receipt],
+      ...[{}, [], [{}], new Map(Object.entries({ receipt })), new DataView(new ArrayBuffer(300))],
+    ];
+    it.each(others.map((value) => [value]))('that is %s is refused in either direction', async (value) => {
+      expect(await verifyReceipt(message, value, trust)).toBe(false);
+      expect(await examineReceipt(message, value, trust)).toMatchObject({ valid: false, check: 'format' });
+      await expect(receiptFromJson(value)).rejects.toThrow(InvalidReceiptError);
+    });
+
+    it('is not bytes', async () => {
+      await expect(receiptFromJson(receipt)).rejects.toThrow(/view of bytes/);
     });
 
     it('is not made of what is no receipt', async () => {
@@ -592,6 +607,31 @@ describe('trust', () => {
     expect(await examineReceipt(message, receipt, pss)).toMatchObject({ valid: false, check: 'algorithm' });
   });
 
+  it('is for each algorithm that an RSA key is given with, in any order', async () => {
+    const pair = generateKeyPairSync('rsa', { modulusLength: 4096 });
+    const pem = pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const [pkcs1, pss, other] = [
+      new LocalBatchKey('RSA_SIGN_PKCS1_4096_SHA256', pem),
+      new LocalBatchKey('RSA_SIGN_PSS_4096_SHA256', pem),
+      new LocalBatchKey('RSA_SIGN_PSS_4096_SHA512', pem),
+    ];
+    const refused = await other.receiptOf(message);
+    for (const jwks of [
+      [pkcs1.jwk, pss.jwk],
+      [pss.jwk, pkcs1.jwk],
+    ]) {
+      for (const trust of [jwks, { keys: jwks }]) {
+        for (const signer of [pkcs1, pss]) {
+          expect(await verifyReceipt(message, await signer.receiptOf(message), trust)).toBe(true);
+        }
+        expect(await examineReceipt(message, refused, trust)).toMatchObject({
+          valid: false,
+          check: 'algorithm',
+        });
+      }
+    }
+  });
+
   it.each([0, 1.5, 1_000_001])('refuses to remember %s roots', (maxCachedRoots) => {
     expect(() => new ReceiptTrust(new LocalBatchKey().jwk, { maxCachedRoots })).toThrow(InvalidConfigError);
   });
@@ -609,6 +649,16 @@ describe('trust', () => {
     const key = new LocalBatchKey();
     const receipt = await key.receiptOf(message);
     await expect(verifyReceipt(untyped('text'), receipt, key.jwk)).rejects.toThrow(InvalidArgumentError);
+  });
+
+  it('refuses a receipt that was not awaited, which only the caller itself can get wrong', async () => {
+    const key = new LocalBatchKey();
+    const unfinished = key.receiptOf(message);
+    await expect(verifyReceipt(message, unfinished, key.jwk)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('awaited'),
+    });
+    await unfinished;
   });
 });
 

@@ -1,5 +1,6 @@
 import { createPublicKey } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { toPublicJwk } from '../../src/index.js';
 import { DAY_SECONDS, startWorld } from '../support/lifecycle.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -90,6 +91,51 @@ describe('an agent', () => {
     ]);
     await expect(exchange.getPublicKeys('nobody')).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND' });
     await expect(exchange.getPublicKeys('')).rejects.toThrow('at least one character');
+  });
+
+  it('has the same keys published as JWKs, whatever it signs with, and as nothing where one has no form in JOSE', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot');
+    await exchange.rotateAgentKey('bot', { algorithm: 'RSA_SIGN_PSS_2048_SHA256' });
+    const { kid } = await exchange.hierarchy.getAgentJwk('bot');
+    await exchange.prepareAgentRotation('bot', { algorithm: 'EC_SIGN_P384_SHA384' });
+    const jwks = await exchange.getAgentJwks('bot');
+    expect(jwks.map(({ alg, use }) => [alg, use])).toEqual([
+      ['ES256', 'sig'],
+      ['PS256', 'sig'],
+      ['ES384', 'sig'],
+    ]);
+    expect(jwks[1]?.kid).toBe(kid);
+    expect(jwks).toEqual(
+      (await exchange.getPublicKeys('bot')).map(({ pem, algorithm }) => toPublicJwk(pem, algorithm)),
+    );
+    await exchange.activateAgentRotation('bot');
+    const raw = { algorithm: 'RSA_SIGN_RAW_PKCS1_2048' } as const;
+    const { prepared } = await exchange.prepareAgentRotation('bot', raw);
+    await expect(exchange.getAgentJwks('bot')).rejects.toMatchObject({
+      code: 'UNSUPPORTED_ALGORITHM',
+      message: expect.stringContaining(`${prepared}`),
+      alternatives: expect.arrayContaining(['EC_SIGN_P384_SHA384']),
+    });
+    expect((await exchange.getPublicKeys('bot')).at(-1)).toMatchObject(raw);
+    await expect(exchange.getAgentJwks('nobody')).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND' });
+  });
+
+  it('has no keys published of an algorithm that this library does not know', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    const name = await exchange.generateAgentKey('bot');
+    const versions = await exchange.keys.listKeyVersions(name);
+    vi.spyOn(exchange.keys, 'listKeyVersions').mockResolvedValue(
+      versions.map((version) => ({ ...version, algorithm: 'EC_SIGN_OF_THE_FUTURE' })),
+    );
+    const unsupported = {
+      code: 'UNSUPPORTED_ALGORITHM',
+      message: expect.stringContaining('EC_SIGN_OF_THE_FUTURE'),
+    };
+    await expect(exchange.getPublicKeys('bot')).rejects.toMatchObject(unsupported);
+    await expect(exchange.getAgentJwks('bot')).rejects.toMatchObject(unsupported);
   });
 
   it('rolls back in one call, by number or by name, and only to an ENABLED version', async () => {

@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { A2AKeyExchange, ArchivedPublicKey, PublicKeyArchive } from '../../src/index.js';
-import { verifyHandover } from '../../src/index.js';
+import { toPublicJwk, verifyHandover } from '../../src/index.js';
 import { type MigrationWorld, startMigrationWorld } from '../support/migration.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -88,6 +88,9 @@ describe('migrateAgent with a new key', () => {
       spki(await exchange.getPublicKey(agentId)),
     ]);
     expect(published[0]?.keyRing).toBe(published[1]?.keyRing);
+    expect(await exchange.getAgentJwks(agentId)).toEqual(
+      published.map(({ pem, algorithm }) => toPublicJwk(pem, algorithm)),
+    );
   });
 
   it('makes a key of the configured algorithm where the HSM has none of the old one', async () => {
@@ -128,6 +131,8 @@ describe('migrateAgent with the same key', () => {
     ]);
     expect(versions[0]).not.toHaveProperty('importTime');
     expect(versions[0]?.thumbprint).toBe(versions[1]?.thumbprint);
+    expect(await exchange.getPublicKeys(agentId)).toHaveLength(2);
+    expect(await exchange.getAgentJwks(agentId)).toEqual([await exchange.hierarchy.getAgentJwk(agentId)]);
   });
 
   it('is not possible for a key that the HSM does not have, and nothing is touched', async () => {

@@ -2,7 +2,7 @@
 
 import { verify } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { A2AKeyExchange, AgentDescription } from '../../src/index.js';
+import { type A2AKeyExchange, type AgentDescription, ReceiptTrust, verifyReceipt } from '../../src/index.js';
 import { newExchange } from '../support/emulator.js';
 import { CalendarClock, DAY_SECONDS } from '../support/lifecycle.js';
 import { MemoryPublicKeyArchive } from '../support/memory-archive.js';
@@ -154,6 +154,31 @@ describe('getPublicKeys', () => {
     expect(await published()).toEqual([[`${FIRST}/cryptoKeyVersions/1`, 'active']]);
     await exchange.destroyAgent('bot');
     await expect(exchange.getPublicKeys('bot')).rejects.toMatchObject({ code: 'NO_USABLE_VERSION' });
+  });
+});
+
+describe('getAgentJwks', () => {
+  it('has the keys that receipts verify with, whichever location signs, and after the next rotation', async () => {
+    await exchange.prepareAgentRotation('bot');
+    const jwks = await exchange.getAgentJwks('bot');
+    expect(jwks).toHaveLength(4);
+    const current = new ReceiptTrust(await exchange.hierarchy.getAgentJwk('bot'));
+    const all = new ReceiptTrust({ keys: jwks });
+    const verdicts = async (): Promise<readonly boolean[]> => {
+      const [receipt = Buffer.alloc(0)] = await exchange.signBatch('bot', [message]);
+      return Promise.all([current, all].map((trust) => verifyReceipt(message, receipt, trust)));
+    };
+    expect(await verdicts()).toEqual([true, true]);
+    const fault = locations.first.faults.add({ rpc: 'AsymmetricSign', status: { code: 'UNAVAILABLE' } });
+    expect(await verdicts()).toEqual([false, true]);
+    fault.remove();
+    await exchange.activateAgentRotation('bot');
+    expect(await verdicts()).toEqual([false, true]);
+  });
+
+  it('fails where a key ring cannot give its own', async () => {
+    locations.standby.faults.add({ rpc: 'ListCryptoKeyVersions', status: { code: 'PERMISSION_DENIED' } });
+    await expect(exchange.getAgentJwks('bot')).rejects.toMatchObject({ code: 'REPLICATION_INCOMPLETE' });
   });
 });
 
