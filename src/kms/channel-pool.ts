@@ -1,21 +1,22 @@
 /**
  * Several gRPC channels to one endpoint. A call goes to the channel with the fewest calls under way, of as many channels as
  * the load needs: calls that share a connection share its writes, and the channels that a burst leaves behind fall idle and
- * are closed. When all are full it waits in line, and a further channel is opened. A channel that lost its connection, or whose server has fallen silent,
- * is taken out of rotation and replaced; what was under way on it fails on its own, and whoever repeats it gets another
- * channel.
+ * are closed. When all are full it waits in line, and a further channel is opened. A channel that lost its connection, or
+ * whose server has fallen silent, is taken out of rotation and replaced; what was under way on it fails as UNAVAILABLE, and
+ * whoever repeats it gets another channel.
  */
 
 import type { CancelTimer, Clock } from '../clock.js';
 import { jittered } from '../provider/jitter.js';
 import type { ConnectionStats } from '../provider/stats.js';
 import { Channel, type Transport } from './channel.js';
+import { SilenceWatch } from './silence-watch.js';
 
 export interface ChannelPoolOptions {
   readonly clock: Clock;
   readonly open: () => Promise<Transport>;
   readonly channels: { readonly count: number; readonly maxConcurrentCalls: number };
-  /** A channel on which a call failed, and which brought no answer for so long before, counts as dead. Milliseconds. */
+  /** A channel with calls under way that brings no answer for so long, not even to a probe, is replaced. Milliseconds. */
   readonly silenceMs: number;
 }
 
@@ -24,7 +25,7 @@ export type Lease = { readonly ready: Channel } | { readonly waiting: Promise<Ch
 
 /** How a call failed, for what it says of its channel. */
 interface CallFailure {
-  /** When it was sent. Milliseconds since the epoch. */
+  /** When it was sent. Milliseconds on the monotonic clock. */
   readonly sentAt: number;
   /** `connection`: what a broken connection looks like. `no-answer`: its time was over, or its caller left. */
   readonly kind: 'connection' | 'no-answer';
@@ -38,6 +39,7 @@ const MAX_BACKOFF_MS = 5_000;
 /** The part of its calls up to which a channel is filled before another one is used besides. */
 const COMFORTABLE = 0.75;
 const CLOSED = 'the connection was closed';
+const SILENT = 'the connection fell silent';
 
 interface Waiter {
   enter(channel: Channel): void;
@@ -85,7 +87,7 @@ export class ChannelPool {
   lease(): Lease {
     const channel = this.#leastLoaded();
     if (channel !== undefined) {
-      channel.inFlight += 1;
+      this.#occupy(channel);
       return { ready: channel };
     }
     let waiter: Waiter = { enter() {}, refuse() {} };
@@ -101,31 +103,32 @@ export class ChannelPool {
   /** Gives a place back; the first in the queue gets it. */
   release(channel: Channel): void {
     channel.inFlight -= 1;
-    channel.lastUsedAt = this.#options.clock.now();
+    channel.lastUsedAt = this.#options.clock.monotonic();
     if (channel.state !== 'retired') this.#serveQueue();
     else if (channel.inFlight === 0) void this.#dispose(channel);
   }
 
   /** The server answered a call of the channel, whatever it said. */
   answered(channel: Channel): void {
-    if (channel.lastAnswerAt === undefined) this.#failures = 0;
-    channel.lastAnswerAt = this.#options.clock.now();
-  }
-
-  /** A call of the channel ended without an answer of its server. */
-  failed(channel: Channel, { sentAt, kind }: CallFailure): void {
-    if (channel.state !== 'serving' || this.#closed) return;
-    const { clock, silenceMs } = this.#options;
-    const silentSince = Math.max(sentAt, channel.lastAnswerAt ?? 0);
-    const isSilent = clock.now() - silentSince >= silenceMs;
-    if (isSilent || (kind === 'connection' && !channel.transport.isConnected())) {
-      this.#lose(channel, isSilent ? 'silent' : 'disconnected');
+    if (!channel.hasAnswered) {
+      channel.hasAnswered = true;
+      this.#failures = 0;
     }
+    channel.watch.heard();
   }
 
-  /** Closes all channels and refuses those who wait. */
+  /** A call of the channel ended without an answer of its server. Silence on a connection is found out by the watch. */
+  failed(channel: Channel, { sentAt, kind }: CallFailure): void {
+    if (channel.state !== 'serving' || this.#closed || channel.transport.isConnected()) return;
+    const { clock, silenceMs } = this.#options;
+    if (kind === 'connection') this.#lose(channel, 'disconnected');
+    else if (clock.monotonic() - sentAt >= silenceMs) this.#lose(channel, 'silent');
+  }
+
+  /** Cancels the calls under way, closes all channels and refuses those who wait. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const channel of [...this.#channels, ...this.#retired]) channel.cancelCalls();
     this.#cancelBackoff?.();
     this.#cancelIdleCheck?.();
     for (const waiter of this.#queue) waiter.refuse(new Error(CLOSED));
@@ -142,25 +145,39 @@ export class ChannelPool {
     return serving;
   }
 
+  #occupy(channel: Channel): void {
+    channel.inFlight += 1;
+    channel.watch.started();
+  }
+
   #leastLoaded(): Channel | undefined {
     const { maxConcurrentCalls } = this.#options.channels;
     let inFlight = 0;
     for (const channel of this.#channels) inFlight += channel.inFlight;
     let needed = Math.ceil((inFlight + 1) / (maxConcurrentCalls * COMFORTABLE));
     let best: Channel | undefined;
+    let quiet: Channel | undefined;
     let spare: Channel | undefined;
     for (const channel of this.#channels) {
       if (channel.state !== 'serving') {
         if (channel.inFlight < maxConcurrentCalls) spare ??= channel;
         continue;
       }
+      if (channel.watch.isQuiet) {
+        if (channel.inFlight < this.#quietLimit) quiet = lessLoaded(channel, quiet);
+        continue;
+      }
       if (needed <= 0 && best !== undefined) break;
       needed -= 1;
-      if (channel.inFlight >= maxConcurrentCalls) continue;
-      if (best === undefined || channel.inFlight < best.inFlight) best = channel;
+      if (channel.inFlight < maxConcurrentCalls) best = lessLoaded(channel, best);
     }
     // gRPC connects a lost channel again, or says at once why it cannot: better than no answer at all.
-    return best ?? (this.#serving > 0 ? undefined : spare);
+    return best ?? quiet ?? (this.#serving > 0 ? undefined : spare);
+  }
+
+  /** Calls on a channel whose answers are late: one stream is left for the probe. */
+  get #quietLimit(): number {
+    return Math.max(1, this.#options.channels.maxConcurrentCalls - 1);
   }
 
   #serveQueue(): void {
@@ -168,21 +185,28 @@ export class ChannelPool {
       const channel = this.#leastLoaded();
       if (channel === undefined) return;
       this.#queue.delete(waiter);
-      channel.inFlight += 1;
+      this.#occupy(channel);
       waiter.enter(channel);
     }
   }
 
   #lose(channel: Channel, reason: 'silent' | 'disconnected'): void {
     channel.state = 'lost';
-    if (channel.lastAnswerAt === undefined) this.#failures += 1;
+    if (!channel.hasAnswered) this.#failures += 1;
     // A connection that swallows calls must not get another one.
     if (reason === 'silent' || this.#channels.some(isServing)) this.#retire(channel);
     this.#openAnother();
   }
 
+  /** What is under way on a silent connection would only wait for its deadline. */
+  #onSilence(channel: Channel): void {
+    this.#lose(channel, 'silent');
+    channel.failCalls(SILENT);
+  }
+
   /** Takes it out of rotation; it is closed when its calls are over. */
   #retire(channel: Channel): void {
+    channel.watch.stop();
     this.#channels.splice(this.#channels.indexOf(channel), 1);
     channel.state = 'retired';
     this.#retired.add(channel);
@@ -190,6 +214,7 @@ export class ChannelPool {
   }
 
   async #dispose(channel: Channel): Promise<void> {
+    channel.watch.stop();
     this.#retired.delete(channel);
     await channel.transport.close();
   }
@@ -230,11 +255,30 @@ export class ChannelPool {
       await transport.close();
       throw new Error(CLOSED);
     }
-    const channel = new Channel(transport, this.#options.clock.now());
-    this.#channels.push(channel);
+    this.#channels.push(this.#channelOn(transport));
     for (const lost of this.#channels.filter(isLost)) this.#retire(lost);
     this.#serveQueue();
     this.#checkIdle();
+  }
+
+  #channelOn(transport: Transport): Channel {
+    const { clock, silenceMs } = this.#options;
+    const watch: SilenceWatch = new SilenceWatch({
+      clock,
+      transport,
+      silenceMs,
+      load: () => (channel.inFlight === 0 ? 'idle' : channel.inFlight > this.#quietLimit ? 'full' : 'busy'),
+      onAnswer: () => {
+        this.answered(channel);
+        this.#serveQueue();
+      },
+      onSuspicion: () => {
+        if (!this.#channels.some(isPrompt)) this.#openAnother();
+      },
+      onSilence: () => this.#onSilence(channel),
+    });
+    const channel: Channel = new Channel({ transport, watch, now: clock.monotonic() });
+    return channel;
   }
 
   /** Closes channels that nobody needs any more, as long as there is more than one. */
@@ -242,7 +286,7 @@ export class ChannelPool {
     this.#cancelIdleCheck?.();
     this.#cancelIdleCheck = undefined;
     const { clock } = this.#options;
-    const idleSince = clock.now() - IDLE_MS;
+    const idleSince = clock.monotonic() - IDLE_MS;
     for (const channel of this.#channels.slice(1)) {
       if (channel.inFlight === 0 && channel.lastUsedAt <= idleSince) this.#retire(channel);
     }
@@ -252,4 +296,8 @@ export class ChannelPool {
 }
 
 const isServing = (channel: Channel): boolean => channel.state === 'serving';
+const isPrompt = (channel: Channel): boolean => isServing(channel) && !channel.watch.isQuiet;
 const isLost = (channel: Channel): boolean => channel.state === 'lost';
+
+const lessLoaded = (channel: Channel, other: Channel | undefined): Channel =>
+  other === undefined || channel.inFlight < other.inFlight ? channel : other;

@@ -17,6 +17,7 @@ import type { Channel, Transport } from './channel.js';
 import { ChannelPool, type ChannelPoolOptions, type Lease } from './channel-pool.js';
 import { cloudOptions, emulatorOptions, UNIVERSE } from './client-options.js';
 import { IAM_RPCS, type RpcName, type RpcRequest, type RpcResponse } from './rpc.js';
+import { GrpcTransport } from './transport.js';
 
 export interface ConnectionOptions {
   readonly endpoint: KmsEndpoint;
@@ -56,7 +57,7 @@ interface Keepalive {
  * for abuse, at more than one in two hours by default (gRPC proposals A8 and A9), and a call finds out by itself.
  */
 const KEEPALIVE: Keepalive = { intervalMs: 30_000, timeoutMs: 10_000 };
-/** Cloud KMS answers within tens of milliseconds. */
+/** Cloud KMS answers within tens of milliseconds, and its front end whatever the HSM does. */
 const SILENCE_MS = 2_000;
 /** gRPC status codes of what a lost connection looks like to a call: CANCELLED, INTERNAL, UNAVAILABLE. */
 const CONNECTION_CODES: readonly number[] = [1, 13, 14];
@@ -68,7 +69,6 @@ type Grpc = typeof import('@grpc/grpc-js');
 export class KmsConnection {
   readonly #options: ConnectionOptions;
   readonly #pool: ChannelPool;
-  readonly #calls = new Set<ClientUnaryCall>();
   /** Metadata by resource. gRPC copies what it is given, so calls share it. */
   readonly #routes = new LRUCache<string, Route>({ max: MAX_ROUTES });
   #grpc: Grpc | undefined;
@@ -116,9 +116,9 @@ export class KmsConnection {
     request: RpcRequest<Name>,
     options: SendOptions,
   ): Promise<RpcResponse<Name>> {
-    const { stub, iamStub } = channel.transport;
-    if (!IAM_RPCS.includes(rpc)) return this.#send({ channel, stub }, rpc, request, options);
-    return iamStub().then((iam) => this.#send({ channel, stub: iam }, rpc, request, options));
+    const { transport } = channel;
+    if (!IAM_RPCS.includes(rpc)) return this.#send({ channel, stub: transport.stub }, rpc, request, options);
+    return transport.iamStub().then((iam) => this.#send({ channel, stub: iam }, rpc, request, options));
   }
 
   #send<Name extends RpcName>(
@@ -134,14 +134,14 @@ export class KmsConnection {
         return;
       }
       const metadata = this.#metadataFor(this.#grpc, options);
-      const sentAt = this.#options.clock.now();
+      const sentAt = this.#options.clock.monotonic();
       // The gRPC deadline is wall-clock time by its own definition, whatever clock drives this library.
       const deadline = Date.now() + options.timeoutMs;
       const { operation } = options;
       let isCancelled = false;
       const onAnswer = (error: ServiceError | null, response: RpcResponse<Name>): void => {
         operation.offEnd(cancel);
-        this.#calls.delete(call);
+        channel.calls.delete(call);
         if (error === null) {
           this.#pool.answered(channel);
           resolve(response);
@@ -159,7 +159,7 @@ export class KmsConnection {
       } finally {
         Error.stackTraceLimit = stackTraceLimit;
       }
-      this.#calls.add(call);
+      channel.calls.add(call);
       const cancel = (): void => {
         isCancelled = true;
         call.cancel();
@@ -186,9 +186,8 @@ export class KmsConnection {
   }
 
   /** Cancels the calls under way and closes all channels. */
-  async close(): Promise<void> {
-    for (const call of this.#calls) call.cancel();
-    await this.#pool.close();
+  close(): Promise<void> {
+    return this.#pool.close();
   }
 
   /** What a failed call says of its channel. */
@@ -224,16 +223,9 @@ export class KmsConnection {
           ...UNIVERSE,
         }),
     });
-    // The client's own methods leave a failure of this promise unhandled; awaited here, it is an error of the call.
-    const stub = await client.initialize();
+    const needsToken = endpoint.kind === 'cloud' && identity !== 'call';
+    const transport = await GrpcTransport.of({ grpc, client, needsToken });
     this.#auth = client.auth;
-    return {
-      stub,
-      iamStub: () => client.iamClient.initialize(),
-      isConnected: () =>
-        stub instanceof grpc.Client &&
-        stub.getChannel().getConnectivityState(false) === grpc.connectivityState.READY,
-      close: () => client.close(),
-    };
+    return transport;
   }
 }

@@ -6,6 +6,7 @@ import type { KeyMetadata, KMSClient, KMSConfig } from '../../src/index.js';
 import { KmsConnection } from '../../src/kms/connection.js';
 import { Operation } from '../../src/provider/operation.js';
 import { newClient, startTestEmulator } from '../support/emulator.js';
+import { ScaledClock } from '../support/scaled-clock.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -78,6 +79,47 @@ describe('a connection that is lost', () => {
     expect(await client.encrypt(key.name, message)).toBeInstanceOf(Buffer);
     expect(proxy.accepted).toBe(2);
     expect(emulator.requests.count('Encrypt')).toBe(1);
+  });
+
+  it('that falls silent fails no call that has less time than an attempt may take', async () => {
+    await using client = clientThroughProxy({ channels: { count: 1 } });
+    const key = await keyOf(client);
+    proxy.connections[0]?.silence();
+    const options = { timeoutMs: 4_500 };
+    const calls = Array.from({ length: 20 }, () => client.encrypt(key.name, message, options));
+    const outcomes = await Promise.allSettled(calls);
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
+    expect(proxy.accepted).toBe(2);
+    expect(emulator.requests.count('Encrypt')).toBe(20);
+  });
+
+  it('is kept when the service is slow for everybody, and no call is made twice', async () => {
+    // Silent is what brings no answer in 0.4 s then.
+    await using client = clientThroughProxy({
+      clock: new ScaledClock(5),
+      deadlines: { operationMs: 60_000 },
+    });
+    const key = await keyOf(client);
+    emulator.faults.add({ rpc: 'Encrypt', delayMs: 1_200 });
+    for (let round = 0; round < 2; round++) {
+      await Promise.all(Array.from({ length: 30 }, () => client.encrypt(key.name, message)));
+    }
+    expect(emulator.requests.count('Encrypt')).toBe(60);
+    expect(proxy.accepted).toBe(1);
+  });
+
+  it('that falls silent after a version was asked for: looks whether it was made', async () => {
+    await using client = clientThroughProxy();
+    const key = await signingKeyOf(client);
+    const rpc = 'CreateCryptoKeyVersion';
+    const fault = emulator.faults.add({ rpc, hang: true, applyAfterExecution: true, times: 1 });
+    const rotating = client.rotateKey(key.name);
+    await expect.poll(() => fault.hits).toBe(1);
+    proxy.connections[0]?.silence();
+    await rotating;
+    expect(await client.listKeyVersions(key.name)).toHaveLength(2);
+    expect(emulator.requests.count(rpc)).toBe(1);
+    expect(proxy.accepted).toBe(2);
   });
 
   it('serves calls again as soon as the server is back', async () => {

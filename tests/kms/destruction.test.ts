@@ -2,6 +2,7 @@ import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import type { KeyMetadata, KeySpec, KMSClient, KMSConfig } from '../../src/index.js';
+import { CallClock } from '../support/call-clock.js';
 import { newClient, officialClient, startTestEmulator } from '../support/emulator.js';
 import { FastClock } from '../support/fast-clock.js';
 import { CalendarClock, DAY_SECONDS } from '../support/lifecycle.js';
@@ -131,12 +132,12 @@ describe('the version in use', () => {
   it('that somebody goes back to in the same moment is not lost', async () => {
     const key = await newKey();
     await client.rotateKey(key.name);
-    const manual = new ManualClock(Date.now());
+    const manual = new CallClock(Date.now());
     await using slow = newClient(emulator, { clock: manual });
     emulator.faults.add({ rpc: 'DestroyCryptoKeyVersion', status: { code: 'UNAVAILABLE' }, times: 1 });
     const destroying = slow.destroyKey(version(key, 1));
     const refused = expect(destroying).rejects.toMatchObject({ code: 'VERSION_IN_USE' });
-    await expect.poll(() => manual.pendingTimers).toBe(2);
+    await expect.poll(() => manual.awaitedTimers).toBe(2);
     await client.setPrimaryVersion(key.name, 1);
     manual.advance(1_000);
     await refused;
@@ -340,11 +341,11 @@ describe('restoring within the window', () => {
     });
     // The state does not say that somebody did, so the answer stands.
     await expect(client.restoreKey(version(key, 1))).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
-    const manual = new ManualClock(Date.now());
+    const manual = new CallClock(Date.now());
     await using slow = newClient(emulator, { clock: manual });
     emulator.faults.add({ rpc: 'UpdateCryptoKeyVersion', times: 1, status: { code: 'UNAVAILABLE' } });
     const restoring = slow.restoreKey(version(key, 1));
-    await expect.poll(() => manual.pendingTimers).toBe(2);
+    await expect.poll(() => manual.awaitedTimers).toBe(2);
     await official.destroyCryptoKeyVersion({ name: version(key, 1) });
     manual.advance(1_000);
     await restoring;

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import type { KeyMetadata, KeySpec, KMSClient, KMSConfig, Logger } from '../../src/index.js';
 import { lifecycleOf } from '../../src/keys/version-history.js';
+import { CallClock } from '../support/call-clock.js';
 import { newClient, officialClient, silentLogger, startTestEmulator } from '../support/emulator.js';
 import { FastClock } from '../support/fast-clock.js';
 import { MemoryPublicKeyArchive } from '../support/memory-archive.js';
@@ -219,13 +220,13 @@ describe('a key that others change between the two reads of it', () => {
     read: (slow: KMSClient) => Promise<T>,
     change: () => Promise<unknown>,
   ): Promise<T> {
-    const clock = new ManualClock(Date.now());
+    const clock = new CallClock(Date.now());
     await using slow = newClient(emulator, { clock });
     const which = typeof failing === 'string' ? { rpc: failing } : failing;
     const fault = emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' }, times: 1 });
     const reading = read(slow);
     // The deadline, and the delay before the repeat.
-    await vi.waitFor(() => expect([fault.hits, clock.pendingTimers > 1]).toEqual([1, true]));
+    await vi.waitFor(() => expect([fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]));
     await change();
     clock.advance(1_000);
     return await reading;
@@ -288,9 +289,9 @@ describe('labels, which have no compare-and-swap', () => {
   /** A client whose time stands still, so that what it does later can be had at will. */
   function slowClient(logger: Logger = silentLogger): {
     readonly slow: KMSClient;
-    readonly clock: ManualClock;
+    readonly clock: CallClock;
   } {
-    const clock = new ManualClock(Date.now());
+    const clock = new CallClock(Date.now());
     return { slow: newClient(emulator, { clock, logger }), clock };
   }
 
@@ -339,7 +340,8 @@ describe('labels, which have no compare-and-swap', () => {
       await writeLabels(key, old);
       clock.advance(ATTEMPT_MS);
       await vi.waitFor(async () => expect(await versionInUse(key)).toBe(version(key, 2)));
-      await vi.waitFor(() => expect(clock.pendingTimers).toBe(1));
+      // The call is over; what waits is the next check, and the watch over the channel.
+      await vi.waitFor(() => expect([clock.awaitedTimers, clock.pendingTimers]).toEqual([0, 2]));
     }
     await slow.close();
   });
@@ -388,7 +390,7 @@ describe('labels, which have no compare-and-swap', () => {
       emulator.faults.add({ rpc: 'UpdateCryptoKey', status: { code }, times: 1 });
       const writing = slow.updateLabels(key.name, { team: 'billing' });
       // The deadline, and the delay before the next attempt.
-      await vi.waitFor(() => expect(clock.pendingTimers).toBe(2));
+      await vi.waitFor(() => expect(clock.awaitedTimers).toBe(2));
       await client.activateRotation(key.name);
       clock.advance(1_000);
       expect((await writing).primary).toBe(version(key, 2));
@@ -488,7 +490,7 @@ describe('the primary of a symmetric key, which has no compare-and-swap either',
     const key = await newKey(SYMMETRIC);
     const { prepared } = await client.prepareRotation(key.name);
     expect(prepared).toBe(version(key, 2));
-    const clock = new ManualClock(Date.now());
+    const clock = new CallClock(Date.now());
     await using slow = newClient(emulator, { clock });
     emulator.faults.add({
       rpc: 'UpdateCryptoKeyPrimaryVersion',
@@ -497,7 +499,7 @@ describe('the primary of a symmetric key, which has no compare-and-swap either',
       times: 1,
     });
     const activating = slow.activateRotation(key.name);
-    await vi.waitFor(() => expect(clock.pendingTimers).toBe(2));
+    await vi.waitFor(() => expect(clock.awaitedTimers).toBe(2));
     const { primary } = await client.rotateKey(key.name);
     expect(primary).toBe(version(key, 3));
     clock.advance(1_000);
@@ -510,10 +512,10 @@ describe('the primary of a symmetric key, which has no compare-and-swap either',
     await client.prepareRotation(key.name);
     // Somebody else destroys it between the look and the call.
     emulator.faults.add({ rpc: 'UpdateCryptoKeyPrimaryVersion', status: { code: 'UNAVAILABLE' }, times: 1 });
-    const clock = new ManualClock(Date.now());
+    const clock = new CallClock(Date.now());
     await using slow = newClient(emulator, { clock });
     const activating = slow.activateRotation(key.name);
-    await vi.waitFor(() => expect(clock.pendingTimers).toBe(2));
+    await vi.waitFor(() => expect(clock.awaitedTimers).toBe(2));
     await official.destroyCryptoKeyVersion({ name: version(key, 2) });
     clock.advance(1_000);
     expect((await activating).primary).toBe(version(key, 1));
@@ -611,12 +613,12 @@ describe('retirement', () => {
 describe('retirement at the same time as', () => {
   it('somebody goes back to the version: it is enabled again', async () => {
     const key = await newKey();
-    const clock = new ManualClock(Date.now());
+    const clock = new CallClock(Date.now());
     await using slow = newClient(emulator, { clock, publicKeyArchive: new MemoryPublicKeyArchive() });
     await client.rotateKey(key.name);
     emulator.faults.add({ rpc: 'UpdateCryptoKeyVersion', status: { code: 'UNAVAILABLE' }, times: 1 });
     const retiring = slow.retire(key.name, { graceSeconds: 0 });
-    await vi.waitFor(() => expect(clock.pendingTimers).toBe(2));
+    await vi.waitFor(() => expect(clock.awaitedTimers).toBe(2));
     await client.setPrimaryVersion(key.name, 1);
     clock.advance(1_000);
     await expect(retiring).rejects.toMatchObject({ code: 'CONCURRENT_CHANGE' });
@@ -676,12 +678,12 @@ describe('setPrimaryVersion, when the key changes in the same moment', () => {
     key: KeyMetadata,
     change: () => Promise<unknown>,
   ): Promise<void> {
-    const clock = new ManualClock(Date.now());
+    const clock = new CallClock(Date.now());
     await using slow = newClient(emulator, { clock });
     const fault = emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' }, times: 1 });
     const setting = slow.setPrimaryVersion(key.name, 1);
     const refused = expect(setting).rejects.toMatchObject({ code: 'CONCURRENT_CHANGE' });
-    await vi.waitFor(() => expect([fault.hits, clock.pendingTimers > 1]).toEqual([1, true]));
+    await vi.waitFor(() => expect([fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]));
     await change();
     clock.advance(1_000);
     await refused;

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/emulator/index.js';
 import type { RotationPolicy, RotationReport } from '../../src/index.js';
+import { CallClock } from '../support/call-clock.js';
 import { DAY_SECONDS, startWorld } from '../support/lifecycle.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -126,13 +126,13 @@ describe('rotateDueKeys', () => {
     });
     await exchange.generateAgentKey('bot');
     world.clock.advanceDays(40);
-    const still = new ManualClock(world.clock.now());
+    const still = new CallClock(world.clock.now());
     const slow = await world.join({ clock: still });
     // The second list is the one that the preparation begins with.
     const which = { rpc: 'ListCryptoKeyVersions', after: 1, times: 1 };
     const fault = world.emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' } });
     const running = slow.rotateDueKeys();
-    await expect.poll(() => [fault.hits, still.pendingTimers > 1], { timeout: 10_000 }).toEqual([1, true]);
+    await expect.poll(() => [fault.hits, still.awaitedTimers > 1], { timeout: 10_000 }).toEqual([1, true]);
     await exchange.rotateAgentKey('bot');
     still.advance(1_000);
     const [key] = (await running).keys;
