@@ -6,8 +6,10 @@ export default defineConfig({
     // RSA-4096 keys are generated in pure software; on a busy two-core machine that takes seconds.
     // By default one core of two is left unused.
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Limits are there to end what hangs, not to judge how fast it is.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 30_000 } },
     reporters: ['default', 'json'],
     outputFile: { json: 'coverage/test-results.json' },
     coverage: {

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AGENT_ROLE_NAMES, AGENT_ROLES } from '../../src/access/agent-roles.js';
 import type { KmsEmulator } from '../../src/emulator/index.js';
 import {
@@ -134,7 +134,7 @@ describe('grantAgentAccess', () => {
     const members = Array.from({ length: 12 }, (_, index) => memberOf(`racer-${index}`));
     await Promise.all(
       members.map((member, index) =>
-        (index % 2 ? owner : second).grantAgentAccess(agentId, member, 'verifier', { timeoutMs: 20_000 }),
+        (index % 2 ? owner : second).grantAgentAccess(agentId, member, 'verifier', { timeoutMs: 60_000 }),
       ),
     );
     const granted = (await owner.listAgentAccess(agentId)).map(({ member }) => member);
@@ -283,7 +283,7 @@ it('a change that somebody else made first is not said to be of this call', asyn
   await using slow = as(OWNER_TOKEN, { clock });
   const fault = emulator.faults.add({ rpc: 'SetIamPolicy', status: { code: 'ABORTED' }, times: 1 });
   const grant = slow.grantAgentAccess(agentId, member, 'signer');
-  await vi.waitUntil(() => waits.length > 0, { interval: 1 });
+  await expect.poll(() => waits.length, { interval: 1 }).toBeGreaterThan(0);
   fault.remove();
   await owner.grantAgentAccess(agentId, member, 'signer');
   for (const end of waits) end();

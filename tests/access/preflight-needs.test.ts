@@ -3,7 +3,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Need, needsOf, type PreflightTask, TASKS } from '../../src/access/preflight-needs.js';
-import { EMULATOR_ATTESTATION_ROOTS, type KmsEmulator } from '../../src/emulator/index.js';
+import { EMULATOR_ATTESTATION_ROOTS, type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import {
   type A2AKeyExchange,
   type A2AKeyExchangeConfig,
@@ -27,13 +27,22 @@ interface Service {
 const services = new Map<'fast' | 'slow', Service>();
 beforeAll(async () => {
   const roles = Object.fromEntries(permissions.map((permission) => [roleOf(permission), [permission]]));
-  for (const [generation, hsmGenerationMs] of [
-    ['fast', 5],
-    ['slow', 1_000],
+  // In the slow one a key is made when somebody asks whether it is.
+  const clock = new ManualClock(Date.now());
+  for (const [generation, options] of [
+    ['fast', { hsmGenerationMs: 5 }],
+    ['slow', { hsmGenerationMs: 1_000, clock }],
   ] as const) {
-    const started = await startEnforcingEmulator({ roles }, { hsmGenerationMs });
+    const started = await startEnforcingEmulator({ roles }, options);
     services.set(generation, { emulator: started, official: officialClient(started) });
   }
+  services.get('slow')?.emulator.faults.add({
+    rpc: 'GetCryptoKeyVersion',
+    when: () => {
+      clock.advance(1_000);
+      return false;
+    },
+  });
 });
 afterAll(async () => {
   for (const service of services.values()) {

@@ -15,7 +15,7 @@ import {
   OperationAbortedError,
   PermissionDeniedError,
 } from '../../src/index.js';
-import { newExchange, startTestEmulator } from '../support/emulator.js';
+import { newExchange, startTestEmulator, UNHURRIED } from '../support/emulator.js';
 import { softwareProvider } from '../support/software-provider.js';
 
 const RING = 'projects/test-project/locations/global/keyRings/agents';
@@ -26,7 +26,7 @@ async function open(
   config: Partial<A2AKeyExchangeConfig> = {},
 ): Promise<{ emulator: Awaited<ReturnType<typeof startTestEmulator>>; exchange: A2AKeyExchange }> {
   const emulator = await startTestEmulator();
-  const exchange = newExchange(emulator, { retry: { maxAttempts: 1 }, ...config });
+  const exchange = newExchange(emulator, { deadlines: UNHURRIED, ...config });
   onTestFinished(async () => {
     await exchange.close();
     await emulator.close();
@@ -115,7 +115,7 @@ describe('a report of an exchange', () => {
     ['ListCryptoKeys', 'key-ring', RING],
     ['GetCryptoKeyVersion', 'attestation', `${KEY}/cryptoKeyVersions/1`],
   ])('says not-checked when %s is not permitted: %s of %s', async (rpc, check, subject) => {
-    const { emulator, exchange } = await open();
+    const { emulator, exchange } = await open({ retry: { maxAttempts: 1 } });
     await exchange.generateAgentKey('alice');
     emulator.faults.add({ rpc, status: { code: 'PERMISSION_DENIED' } });
     const [finding] = found(await exchange.complianceReport(), check, subject);

@@ -10,7 +10,7 @@ it('docs/key-lifecycle.md shows what its example prints', async () => {
   const tsx = createRequire(import.meta.url).resolve('tsx/cli');
   const { stdout } = await promisify(execFile)(process.execPath, [tsx, 'docs/examples/key-lifecycle.ts'], {
     cwd: root,
-    timeout: 60_000,
+    timeout: 240_000,
   });
   const doc = await readFile(new URL('docs/key-lifecycle.md', root), 'utf8');
   const shown = [...doc.matchAll(/```text\n([^`]*)```/g)].map(([, text = '']) => text.trimEnd());
@@ -27,4 +27,4 @@ it('docs/key-lifecycle.md shows what its example prints', async () => {
     );
   expect(printed).toHaveLength(8);
   expect(shown).toEqual(printed);
-}, 60_000);
+});

@@ -66,9 +66,10 @@ describe('a2a-kms-emulator', () => {
     expect(emulatorHost).toBeDefined();
     await using client = new KMSClient({ ...KEY_RING, emulatorHost, logger: silentLogger });
     await client.initialize();
-    const exited = once(child, 'exit');
+    // Not `exit`: what it wrote may come after that.
+    const closed = once(child, 'close');
     child.kill('SIGTERM');
-    expect(await exited).toEqual([0, null]);
+    expect(await closed).toEqual([0, null]);
     expect(warned).toContain('no place for real keys');
   });
 

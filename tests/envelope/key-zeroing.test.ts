@@ -118,7 +118,7 @@ describe('data keys of messages', () => {
       expect((await calls)[0].status).toBe('rejected');
       const before = keys.length;
       release();
-      await vi.waitFor(() => expect(keys).toHaveLength(before + 1));
+      await expect.poll(() => keys.length).toBe(before + 1);
       await new Promise((resolve) => setImmediate(resolve));
       expect(live(keys.slice(before))).toBe(0);
       await reader.close();

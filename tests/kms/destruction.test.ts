@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import type { KeyMetadata, KeySpec, KMSClient, KMSConfig } from '../../src/index.js';
 import { CallClock } from '../support/call-clock.js';
-import { newClient, officialClient, startTestEmulator } from '../support/emulator.js';
+import { newClient, officialClient, startTestEmulator, UNHURRIED } from '../support/emulator.js';
 import { FastClock } from '../support/fast-clock.js';
 import { CalendarClock, DAY_SECONDS } from '../support/lifecycle.js';
 import { MemoryPublicKeyArchive } from '../support/memory-archive.js';
@@ -133,7 +133,7 @@ describe('the version in use', () => {
     const key = await newKey();
     await client.rotateKey(key.name);
     const manual = new CallClock(Date.now());
-    await using slow = newClient(emulator, { clock: manual });
+    await using slow = newClient(emulator, { clock: manual, deadlines: UNHURRIED });
     emulator.faults.add({ rpc: 'DestroyCryptoKeyVersion', status: { code: 'UNAVAILABLE' }, times: 1 });
     const destroying = slow.destroyKey(version(key, 1));
     const refused = expect(destroying).rejects.toMatchObject({ code: 'VERSION_IN_USE' });
@@ -342,7 +342,7 @@ describe('restoring within the window', () => {
     // The state does not say that somebody did, so the answer stands.
     await expect(client.restoreKey(version(key, 1))).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
     const manual = new CallClock(Date.now());
-    await using slow = newClient(emulator, { clock: manual });
+    await using slow = newClient(emulator, { clock: manual, deadlines: UNHURRIED });
     emulator.faults.add({ rpc: 'UpdateCryptoKeyVersion', times: 1, status: { code: 'UNAVAILABLE' } });
     const restoring = slow.restoreKey(version(key, 1));
     await expect.poll(() => manual.awaitedTimers).toBe(2);

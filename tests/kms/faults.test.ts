@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Corruption, KmsEmulator, StatusName } from '../../src/emulator/index.js';
+import { type Corruption, type KmsEmulator, ManualClock, type StatusName } from '../../src/emulator/index.js';
 import { A2AKmsError, type KeyMetadata, type KMSClient } from '../../src/index.js';
 import { newClient, startTestEmulator } from '../support/emulator.js';
 
@@ -187,10 +187,13 @@ describe('deadlines and lost connections', () => {
   });
 
   it('gives up on an attempt that hangs and tries again within the deadline', async () => {
-    await using impatient = newClient(emulator, { ...QUICK, deadlines: { attemptMs: 100 } });
-    emulator.faults.add({ rpc: 'AsymmetricSign', hang: true, times: 1 });
+    const deadlines = { operationMs: 60_000, attemptMs: 2_000 };
+    await using impatient = newClient(emulator, { ...QUICK, deadlines });
+    const fault = emulator.faults.add({ rpc: 'AsymmetricSign', hang: true, times: 1 });
     await impatient.sign(signing.name, message);
-    expect(emulator.requests.count('AsymmetricSign')).toBe(2);
+    expect(fault.hits).toBe(1);
+    // On a busy machine the answer to the second may be too late as well.
+    expect(emulator.requests.count('AsymmetricSign')).toBeGreaterThanOrEqual(2);
   });
 
   it('aborts a call under way, also on the wire (D11)', async () => {
@@ -217,9 +220,12 @@ describe('deadlines and lost connections', () => {
 
   it('lets 2,000 calls wait for their turn without failing by their deadlines (P5)', async () => {
     await using slow = await startTestEmulator({ hsmLatencyMs: 20 });
+    // A tenth of a second for each answer: ten times the deadline for all of them, a quarter of it for those under way.
+    const clock = new ManualClock();
     await using busy = newClient(slow, {
+      clock,
       channels: { count: 1, maxConcurrentCalls: 50 },
-      deadlines: { operationMs: 3_000 },
+      deadlines: { operationMs: 20_000, attemptMs: 60_000, queueMs: 600_000 },
     });
     await busy.initialize();
     const key = await busy.generateKey({
@@ -228,7 +234,7 @@ describe('deadlines and lost connections', () => {
       algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION',
     });
     const results = await Promise.allSettled(
-      Array.from({ length: 2_000 }, () => busy.encrypt(key.name, message)),
+      Array.from({ length: 2_000 }, () => busy.encrypt(key.name, message).finally(() => clock.advance(100))),
     );
     expect(results.filter(({ status }) => status === 'rejected')).toEqual([]);
   });

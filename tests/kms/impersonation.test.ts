@@ -16,7 +16,14 @@ import {
 import { agentKeyId, parseAgentId } from '../../src/keys/agent-key-name.js';
 import { parseImpersonation } from '../../src/keys/impersonation.js';
 import { KmsConnection } from '../../src/kms/connection.js';
-import { clientConfig, KEY_RING, newExchange, silentLogger, startTestEmulator } from '../support/emulator.js';
+import {
+  clientConfig,
+  KEY_RING,
+  newExchange,
+  silentLogger,
+  startTestEmulator,
+  UNHURRIED,
+} from '../support/emulator.js';
 import { memberOf, OWNER_TOKEN, serviceAccount, startEnforcingEmulator } from '../support/iam.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -184,7 +191,7 @@ describe('impersonate', () => {
 describe('a token', () => {
   const identity = serviceAccount('bot-a');
   /** A client whose clock is not the emulator's: it may be ahead or behind. */
-  const withClock = (own: ManualClock) => asHost({ impersonate: identity, clock: own });
+  const withClock = (own: ManualClock) => asHost({ impersonate: identity, clock: own, deadlines: UNHURRIED });
 
   it('is renewed ahead of its end, in the background', async () => {
     const { agentId } = await newAgent('bot-a');

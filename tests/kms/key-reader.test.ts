@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KmsEmulator } from '../../src/emulator/index.js';
-import { newClient, officialClient, startTestEmulator } from '../support/emulator.js';
+import { newClient, officialClient, startTestEmulator, UNHURRIED } from '../support/emulator.js';
 
 describe('listings', () => {
   let emulator: KmsEmulator;
@@ -12,7 +12,7 @@ describe('listings', () => {
   afterAll(() => emulator.close());
 
   it('of more keys than a page holds are whole', async () => {
-    await using client = newClient(emulator);
+    await using client = newClient(emulator, { deadlines: UNHURRIED });
     const official = officialClient(emulator);
     const cryptoKey = { purpose: 'ENCRYPT_DECRYPT', versionTemplate: { protectionLevel: 'HSM' } } as const;
     const ids = Array.from({ length: 1_005 }, (_, index) => `k${index}`);

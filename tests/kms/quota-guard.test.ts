@@ -2,14 +2,19 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type KmsEmulator, ManualClock, type QuotaLimits } from '../../src/emulator/index.js';
 import { BatchSigner, type KeyMetadata, type KMSClient, type KMSConfig } from '../../src/index.js';
 import type { Logger } from '../../src/logger.js';
-import { newClient, newExchange, silentLogger, startTestEmulator } from '../support/emulator.js';
+import { newClient, newExchange, silentLogger, startTestEmulator, UNHURRIED } from '../support/emulator.js';
 import { ScaledClock } from '../support/scaled-clock.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 /** A minute in 600 ms. */
 const FACTOR = 100;
-/** Deadlines in the time of the clock, long enough for a busy machine. */
-const DEADLINES = { operationMs: 600_000, queueMs: 1_800_000 } as const;
+/** Deadlines in the time of the clock but for that of an attempt, long enough for a busy machine. */
+const DEADLINES = {
+  attemptMs: 60_000,
+  operationMs: 3_600_000,
+  generationMs: 3_600_000,
+  queueMs: 3_600_000,
+} as const;
 
 describe('the quota guard', () => {
   let clock: ScaledClock;
@@ -74,11 +79,15 @@ describe('the quota guard', () => {
 
   it('charges the quota for no call that was given up before there was a stream for it', async () => {
     await start({});
+    await signingKey(client());
+    // Its minute does not end.
     const kms = client({
+      clock: new ManualClock(),
       channels: { count: 1, maxConcurrentCalls: 1 },
       quota: { limits: { hsm: 10 * 7_000 } },
+      deadlines: UNHURRIED,
     });
-    await signingKey(kms);
+    await kms.resolveKeyVersion('sign');
     const before = kms.stats().quota.kinds['hsm']?.tokensLastMinute ?? 0;
     emulator.faults.add({ rpc: 'AsymmetricSign', delayMs: 100, times: 1 });
     const controller = new AbortController();
@@ -110,8 +119,8 @@ describe('the quota guard', () => {
     await signingKey(client());
     const manual = new ManualClock();
     const [kept, other] = [
-      client({ clock: manual, quota: { limits: { hsm: 7_000 } }, deadlines: {} }),
-      client({ clock: manual, deadlines: {} }),
+      client({ clock: manual, quota: { limits: { hsm: 7_000 } }, deadlines: UNHURRIED }),
+      client({ clock: manual, deadlines: UNHURRIED }),
     ];
     await kept.sign('sign', message);
     const controller = new AbortController();
@@ -123,8 +132,10 @@ describe('the quota guard', () => {
   });
 
   it('does not count for calls of another kind', async () => {
-    await start({ cryptographicPerMinute: 1 });
-    const kms = client({ deadlines: { queueMs: 1 } });
+    const manual = new ManualClock();
+    const quota = { cryptographicPerMinute: 1 };
+    emulator = await startTestEmulator({ clock: manual, quota, hsmGenerationMs: 0 });
+    const kms = client({ clock: manual, deadlines: { ...UNHURRIED, queueMs: 1 } });
     await signingKey(kms);
     await kms.sign('sign', message);
     await expect(kms.sign('sign', message)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
@@ -150,8 +161,13 @@ describe('the quota guard', () => {
 
   it('never has a call with onQuota fail wait', async () => {
     await start({});
-    const kms = client({ quota: { limits: { hsm: 7_000 } } });
-    await signingKey(kms);
+    await signingKey(client());
+    const kms = client({
+      clock: new ManualClock(),
+      quota: { limits: { hsm: 7_000 } },
+      // It could wait for the next minute.
+      deadlines: { ...UNHURRIED, queueMs: 600_000 },
+    });
     await kms.sign('sign', message);
     await expect(kms.sign('sign', message, { onQuota: 'fail' })).rejects.toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
@@ -173,13 +189,10 @@ describe('the quota guard', () => {
 
   describe('with the published limits, which are assumed', () => {
     const PUBLISHED = 428;
-    /** Those of gRPC go by real time, and a repeat by the clock that stands still. */
-    const REAL_DEADLINES = { attemptMs: 60_000 };
-
     it('has few calls refused by a project that has them; the others wait', async () => {
       emulator = await startTestEmulator({ quota: { cryptographicPerMinute: PUBLISHED } });
       await signingKey(client());
-      const kms = client({ clock: new ManualClock(), deadlines: REAL_DEADLINES });
+      const kms = client({ clock: new ManualClock(), deadlines: UNHURRIED });
       const calls = signs(kms, 1_000);
       const state = (): readonly number[] => {
         const { quota, connection } = kms.stats();
@@ -199,7 +212,7 @@ describe('the quota guard', () => {
       logger = { ...silentLogger, info: (fields) => void told.push(fields) };
       await signingKey(client());
       // Its time stands still, so that no minute is ever over.
-      const kms = client({ clock: new ManualClock(), deadlines: REAL_DEADLINES });
+      const kms = client({ clock: new ManualClock(), deadlines: UNHURRIED });
       expect(failed(await signs(kms, 1_400))).toEqual([]);
       expect(refused()).toBe(0);
       expect(told.filter((fields) => JSON.stringify(fields).includes('assumed'))).toEqual([
@@ -217,17 +230,14 @@ describe('the quota guard', () => {
     it('holds up no call for long that does not wait for quotas', async () => {
       await start({});
       await signingKey(client());
-      const kms = client({ clock: new ManualClock(), deadlines: REAL_DEADLINES });
+      const kms = client({ clock: new ManualClock(), deadlines: UNHURRIED });
       expect(failed(await signsOrFails(kms, 1_000))).toEqual([]);
     });
 
     it('turns calls away that do not wait for quotas, with few refused', async () => {
       emulator = await startTestEmulator({ quota: { cryptographicPerMinute: PUBLISHED } });
       await signingKey(client());
-      const outcomes = await signsOrFails(
-        client({ clock: new ManualClock(), deadlines: REAL_DEADLINES }),
-        1_000,
-      );
+      const outcomes = await signsOrFails(client({ clock: new ManualClock(), deadlines: UNHURRIED }), 1_000);
       expect(failed(outcomes)).toHaveLength(1_000 - PUBLISHED);
       for (const error of failed(outcomes)) expect(error).toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
       expect(refused()).toBeGreaterThan(0);
@@ -238,7 +248,7 @@ describe('the quota guard', () => {
       await start({});
       await signingKey(client());
       const manual = new ManualClock();
-      const kms = client({ clock: manual, deadlines: { queueMs: 1_000, attemptMs: 60_000 } });
+      const kms = client({ clock: manual, deadlines: { ...UNHURRIED, queueMs: 1_000 } });
       expect(failed(await signs(kms, PUBLISHED))).toEqual([]);
       emulator.faults.add({ rpc: 'AsymmetricSign', hang: true });
       const controller = new AbortController();
@@ -262,7 +272,7 @@ describe('the quota guard', () => {
     it('lets all go at once with none', async () => {
       await start({});
       await signingKey(client());
-      const kms = client({ clock: new ManualClock(), deadlines: REAL_DEADLINES, quota: { limits: 'none' } });
+      const kms = client({ clock: new ManualClock(), deadlines: UNHURRIED, quota: { limits: 'none' } });
       const calls = signs(kms, 1_000);
       expect(kms.stats().quota.callsWaiting).toBe(0);
       expect(failed(await calls)).toEqual([]);
@@ -276,7 +286,7 @@ describe('the quota guard', () => {
       await start({});
       await signingKey(client());
       manual = new ManualClock();
-      kms = client({ clock: manual, quota: { limits: { hsm: 7_000 } }, deadlines: {} });
+      kms = client({ clock: manual, quota: { limits: { hsm: 7_000 } }, deadlines: UNHURRIED });
       await kms.sign('sign', message);
     });
 
@@ -287,7 +297,7 @@ describe('the quota guard', () => {
       const late = client({
         clock: manual,
         quota: { limits: { hsm: 7_000 } },
-        deadlines: { operationMs: 10_000, queueMs: 90_000 },
+        deadlines: { ...UNHURRIED, queueMs: 90_000 },
       });
       const call = late.sign('sign', message);
       await expect.poll(() => late.stats().quota.callsWaiting).toBe(1);
@@ -306,7 +316,7 @@ describe('the quota guard', () => {
       const patient = client({
         clock: manual,
         quota: { limits: { hsm: 7_000 } },
-        deadlines: { queueMs: 600_000 },
+        deadlines: { ...UNHURRIED, queueMs: 600_000 },
       });
       const order: string[] = [];
       const controller = new AbortController();
@@ -336,7 +346,7 @@ describe('the quota guard', () => {
       const patient = client({
         clock: manual,
         quota: { limits: { hsm: 7_000 } },
-        deadlines: { queueMs: 100_000 },
+        deadlines: { ...UNHURRIED, queueMs: 100_000 },
       });
       const call = patient.sign('sign', message);
       await expect.poll(() => patient.stats().quota.callsWaiting).toBe(1);
@@ -351,7 +361,7 @@ describe('the quota guard', () => {
       const patient = client({
         clock: manual,
         quota: { limits: { hsm: 7_000 } },
-        deadlines: { queueMs: 100_000 },
+        deadlines: { ...UNHURRIED, queueMs: 100_000 },
       });
       const calls = [patient.sign('sign', message), patient.sign('sign', message)];
       const outcomes = Promise.allSettled(calls);
@@ -364,7 +374,8 @@ describe('the quota guard', () => {
   });
 
   it('gives a BatchSigner its turns while others wait in line, and signMany the rest', async () => {
-    await start({ cryptographicPerMinute: 60 });
+    // Several minutes long, so that there is a line on a slow machine too.
+    await start({ cryptographicPerMinute: 20 });
     const exchange = newExchange(emulator, { clock, deadlines: DEADLINES });
     await exchange.initialize();
     await exchange.generateAgentKey('bot');
@@ -373,7 +384,10 @@ describe('the quota guard', () => {
     const plain = Promise.allSettled(
       messages.map((text) => exchange.signMessage('bot', text).then(() => (plainSigned += 1))),
     );
-    const many = exchange.signMany('bot', messages.slice(0, 20), { timeoutMs: 600_000 });
+    const many = exchange.signMany('bot', messages.slice(0, 20), {
+      timeoutMs: 3_600_000,
+      maxQuotaWaitMs: 3_600_000,
+    });
     await using signer = new BatchSigner(exchange, 'bot', { clock, timeoutMs: 3_600_000 });
     const receipts = await Promise.allSettled(messages.map((text) => signer.sign(text)));
     // It was not kept waiting until the line was empty.

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { KmsEmulator } from '../../src/emulator/index.js';
 import type { KeyMetadata, KeyVersionMetadata, KMSClient } from '../../src/index.js';
@@ -24,7 +24,7 @@ beforeAll(async () => {
   client = newClient(emulator);
   await client.initialize();
   processes = await startKeyProcesses(emulator, PROCESSES);
-}, 120_000);
+});
 afterAll(async () => {
   await processes[Symbol.asyncDispose]();
   await client.close();
@@ -141,7 +141,7 @@ describe.each([
     const results = resultsOf(outcomes.filter((_outcome, index) => index % 2 === 0));
     expect(new Set(results.map(({ primary }) => primary)).size).toBe(1);
     // Labels that were read before may have been written after; who rotated looks again when that is over.
-    await vi.waitFor(async () => expect(await versionInUse(key)).toBe(results[0]?.primary), 10_000);
+    await expect.poll(() => versionInUse(key), { timeout: 60_000 }).toBe(results[0]?.primary);
     expectEachAccountedFor(await look(key), results);
   });
 

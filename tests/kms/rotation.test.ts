@@ -1,18 +1,24 @@
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type FaultRule, type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import type { KeyMetadata, KeySpec, KMSClient, KMSConfig, Logger } from '../../src/index.js';
 import { lifecycleOf } from '../../src/keys/version-history.js';
 import { CallClock } from '../support/call-clock.js';
-import { newClient, officialClient, silentLogger, startTestEmulator } from '../support/emulator.js';
+import {
+  newClient,
+  officialClient,
+  silentLogger,
+  startTestEmulator,
+  UNHURRIED,
+} from '../support/emulator.js';
 import { FastClock } from '../support/fast-clock.js';
 import { MemoryPublicKeyArchive } from '../support/memory-archive.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 const SIGNING = { purpose: 'ASYMMETRIC_SIGN', algorithm: 'EC_SIGN_P256_SHA256' } as const;
 const SYMMETRIC = { purpose: 'ENCRYPT_DECRYPT', algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION' } as const;
-/** What `deadlines.attemptMs` is by default: then a write that was on its way has landed. */
-const ATTEMPT_MS = 5_000;
+/** When a write that was on its way has landed: then the clients whose time stands still look again. */
+const ATTEMPT_MS = UNHURRIED.attemptMs;
 
 let emulator: KmsEmulator;
 let client: KMSClient;
@@ -53,6 +59,29 @@ async function writeLabels(key: KeyMetadata, labels: Record<string, string>): Pr
   });
 }
 
+/** Calls for this key: clients look again at other keys, seconds after they rotated them, in tests that follow. */
+const callsFor =
+  (key: KeyMetadata): NonNullable<FaultRule['when']> =>
+  ({ name, parent, cryptoKey }) =>
+    name === key.name ||
+    parent === key.name ||
+    (typeof cryptoKey === 'object' && cryptoKey !== null && Reflect.get(cryptoKey, 'name') === key.name);
+
+/** A client whose time stands still, so that what it does later can be had at will. */
+function slowClient(rest: Partial<KMSConfig> = {}): {
+  readonly slow: KMSClient;
+  readonly clock: CallClock;
+} {
+  const clock = new CallClock(Date.now());
+  return { slow: newClient(emulator, { clock, deadlines: UNHURRIED, ...rest }), clock };
+}
+
+/** Uses a client that is closed then, so that it does not look at the key again while the test goes on. */
+async function byAnother<T>(work: (own: KMSClient) => Promise<T>): Promise<T> {
+  await using own = newClient(emulator, quick);
+  return await work(own);
+}
+
 /** What a process that starts now takes for the version in use. */
 async function versionInUse(key: KeyMetadata): Promise<string> {
   await using fresh = newClient(emulator);
@@ -79,9 +108,7 @@ describe('the version in use', () => {
     await client.rotateKey(key.name, { algorithm: 'EC_SIGN_P256_SHA256' });
     const after = await client.signDetailed(key.name, message);
     expect([before.algorithm, after.algorithm]).toEqual(['EC_SIGN_P384_SHA384', 'EC_SIGN_P256_SHA256']);
-    await vi.waitFor(async () =>
-      expect(await verifier.verify(key.name, message, after.signature)).toBe(true),
-    );
+    await expect.poll(() => verifier.verify(key.name, message, after.signature)).toBe(true);
     for (const signed of [before, after]) {
       expect(await verifier.verify(key.name, message, signed.signature)).toBe(true);
       expect(await verifier.verify(signed.keyVersion, message, signed.signature)).toBe(true);
@@ -146,11 +173,9 @@ describe('a rotation', () => {
     const key = await newKey();
     await client.prepareRotation(key.name);
     for (let spares = 0; spares < 2; spares++) await official.createCryptoKeyVersion({ parent: key.name });
-    await vi.waitFor(async () =>
-      expect((await client.listKeyVersions(key.name)).map(({ state }) => state)).not.toContain(
-        'PENDING_GENERATION',
-      ),
-    );
+    await expect
+      .poll(async () => (await client.listKeyVersions(key.name)).map(({ state }) => state))
+      .not.toContain('PENDING_GENERATION');
     const rotated = await client.activateRotation(key.name);
     expect(rotated.primary).toBe(version(key, 2));
     expect(rotated.prepared).toBeUndefined();
@@ -213,6 +238,7 @@ describe.each([
 describe('a key that others change between the two reads of it', () => {
   /** Fails a read of a client whose time stands still; what is done then happens before it is repeated. */
   async function between<T>(
+    key: KeyMetadata,
     failing:
       | 'GetCryptoKey'
       | 'ListCryptoKeyVersions'
@@ -220,13 +246,18 @@ describe('a key that others change between the two reads of it', () => {
     read: (slow: KMSClient) => Promise<T>,
     change: () => Promise<unknown>,
   ): Promise<T> {
-    const clock = new CallClock(Date.now());
-    await using slow = newClient(emulator, { clock });
+    const { slow, clock } = slowClient();
+    await using _ = slow;
     const which = typeof failing === 'string' ? { rpc: failing } : failing;
-    const fault = emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' }, times: 1 });
+    const fault = emulator.faults.add({
+      ...which,
+      when: callsFor(key),
+      status: { code: 'UNAVAILABLE' },
+      times: 1,
+    });
     const reading = read(slow);
     // The deadline, and the delay before the repeat.
-    await vi.waitFor(() => expect([fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]));
+    await expect.poll(() => [fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]);
     await change();
     clock.advance(1_000);
     return await reading;
@@ -234,11 +265,12 @@ describe('a key that others change between the two reads of it', () => {
 
   it('is read again when a version was put to use that could not be used before: the rotation is not taken for one to a spare', async () => {
     const key = await newKey();
-    await client.prepareRotation(key.name);
+    await byAnother((own) => own.prepareRotation(key.name));
     await official.createCryptoKeyVersion({ parent: key.name });
-    await vi.waitFor(async () => expect((await client.listKeyVersions(key.name))[2]?.state).toBe('ENABLED'));
+    await expect.poll(async () => (await client.listKeyVersions(key.name))[2]?.state).toBe('ENABLED');
     await setState(version(key, 2), 'DISABLED');
     const { primary, cached } = await between(
+      key,
       'GetCryptoKey',
       async (slow) => {
         const rotated = await slow.rotateKey(key.name, { replacing: key.primary });
@@ -255,11 +287,12 @@ describe('a key that others change between the two reads of it', () => {
 
   it('keeps the version that was put to use after it was listed as DISABLED: the pointer names it, so it is not unset', async () => {
     const key = await newKey();
-    await client.prepareRotation(key.name);
+    await byAnother((own) => own.prepareRotation(key.name));
     await official.createCryptoKeyVersion({ parent: key.name });
-    await vi.waitFor(async () => expect((await client.listKeyVersions(key.name))[2]?.state).toBe('ENABLED'));
+    await expect.poll(async () => (await client.listKeyVersions(key.name))[2]?.state).toBe('ENABLED');
     await setState(version(key, 2), 'DISABLED');
     const { primary } = await between(
+      key,
       // It reads the key with the versions to find the one that waits, and again until that one is ENABLED; the third read
       // is the one that the pointer is moved on.
       { rpc: 'GetCryptoKey', after: 2 },
@@ -277,6 +310,7 @@ describe('a key that others change between the two reads of it', () => {
   it('does not have a version signed with that was only prepared', async () => {
     const key = await newKey();
     const signed = await between(
+      key,
       'ListCryptoKeyVersions',
       (slow) => slow.signDetailed(key.name, message),
       () => client.prepareRotation(key.name),
@@ -286,14 +320,10 @@ describe('a key that others change between the two reads of it', () => {
 });
 
 describe('labels, which have no compare-and-swap', () => {
-  /** A client whose time stands still, so that what it does later can be had at will. */
-  function slowClient(logger: Logger = silentLogger): {
-    readonly slow: KMSClient;
-    readonly clock: CallClock;
-  } {
-    const clock = new CallClock(Date.now());
-    return { slow: newClient(emulator, { clock, logger }), clock };
-  }
+  const warningsTo = (warnings: object[]): Logger => ({
+    ...silentLogger,
+    warn: (fields) => void warnings.push(fields),
+  });
 
   it.each([
     ['later', (_: KMSClient, clock: ManualClock) => clock.advance(ATTEMPT_MS)],
@@ -304,13 +334,13 @@ describe('labels, which have no compare-and-swap', () => {
       const key = await newKey();
       await client.prepareRotation(key.name);
       const warnings: object[] = [];
-      const { slow, clock } = slowClient({ ...silentLogger, warn: (fields) => void warnings.push(fields) });
+      const { slow, clock } = slowClient({ logger: warningsTo(warnings) });
       const old = await readLabels(key);
       expect((await slow.activateRotation(key.name)).primary).toBe(version(key, 2));
       await writeLabels(key, { ...old, 'a2a-seen': '20260101' });
       expect(await versionInUse(key)).toBe(version(key, 1));
       await end(slow, clock);
-      await vi.waitFor(async () => expect(await versionInUse(key)).toBe(version(key, 2)));
+      await expect.poll(() => versionInUse(key)).toBe(version(key, 2));
       expect(warnings).toContainEqual({ keyVersion: version(key, 2) });
       expect(await readLabels(key)).toMatchObject({ 'a2a-seen': '20260101', 'a2a-primary': '2' });
       await slow.close();
@@ -339,9 +369,10 @@ describe('labels, which have no compare-and-swap', () => {
     for (let times = 0; times < 2; times++) {
       await writeLabels(key, old);
       clock.advance(ATTEMPT_MS);
-      await vi.waitFor(async () => expect(await versionInUse(key)).toBe(version(key, 2)));
+      await expect.poll(() => versionInUse(key)).toBe(version(key, 2));
       // The call is over; what waits is the next check, and the watch over the channel.
-      await vi.waitFor(() => expect([clock.awaitedTimers, clock.pendingTimers]).toEqual([0, 2]));
+      const calls = (): number => slow.stats().connection.callsInFlight;
+      await expect.poll(() => [clock.awaitedTimers, clock.pendingTimers, calls()]).toEqual([0, 2, 0]);
     }
     await slow.close();
   });
@@ -371,7 +402,7 @@ describe('labels, which have no compare-and-swap', () => {
   it('that cannot be looked at again are told of, and the client closes', async () => {
     const key = await newKey();
     const warnings: object[] = [];
-    const { slow } = slowClient({ ...silentLogger, warn: (fields) => void warnings.push(fields) });
+    const { slow } = slowClient({ logger: warningsTo(warnings) });
     await slow.setPrimaryVersion(key.name, 1);
     emulator.faults.add({ rpc: 'GetCryptoKey', status: { code: 'PERMISSION_DENIED' } });
     await slow.close();
@@ -387,10 +418,11 @@ describe('labels, which have no compare-and-swap', () => {
       const key = await newKey();
       await client.prepareRotation(key.name);
       const { slow, clock } = slowClient();
-      emulator.faults.add({ rpc: 'UpdateCryptoKey', status: { code }, times: 1 });
+      const when = callsFor(key);
+      const fault = emulator.faults.add({ rpc: 'UpdateCryptoKey', when, status: { code }, times: 1 });
       const writing = slow.updateLabels(key.name, { team: 'billing' });
       // The deadline, and the delay before the next attempt.
-      await vi.waitFor(() => expect(clock.awaitedTimers).toBe(2));
+      await expect.poll(() => [fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]);
       await client.activateRotation(key.name);
       clock.advance(1_000);
       expect((await writing).primary).toBe(version(key, 2));
@@ -431,13 +463,13 @@ describe('labels, which have no compare-and-swap', () => {
     await using own = newClient(still, quick);
     await own.initialize();
     const creating = own.generateKey({ name: 'still', ...SIGNING });
-    await vi.waitFor(() => expect(still.requests.count('GetCryptoKeyVersion')).toBeGreaterThan(0));
+    await expect.poll(() => still.requests.count('GetCryptoKeyVersion')).toBeGreaterThan(0);
     clock.advance(1_000);
     const { name } = await creating;
     const preparing = own.prepareRotation(name);
     still.requests.clear();
     // It waits for the HSM now.
-    await vi.waitFor(() => expect(still.requests.count('GetCryptoKeyVersion')).toBeGreaterThan(0));
+    await expect.poll(() => still.requests.count('GetCryptoKeyVersion')).toBeGreaterThan(0);
     const other = officialClient(still);
     await other.updateCryptoKey({ cryptoKey: { name, labels: {} }, updateMask: { paths: ['labels'] } });
     await other.close();
@@ -453,7 +485,7 @@ describe('the primary of a symmetric key, which has no compare-and-swap either',
 
   it('that a slow rotation set back is put right', async () => {
     const key = await newKey(SYMMETRIC);
-    await using slow = newClient(emulator, { clock: new ManualClock(Date.now()) });
+    const { slow } = slowClient();
     await slow.rotateKey(key.name);
     await setPrimary(key, 1);
     await slow.close();
@@ -479,7 +511,7 @@ describe('the primary of a symmetric key, which has no compare-and-swap either',
 
   it('that somebody went back to is respected', async () => {
     const key = await newKey(SYMMETRIC);
-    await using slow = newClient(emulator, { clock: new ManualClock(Date.now()) });
+    const { slow } = slowClient();
     await slow.rotateKey(key.name);
     await client.setPrimaryVersion(key.name, 1);
     await slow.close();
@@ -490,16 +522,17 @@ describe('the primary of a symmetric key, which has no compare-and-swap either',
     const key = await newKey(SYMMETRIC);
     const { prepared } = await client.prepareRotation(key.name);
     expect(prepared).toBe(version(key, 2));
-    const clock = new CallClock(Date.now());
-    await using slow = newClient(emulator, { clock });
-    emulator.faults.add({
+    const { slow, clock } = slowClient();
+    await using _ = slow;
+    const fault = emulator.faults.add({
       rpc: 'UpdateCryptoKeyPrimaryVersion',
+      when: callsFor(key),
       status: { code: 'UNAVAILABLE' },
       applyAfterExecution: true,
       times: 1,
     });
     const activating = slow.activateRotation(key.name);
-    await vi.waitFor(() => expect(clock.awaitedTimers).toBe(2));
+    await expect.poll(() => [fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]);
     const { primary } = await client.rotateKey(key.name);
     expect(primary).toBe(version(key, 3));
     clock.advance(1_000);
@@ -511,11 +544,16 @@ describe('the primary of a symmetric key, which has no compare-and-swap either',
     const key = await newKey(SYMMETRIC);
     await client.prepareRotation(key.name);
     // Somebody else destroys it between the look and the call.
-    emulator.faults.add({ rpc: 'UpdateCryptoKeyPrimaryVersion', status: { code: 'UNAVAILABLE' }, times: 1 });
-    const clock = new CallClock(Date.now());
-    await using slow = newClient(emulator, { clock });
+    const fault = emulator.faults.add({
+      rpc: 'UpdateCryptoKeyPrimaryVersion',
+      when: callsFor(key),
+      status: { code: 'UNAVAILABLE' },
+      times: 1,
+    });
+    const { slow, clock } = slowClient();
+    await using _ = slow;
     const activating = slow.activateRotation(key.name);
-    await vi.waitFor(() => expect(clock.awaitedTimers).toBe(2));
+    await expect.poll(() => [fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]);
     await official.destroyCryptoKeyVersion({ name: version(key, 2) });
     clock.advance(1_000);
     expect((await activating).primary).toBe(version(key, 1));
@@ -613,12 +651,17 @@ describe('retirement', () => {
 describe('retirement at the same time as', () => {
   it('somebody goes back to the version: it is enabled again', async () => {
     const key = await newKey();
-    const clock = new CallClock(Date.now());
-    await using slow = newClient(emulator, { clock, publicKeyArchive: new MemoryPublicKeyArchive() });
     await client.rotateKey(key.name);
-    emulator.faults.add({ rpc: 'UpdateCryptoKeyVersion', status: { code: 'UNAVAILABLE' }, times: 1 });
+    // Its time is that after the rotation.
+    const { slow, clock } = slowClient({ publicKeyArchive: new MemoryPublicKeyArchive() });
+    await using _ = slow;
+    const fault = emulator.faults.add({
+      rpc: 'UpdateCryptoKeyVersion',
+      status: { code: 'UNAVAILABLE' },
+      times: 1,
+    });
     const retiring = slow.retire(key.name, { graceSeconds: 0 });
-    await vi.waitFor(() => expect(clock.awaitedTimers).toBe(2));
+    await expect.poll(() => [fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]);
     await client.setPrimaryVersion(key.name, 1);
     clock.advance(1_000);
     await expect(retiring).rejects.toMatchObject({ code: 'CONCURRENT_CHANGE' });
@@ -678,12 +721,17 @@ describe('setPrimaryVersion, when the key changes in the same moment', () => {
     key: KeyMetadata,
     change: () => Promise<unknown>,
   ): Promise<void> {
-    const clock = new CallClock(Date.now());
-    await using slow = newClient(emulator, { clock });
-    const fault = emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' }, times: 1 });
+    const { slow, clock } = slowClient();
+    await using _ = slow;
+    const fault = emulator.faults.add({
+      ...which,
+      when: callsFor(key),
+      status: { code: 'UNAVAILABLE' },
+      times: 1,
+    });
     const setting = slow.setPrimaryVersion(key.name, 1);
     const refused = expect(setting).rejects.toMatchObject({ code: 'CONCURRENT_CHANGE' });
-    await vi.waitFor(() => expect([fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]));
+    await expect.poll(() => [fault.hits, clock.awaitedTimers > 1]).toEqual([1, true]);
     await change();
     clock.advance(1_000);
     await refused;
@@ -715,7 +763,7 @@ describe('setPrimaryVersion, when the key changes in the same moment', () => {
 
   it('and another one is put to use: says so, and leaves that one', async () => {
     const key = await newKey();
-    await client.rotateKey(key.name);
+    await byAnother((own) => own.rotateKey(key.name));
     // The second list of the versions is the one after the write.
     await meanwhile({ rpc: 'ListCryptoKeyVersions', after: 1 }, key, () => client.rotateKey(key.name));
     expect(await versionInUse(key)).toBe(version(key, 3));

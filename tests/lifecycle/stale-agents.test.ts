@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { A2AKeyExchange, StaleAgentReport } from '../../src/index.js';
+import { CallClock } from '../support/call-clock.js';
+import { UNHURRIED } from '../support/emulator.js';
 import { DAY_SECONDS, startWorld } from '../support/lifecycle.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
@@ -93,19 +95,20 @@ describe('pruneStaleAgents', () => {
     await prune(exchange);
     world.clock.advanceDays(7);
     const day = new Date(world.clock.now()).toISOString().slice(0, 10).replaceAll('-', '');
-    let used: Promise<unknown> | undefined;
-    // The listing of versions comes after the listing of keys; it waits until the key was used.
-    using _fault = world.emulator.faults.add({
+    const still = new CallClock(world.clock.now());
+    const slow = await world.join({ clock: still, deadlines: UNHURRIED });
+    // The listing of versions comes after the listing of keys; it is repeated when the key was used.
+    using fault = world.emulator.faults.add({
       rpc: 'ListCryptoKeyVersions',
+      when: ({ parent }) => parent === name,
+      status: { code: 'UNAVAILABLE' },
       times: 1,
-      delayMs: 300,
-      when: () => {
-        used ??= user.keys.updateLabels(name, { 'a2a-seen': day });
-        return true;
-      },
     });
-    expect(await prune(exchange)).toEqual([['bot', 'unmarked']]);
-    await used;
+    const pruning = prune(slow);
+    await expect.poll(() => [fault.hits, still.awaitedTimers > 1]).toEqual([1, true]);
+    await user.keys.updateLabels(name, { 'a2a-seen': day });
+    still.advance(1_000);
+    expect(await pruning).toEqual([['bot', 'unmarked']]);
     expect((await exchange.describeAgent('bot')).labels).not.toHaveProperty('a2a-stale');
     expect(world.emulator.requests.count('DestroyCryptoKeyVersion')).toBe(0);
   });

@@ -142,4 +142,4 @@ it('50 agents go through phases 1 to 4, with a rollback and return, without a fa
     expect(await verifier.verifyMessage(agentId, message, signature)).toBe(true);
   }
   expect(traffic.sent.length).toBeGreaterThan(10 * AGENTS.length);
-}, 180_000);
+});

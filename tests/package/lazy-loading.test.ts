@@ -71,6 +71,8 @@ async function probe(
          import * as sdk from ${JSON.stringify(pathToFileURL(path).href)};
          const require = createRequire(import.meta.url);`
       : `const sdk = require(${JSON.stringify(path)});`;
+  const deadlines = { operationMs: 60_000 };
+  const config = { ...KEY_RING, emulatorHost: emulator.endpoint, deadlines };
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [`--input-type=${kind}`, '--eval', load + PROBE],
@@ -78,7 +80,7 @@ async function probe(
       cwd: root,
       env: {
         ...process.env,
-        PROBE_CONFIG: JSON.stringify({ ...KEY_RING, emulatorHost: emulator.endpoint, ...rest }),
+        PROBE_CONFIG: JSON.stringify({ ...config, ...rest }),
       },
     },
   );

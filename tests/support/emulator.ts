@@ -10,6 +10,12 @@ export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() 
 
 export const KEY_RING = { projectId: 'test-project', locationId: 'global', keyRingId: 'agents' } as const;
 
+/**
+ * Deadlines that no busy machine reaches: for tests that count attempts, and for clients whose clock stands still, where an
+ * attempt that was given up would never be repeated.
+ */
+export const UNHURRIED = { attemptMs: 60_000, operationMs: 60_000 } as const;
+
 /** An emulator whose HSM takes next to no time. */
 export function startTestEmulator(options: KmsEmulatorOptions = {}): Promise<KmsEmulator> {
   return startKmsEmulator({

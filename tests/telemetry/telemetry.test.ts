@@ -254,17 +254,20 @@ describe('metrics', () => {
     await exchange.generateAgentKey('alice');
     await exchange.signMessage('alice', message);
     // The trail goes on after the signature, with what is done in the background: both are read until they are of one moment.
-    const points = await vi.waitFor(async () => {
-      const read = await recorded.points();
-      const trail = exchange.stats().auditTrail;
-      const named = (name: string): number | undefined => read.find(({ metric }) => metric === name)?.value;
-      expect(trail?.events).toBeGreaterThan(0);
-      expect(named('a2a_kms.audit.events')).toBe(trail?.events);
-      expect(named('a2a_kms.audit.unsigned')).toBe(trail?.unsigned);
-      expect(named('a2a_kms.audit.lost_events')).toBe(0);
-      expect(named('a2a_kms.audit.failed_checkpoints')).toBe(0);
-      return read;
-    });
+    const points = await vi.waitFor(
+      async () => {
+        const read = await recorded.points();
+        const trail = exchange.stats().auditTrail;
+        const named = (name: string): number | undefined => read.find(({ metric }) => metric === name)?.value;
+        expect(trail?.events).toBeGreaterThan(0);
+        expect(named('a2a_kms.audit.events')).toBe(trail?.events);
+        expect(named('a2a_kms.audit.unsigned')).toBe(trail?.unsigned);
+        expect(named('a2a_kms.audit.lost_events')).toBe(0);
+        expect(named('a2a_kms.audit.failed_checkpoints')).toBe(0);
+        return read;
+      },
+      { timeout: 30_000 },
+    );
     expect(points).toContainEqual({
       metric: 'a2a_kms.cache.requests',
       unit: '{request}',

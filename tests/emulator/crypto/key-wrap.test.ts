@@ -23,7 +23,7 @@ beforeAll(async () => {
     generateImportKeyPair('RSA_OAEP_3072_SHA256_AES_256'),
     generateImportKeyPair('RSA_OAEP_4096_SHA256_AES_256'),
   ]);
-}, 60_000);
+});
 
 describe('generateImportKeyPair', () => {
   it('makes a key of the size that the method names', () => {
