@@ -186,9 +186,16 @@ describe('an import that goes wrong', () => {
     const asked = (rpc: string): Promise<void> =>
       expect.poll(() => still.requests.count(rpc), { timeout: 20_000 }).toBeGreaterThan(0);
     const wanted = spec();
+    // The job is ready as soon as somebody asks for it; the import is not.
+    still.faults.add({
+      rpc: 'GetImportJob',
+      status: { code: 'UNAVAILABLE' },
+      when: () => {
+        manual.advance(1_000);
+        return false;
+      },
+    });
     const importing = own.importKey(wanted, newKey());
-    await asked('GetImportJob');
-    manual.advance(1_000);
     await asked('ImportCryptoKeyVersion');
     still.requests.clear();
     const generating = own.generateKey(wanted);
