@@ -7,6 +7,7 @@ const leaves = [
   'crc32c.ts',
   'durable-files.ts',
   'errors/',
+  'file-lock.ts',
   'logger.ts',
   'merkle.ts',
   'schema-problems.ts',
@@ -63,7 +64,10 @@ const allowed = [
   { from: 'exchange-stats.ts', to: ['audit/', 'envelope/', 'provider/', 'replication/', 'telemetry/'] },
   {
     from: 'emulator/',
-    to: ['clock.ts', 'crc32c.ts', 'durable-files.ts', 'errors/', 'keys/', 'schema-problems.ts'],
+    to: [
+      ...['clock.ts', 'crc32c.ts', 'durable-files.ts', 'errors/', 'file-lock.ts', 'keys/'],
+      'schema-problems.ts',
+    ],
   },
 ];
 

@@ -489,7 +489,8 @@ export class A2AKeyExchange {
   }
 
   /**
-   * All agents with a signing key in this key ring, by their original ids.
+   * All agents with a signing key in this key ring, by their original ids. Those with an encryption key only are in
+   * `describeHierarchy`.
    * @throws only what every method may throw.
    */
   async listAgents(options?: CallOptions): Promise<readonly AgentSummary[]> {
@@ -503,7 +504,8 @@ export class A2AKeyExchange {
   /**
    * What the key ring holds of an agent now, with the history of every version of its signing key. With `replicas` the
    * versions in all key rings; one that cannot be read is named in `unread`, as long as another one answers.
-   * @throws AgentKeyNotFoundError when the agent has no signing key in any key ring.
+   * @throws AgentKeyNotFoundError when the agent has no signing key in any key ring: one with an encryption key only is in
+   * `describeHierarchy`.
    */
   async describeAgent(agentId: string, options?: CallOptions): Promise<AgentDescription> {
     const described = await this.#parts.lifecycle.describe(agentId, options);

@@ -4,37 +4,38 @@
  */
 
 import { createRequire } from 'node:module';
+// Imported, not required: the only way in which every bundler takes it along.
+import { crc32c as inJavaScript } from '@aws-crypto/crc32c';
 
 type Crc32c = (bytes: Uint8Array) => number;
-
-/** The native module first; the JavaScript one where the platform has no prebuilt binary. */
-const IMPLEMENTATIONS = ['@node-rs/crc32', '@aws-crypto/crc32c'] as const;
 
 let implementation: Crc32c | undefined;
 
 /** The CRC32C of `bytes`, as an unsigned 32-bit number. */
 export function crc32c(bytes: Uint8Array): number {
-  implementation ??= loadCrc32c(createRequire(import.meta.url));
+  implementation ??= chooseCrc32c(requirePackage);
   return implementation(bytes);
 }
 
+/** In a bundle in CommonJS `import.meta` is empty; where it is not, there is no `__filename`. */
+function requirePackage(specifier: string): unknown {
+  return createRequire(typeof __filename === 'string' ? __filename : import.meta.url)(specifier);
+}
+
 /**
- * The first implementation that `load` can load.
+ * The native implementation; the JavaScript one where that cannot be loaded: there is no binary for the platform, or no
+ * package beside a bundle.
  *
  * @param load - resolves and loads a package synchronously, as `require` does; throws where it cannot.
- * @throws Error when no implementation can be loaded; its `cause` is the last failure.
  */
-export function loadCrc32c(load: (specifier: string) => unknown): Crc32c {
-  let cause: unknown;
-  for (const specifier of IMPLEMENTATIONS) {
-    try {
-      const loaded = load(specifier);
-      if (hasCrc32c(loaded)) return loaded.crc32c;
-    } catch (error) {
-      cause = error;
-    }
+export function chooseCrc32c(load: (specifier: string) => unknown): Crc32c {
+  try {
+    const loaded = load('@node-rs/crc32');
+    if (hasCrc32c(loaded)) return loaded.crc32c;
+  } catch {
+    // Both give the same values: nobody needs to know which one it is.
   }
-  throw new Error('No CRC32C implementation can be loaded', { cause });
+  return inJavaScript;
 }
 
 function hasCrc32c(loaded: unknown): loaded is { crc32c: Crc32c } {

@@ -21,6 +21,90 @@ export const TORN_MARK = '#torn';
 export const sha256Hex = (bytes: Uint8Array | string): string =>
   createHash('sha256').update(bytes).digest('hex');
 
+type Facts = Readonly<Record<string, string | number | boolean>>;
+
+interface ChainedLine {
+  /** Version of this format. */
+  readonly v: 1;
+  readonly writer: string;
+  /** Counts up from 1 in the chain of its writer. */
+  readonly sequence: number;
+  /** SHA-256 of the line before in the chain, without its line feed. */
+  readonly prev: string;
+}
+
+interface CoveredLine extends ChainedLine {
+  /** RFC 3339, UTC: when the call ended, or what is noted happened. */
+  readonly time: string;
+  /** Number of the checkpoint that covers it. */
+  readonly checkpoint: number;
+}
+
+/** One call, as the audit trail has it: who, what, when, with which key version, and how it ended. */
+export interface AuditEvent extends CoveredLine {
+  readonly type: 'event';
+  readonly requestId: string;
+  /** The public method. */
+  readonly operation: string;
+  readonly keyRing: string;
+  /** Full CryptoKey name; absent for calls that are about no key, and where what was passed is none. */
+  readonly key?: string | undefined;
+  readonly agent?: string | undefined;
+  /** Full CryptoKeyVersion name; absent where none was chosen. */
+  readonly keyVersion?: string | undefined;
+  readonly algorithm?: string | undefined;
+  readonly protectionLevel?: string | undefined;
+  /** Of what was signed, verified or decrypted. */
+  readonly subjectSha256?: string | undefined;
+  /** Of the signature or the ciphertext that came out. */
+  readonly productSha256?: string | undefined;
+  readonly outcome: 'succeeded' | 'failed' | 'refused';
+  readonly verdict?: 'valid' | 'invalid' | undefined;
+  readonly errorCode?: string | undefined;
+  readonly durationMs: number;
+  /** How often Cloud KMS was asked. */
+  readonly attempts: number;
+  readonly reason?: string | undefined;
+  readonly correlationId?: string | undefined;
+  /** The flags in force. */
+  readonly configuration: Facts;
+}
+
+/** An entry of the trail that is not a call: a start, lines lost or torn, software keys in production. */
+export interface AuditNotice extends CoveredLine {
+  readonly type: 'notice';
+  readonly notice: 'start' | 'recovery' | 'gap' | 'software-keys-in-production';
+  readonly details: Facts;
+}
+
+export interface CheckpointStatement {
+  readonly writer: string;
+  readonly number: number;
+  /** Sequence numbers of the first and the last line that it covers, and how many they are. */
+  readonly first: number;
+  readonly last: number;
+  readonly count: number;
+  /** Merkle root (RFC 9162) over the covered lines. */
+  readonly root: string;
+  /** SHA-256 of line `last`: what was before it is signed by it too. */
+  readonly head: string;
+  readonly time: string;
+  readonly keyVersion: string;
+  readonly algorithm: string;
+  readonly protectionLevel: string;
+}
+
+/** A signature over the lines since the checkpoint before. */
+export interface AuditCheckpoint extends ChainedLine {
+  readonly type: 'checkpoint';
+  readonly statement: CheckpointStatement;
+  /** Detached JWS (RFC 7515 appendix F) over the canonical form of the statement. */
+  readonly jws: string;
+}
+
+/** A line of an audit trail; `type` says which of the three it is. */
+export type AuditLine = AuditEvent | AuditNotice | AuditCheckpoint;
+
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const counter = z.int().min(0);
 const position = z.int().min(1);
@@ -28,70 +112,66 @@ const text = z.string().max(1_024);
 const facts = z.record(z.string().max(64), z.union([text, z.number(), z.boolean()]));
 
 const chained = {
-  /** Version of this format. */
   v: z.literal(1),
   writer: z.string().regex(WRITER_ID),
-  /** Counts up from 1 in the chain of its writer. */
   sequence: position,
-  /** SHA-256 of the line before in the chain, without its line feed. */
   prev: sha256,
 };
 
 const covered = {
   ...chained,
-  /** RFC 3339, UTC: when the call ended, or what is noted happened. */
   time: z.iso.datetime({ precision: 3 }),
-  /** Number of the checkpoint that covers it. */
   checkpoint: position,
 };
 
-const eventSchema = z.strictObject({
+/**
+ * A schema of exactly the fields of `Line`. The interfaces are not made of the schemas: the types of this package would
+ * need those of zod, and a compiler that understands them.
+ */
+const schemaOf =
+  <Line extends object>() =>
+  <Shape extends { readonly [Field in keyof Required<Line>]: z.ZodType<Line[Field]> }>(
+    shape: Shape & { readonly [Field in Exclude<keyof Shape, keyof Line>]: never },
+  ) =>
+    z.strictObject<Shape>(shape);
+
+const eventSchema = schemaOf<AuditEvent>()({
   ...covered,
   type: z.literal('event'),
   requestId: z.uuid(),
-  /** The public method. */
   operation: text,
   keyRing: text,
-  /** Full CryptoKey name; absent for calls that are about no key, and where what was passed is none. */
   key: text.optional(),
   agent: text.optional(),
-  /** Full CryptoKeyVersion name; absent where none was chosen. */
   keyVersion: text.optional(),
   algorithm: text.optional(),
   protectionLevel: text.optional(),
-  /** Of what was signed, verified or decrypted. */
   subjectSha256: sha256.optional(),
-  /** Of the signature or the ciphertext that came out. */
   productSha256: sha256.optional(),
   outcome: z.enum(['succeeded', 'failed', 'refused']),
   verdict: z.enum(['valid', 'invalid']).optional(),
   errorCode: text.optional(),
   durationMs: z.number().min(0),
-  /** How often Cloud KMS was asked. */
   attempts: counter,
   reason: text.optional(),
   correlationId: text.optional(),
-  /** The flags in force. */
   configuration: facts,
 });
 
-const noticeSchema = z.strictObject({
+const noticeSchema = schemaOf<AuditNotice>()({
   ...covered,
   type: z.literal('notice'),
   notice: z.enum(['start', 'recovery', 'gap', 'software-keys-in-production']),
   details: facts,
 });
 
-const statementSchema = z.strictObject({
+const statementSchema = schemaOf<CheckpointStatement>()({
   writer: chained.writer,
   number: position,
-  /** Sequence numbers of the first and the last line that it covers, and how many they are. */
   first: position,
   last: position,
   count: position,
-  /** Merkle root (RFC 9162) over the covered lines. */
   root: sha256,
-  /** SHA-256 of line `last`: what was before it is signed by it too. */
   head: sha256,
   time: covered.time,
   keyVersion: text,
@@ -99,25 +179,14 @@ const statementSchema = z.strictObject({
   protectionLevel: text,
 });
 
-const checkpointSchema = z.strictObject({
+const checkpointSchema = schemaOf<AuditCheckpoint>()({
   ...chained,
   type: z.literal('checkpoint'),
   statement: statementSchema,
-  /** Detached JWS (RFC 7515 appendix F) over the canonical form of the statement. */
   jws: z.string().max(8_192),
 });
 
 const lineSchema = z.discriminatedUnion('type', [eventSchema, noticeSchema, checkpointSchema]);
-
-/** One call, as the audit trail has it: who, what, when, with which key version, and how it ended. */
-export type AuditEvent = z.output<typeof eventSchema>;
-/** An entry of the trail that is not a call: a start, lines lost or torn, software keys in production. */
-export type AuditNotice = z.output<typeof noticeSchema>;
-/** A signature over the lines since the checkpoint before. */
-export type AuditCheckpoint = z.output<typeof checkpointSchema>;
-export type CheckpointStatement = z.output<typeof statementSchema>;
-/** A line of an audit trail; `type` says which of the three it is. */
-export type AuditLine = z.output<typeof lineSchema>;
 
 type Chained = 'v' | 'writer' | 'sequence' | 'prev' | 'checkpoint';
 /** A line that has no place in a chain yet. */

@@ -9,6 +9,7 @@ import { InvalidJwkError } from '../errors/identity.js';
 import { InvalidConfigError } from '../errors/input.js';
 import { p1363ToDer } from '../identity/der.js';
 import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
+import { isJwkSet, unlessForeign } from '../identity/jwk-set.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { verifySignature } from '../provider/signature-check.js';
 import type { Cbor } from './cbor.js';
@@ -171,20 +172,7 @@ function readKey(context: ErrorContext, input: PublicKeyInput): TrustedKey {
   throw new InvalidJwkError(context, `COSE has no number for ${algorithm.name}.`);
 }
 
-/** RFC 7517 section 5: a set may hold keys that its reader has no use for. */
-function unlessForeign(read: () => TrustedKey): readonly TrustedKey[] {
-  try {
-    return [read()];
-  } catch (error) {
-    if (error instanceof InvalidJwkError) return [];
-    throw error;
-  }
-}
-
 const isList = (trusted: TrustedKeys): trusted is readonly PublicKeyInput[] => Array.isArray(trusted);
-
-const isJwkSet = (trusted: TrustedKeys): trusted is { readonly keys: readonly JwkLike[] } =>
-  typeof trusted === 'object' && trusted !== null && 'keys' in trusted && Array.isArray(trusted.keys);
 
 const latin1 = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');

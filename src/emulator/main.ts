@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The bin `a2a-kms-emulator`. */
 
+import { InvalidConfigError } from '../errors/input.js';
 import { parseCommandLine, USAGE } from './cli.js';
 import { startKmsEmulator } from './server.js';
 
@@ -32,6 +33,6 @@ main().then(
   },
   (error: unknown) => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof InvalidConfigError ? 2 : 1;
   },
 );

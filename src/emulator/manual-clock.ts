@@ -13,7 +13,7 @@ interface Timer {
  * @example
  * ```ts
  * const clock = new ManualClock();
- * const emulator = await startKmsEmulator({ clock });
+ * const emulator = await startKmsEmulator({ clock, asymmetricGenerationMs: 0, hsmGenerationMs: 0 });
  * clock.advance(30 * 24 * 3_600_000); // versions that were scheduled for destruction are destroyed now
  * ```
  */

@@ -37,7 +37,7 @@ export interface KmsEmulatorOptions {
   readonly hsmLatencyMs?: number | undefined;
   /** How long a SOFTWARE asymmetric version stays PENDING_GENERATION, by the clock. Milliseconds, default 50. */
   readonly asymmetricGenerationMs?: number | undefined;
-  /** How long an HSM asymmetric version stays PENDING_GENERATION, by the clock. Milliseconds, default 500. */
+  /** How long an HSM asymmetric version stays PENDING_GENERATION, by the clock. Milliseconds, default 500. 0 for a clock that stands still. */
   readonly hsmGenerationMs?: number | undefined;
   /** What time it is for the service: creation, scheduled destruction, rotation, expiry, quotas. Default: the real one. */
   readonly clock?: Clock | undefined;
@@ -47,7 +47,7 @@ export interface KmsEmulatorOptions {
   readonly maxConcurrentStreams?: number | undefined;
   /** Enforces IAM: every call needs a token, and its owner the permission. Default: nobody is refused. */
   readonly iam?: EmulatorIamOptions | undefined;
-  /** File that keeps the keys over a restart. Default: none, keys are gone when the emulator stops. */
+  /** File that keeps the keys over a restart, of this emulator only. Default: none, keys are gone when the emulator stops. */
   readonly stateFile?: string | undefined;
   /** Default: standard error. */
   readonly logger?: EmulatorLogger | undefined;

@@ -62,7 +62,7 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
   const access = resolved.iam && enforceIam(resolved.iam, { clock, policies: iam, tokens });
   const state =
     resolved.stateFile === undefined ? undefined : new StateFile(resolved.stateFile, { kms: service, iam });
-  await state?.load();
+  await state?.open();
   let savedTransitions = 0;
   const pipeline = new Pipeline(resolved, wire, {
     save: async (rpc) => {
@@ -97,15 +97,15 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
     socket.on('close', () => pipeline.sockets.delete(peer));
     injector.injectConnection(socket);
   });
-  const address = await listen(listener, resolved);
-  resolved.logger.warn(
-    { address: address.port },
-    'a2a-kms emulator: no place for real keys, they are in plain memory',
-  );
+  const address = await listen(listener, resolved).catch(async (error: unknown) => {
+    await state?.close();
+    throw error;
+  });
   const endpoint = `${resolved.host.includes(':') ? `[${resolved.host}]` : resolved.host}:${address.port}`;
+  resolved.logger.warn({ endpoint }, 'a2a-kms emulator: no place for real keys, they are in plain memory');
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
-    closing ??= stop(listener, server, pipeline);
+    closing ??= stop(listener, server, pipeline).finally(() => state?.close());
     return closing;
   };
   return {

@@ -3,10 +3,12 @@
  * the old one's place), so that what was acknowledged is there after a crash. It holds private keys in clear.
  */
 
-import { readFile, rename } from 'node:fs/promises';
+import { readFile, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { syncDirectory, writeDurably } from '../durable-files.js';
+import { InvalidConfigError } from '../errors/input.js';
+import { type FileLock, lockFile } from '../file-lock.js';
 import type { RpcMessage } from './rpc.js';
 
 const FORMAT = 'a2a-kms-emulator-state';
@@ -33,6 +35,7 @@ interface StateParts {
 export class StateFile {
   readonly #path: string;
   readonly #parts: StateParts;
+  #lock: FileLock | undefined;
   /** What is on disk, or on its way there. */
   #written = '';
   /** Settles when the last write that was begun has ended. */
@@ -45,8 +48,42 @@ export class StateFile {
     this.#parts = parts;
   }
 
-  /** Reads the file, if there is one. @throws Error for a file that is not of this format and version. */
-  async load(): Promise<void> {
+  /**
+   * Keeps others from using the file until `close`, and reads it, if there is one.
+   * @throws InvalidConfigError where it cannot be written or another emulator uses it, Error for a file that is not of this
+   * format and version.
+   */
+  async open(): Promise<void> {
+    await this.#takeLock();
+    try {
+      await this.#load();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Nothing may be saved after. */
+  async close(): Promise<void> {
+    await this.#lock?.release();
+    this.#lock = undefined;
+  }
+
+  async #takeLock(): Promise<void> {
+    const refuse = (problem: string): never => {
+      throw new InvalidConfigError([{ field: 'stateFile', problem }]);
+    };
+    const folder = dirname(this.#path);
+    const found = await stat(folder).catch(() => undefined);
+    if (!found?.isDirectory()) refuse(`the folder ${folder} is not there`);
+    try {
+      this.#lock = await lockFile(`${this.#path}.lock`);
+    } catch (error) {
+      refuse(`${this.#path} cannot be used: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  async #load(): Promise<void> {
     let text: string;
     try {
       text = await readFile(this.#path, 'utf8');

@@ -28,9 +28,26 @@ export interface WireDefinitions {
   encode(type: string, value: RpcMessage): Buffer;
 }
 
+/**
+ * `require` from where the packages are. In a bundle in CommonJS `import.meta` is empty; where it is not, there is no
+ * `__filename`.
+ */
+function requireOfPackages(): NodeJS.Require {
+  const require = createRequire(typeof __filename === 'string' ? __filename : import.meta.url);
+  try {
+    require.resolve('@google-cloud/kms');
+  } catch (cause) {
+    throw new Error(
+      'the emulator reads descriptors from the package @google-cloud/kms: leave a2a-kms/emulator outside of a bundle',
+      { cause },
+    );
+  }
+  return require;
+}
+
 /** Loads the descriptors: those of Cloud KMS, of the mixins that the official clients call, and of IAM Credentials. */
 export function loadWireDefinitions(): WireDefinitions {
-  const require = createRequire(import.meta.url);
+  const require = requireOfPackages();
   // google-gax is a dependency of the client, not of this package, so it is looked up from there.
   const gaxMain = createRequire(require.resolve('@google-cloud/kms')).resolve('google-gax');
   const gaxProtos = join(dirname(gaxMain), '..', 'protos');

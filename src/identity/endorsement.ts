@@ -18,7 +18,8 @@ import {
 } from './endorsement-validity.js';
 import { isCalled } from './jose-algorithm.js';
 import { memberOf, parseJsonObject } from './jose-header.js';
-import { type JosePublicKey, type PublicKeyInput, parsePublicKey } from './jwk.js';
+import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey } from './jwk.js';
+import { isJwkSet, unlessForeign } from './jwk-set.js';
 import { type JwsSigner, peekJwsHeader, signCompactJws, verifyCompactJws } from './jws.js';
 
 /** `typ` of an endorsement (explicit typing, RFC 8725 section 3.11): no other JWS by the root passes for one. */
@@ -72,10 +73,16 @@ export interface IssueEndorsementOptions extends CallOptions {
   readonly clock?: Clock | undefined;
 }
 
+/** One key, a list of them, or a JWK Set, of which keys that cannot be a root's are passed over. */
+type RootKeys = PublicKeyInput | readonly PublicKeyInput[] | { readonly keys: readonly JwkLike[] };
+
 /** What an endorsement is checked against. */
 export interface VerifyEndorsementOptions {
-  /** The root's public key, or those of its versions, from a trusted source, never from the agent. */
-  readonly rootPublicKey: PublicKeyInput | readonly PublicKeyInput[];
+  /**
+   * The root's public key, or those of its versions, also as a JWK Set, from a trusted source, never from the agent. All keys
+   * of a set are taken for the root's.
+   */
+  readonly rootPublicKey: RootKeys;
   /** The agent that the key is expected to be of. */
   readonly agentId: string;
   /** The key that is to be used as the agent's. An RSA key has to name its algorithm, in a JWK. */
@@ -227,22 +234,24 @@ async function verifyByRoot(
   }
 }
 
-function rootKeys(
-  context: ErrorContext,
-  input: PublicKeyInput | readonly PublicKeyInput[],
-): readonly JosePublicKey[] {
-  const inputs = isList(input) ? input : [input];
+function rootKeys(context: ErrorContext, input: RootKeys): readonly JosePublicKey[] {
+  const inputs = isJwkSet(input) ? input.keys : isList(input) ? input : [input];
   if (inputs.length === 0 || inputs.length > MAX_ROOT_KEYS) {
     throw new InvalidArgumentError(context, `1 to ${MAX_ROOT_KEYS} root keys are required.`);
   }
-  const keys = inputs.map((root) => parsePublicKey(context, root));
-  const other = keys.find((key) => key.jwk.use !== 'sig');
-  if (other !== undefined) throw new InvalidJwkError(context, 'a root key is one that signs.');
+  if (!isJwkSet(input)) return inputs.map((key) => rootKey(context, key));
+  const keys = inputs.flatMap((key) => unlessForeign(() => rootKey(context, key)));
+  if (keys.length === 0) throw new InvalidJwkError(context, 'none of the set can be a root key.');
   return keys;
 }
 
-const isList = (input: PublicKeyInput | readonly PublicKeyInput[]): input is readonly PublicKeyInput[] =>
-  Array.isArray(input);
+function rootKey(context: ErrorContext, input: PublicKeyInput): JosePublicKey {
+  const key = parsePublicKey(context, input);
+  if (key.jwk.use !== 'sig') throw new InvalidJwkError(context, 'a root key is one that signs.');
+  return key;
+}
+
+const isList = (input: RootKeys): input is readonly PublicKeyInput[] => Array.isArray(input);
 
 /** A number of a stranger may be beyond what a Date can hold. */
 function iso(epochSeconds: number): string {

@@ -11,7 +11,7 @@ import { Channel } from './channel.js';
 import type { KmsConnection } from './connection.js';
 import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
 import type { TurnOutcome } from './quota-turn.js';
-import { type RetrySettings, retryDelayMs, waitToRepeat } from './retry.js';
+import { type RetrySettings, waitToLook, waitToRepeat } from './retry.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
 import { isTransient, type RpcFailure, toRpcFailure } from './service-errors.js';
 
@@ -96,7 +96,7 @@ export class RpcCaller {
       const outcome = await this.#attempt(operation, call);
       if ('response' in outcome) return { kind: 'done', response: outcome.response };
       if (isTransient(outcome.failure)) {
-        await operation.delay(retryDelayMs(this.#settings.retry, attempt, outcome.failure));
+        await waitToLook(this.#settings, operation, { rpc: call.rpc, attempt, failure: outcome.failure });
         return { kind: 'unknown' };
       }
       await waitToRepeat(this.#settings, operation, { rpc: call.rpc, attempt, failure: outcome.failure });

@@ -33,3 +33,6 @@ export class AbortListeners {
     return listening;
   }
 }
+
+/** Of the signals that callers pass to calls, of whichever client. It holds those of calls under way. */
+export const callerAborts = new AbortListeners();

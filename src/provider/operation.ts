@@ -6,6 +6,7 @@
 import type { CancelTimer, Clock } from '../clock.js';
 import type { A2AKmsError, ErrorContext } from '../errors/base.js';
 import { DeadlineExceededError, OperationAbortedError } from '../errors/service.js';
+import { callerAborts } from './abort-listeners.js';
 import type { Observation } from './observer.js';
 
 interface OperationOptions {
@@ -87,12 +88,13 @@ export class Operation {
   run<T>(work: (operation: Operation) => Promise<T>): Promise<T> {
     const caller = this.#callerSignal;
     if (caller?.aborted) return Promise.reject(new OperationAbortedError(this.context(caller.reason)));
-    const onAbort = (): void => this.#fail(new OperationAbortedError(this.context(caller?.reason)));
-    caller?.addEventListener('abort', onAbort, { once: true });
+    const ignoreAbort =
+      caller &&
+      callerAborts.add(caller, () => this.#fail(new OperationAbortedError(this.context(caller.reason))));
     const settled = (): void => {
       this.#reject = undefined;
       this.#cancelTimer?.();
-      caller?.removeEventListener('abort', onAbort);
+      ignoreAbort?.();
     };
     return new Promise<T>((resolve, reject) => {
       this.#reject = (error) => {

@@ -156,9 +156,9 @@ function versionAttributes({ version, verdict }: ObservedOutcome): Attributes {
 }
 
 function createInstruments({ trace, metrics }: OpenTelemetryApi): Instruments {
-  const meter = metrics.getMeter(SCOPE);
+  const meter = metrics.getMeter(SCOPE.name, SCOPE.version);
   return {
-    tracer: trace.getTracer(SCOPE),
+    tracer: trace.getTracer(SCOPE.name, SCOPE.version),
     operationDuration: meter.createHistogram(METRIC.operationDuration, {
       description: 'Duration of calls of a key provider.',
       unit: 's',

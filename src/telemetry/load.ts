@@ -13,8 +13,12 @@ export type OpenTelemetryApi = typeof Api;
  */
 export type TelemetrySetting = 'off' | 'auto' | 'on';
 
-/** All copies of the API in a process share what the application registered, so that it does not matter which one this is. */
-const installed = (): OpenTelemetryApi => createRequire(import.meta.url)('@opentelemetry/api');
+/**
+ * All copies of the API in a process share what the application registered, so that it does not matter which one this is.
+ * In a bundle in CommonJS `import.meta` is empty; where it is not, there is no `__filename`.
+ */
+const installed = (): OpenTelemetryApi =>
+  createRequire(typeof __filename === 'string' ? __filename : import.meta.url)('@opentelemetry/api');
 
 /** @throws InvalidConfigError when telemetry is `on` and the package is not there or cannot be loaded. */
 export function loadOpenTelemetry(

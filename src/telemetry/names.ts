@@ -3,7 +3,10 @@
  * of the OpenTelemetry semantic conventions 1.45.0; a name that others have fixed is not changed here.
  */
 
-export const SCOPE = 'a2a-kms';
+import { version } from '../../package.json';
+
+/** The instrumentation scope, also in the version of this package. */
+export const SCOPE = { name: 'a2a-kms', version };
 
 /** `a2a_kms sign` and so on: one for each call of a public method of a provider. */
 export const OPERATION_SPAN_PREFIX = 'a2a_kms ';

@@ -84,7 +84,7 @@ export function addReadingSource(api: OpenTelemetryApi, source: ReadingSource): 
 }
 
 function register(provider: MeterProvider): void {
-  const meter = provider.getMeter(SCOPE);
+  const meter = provider.getMeter(SCOPE.name, SCOPE.version);
   const observables = new Map<ReadingName, Observable>();
   for (const name of Object.keys(INSTRUMENTS).filter(isReadingName)) {
     const { kind, unit, description } = INSTRUMENTS[name];

@@ -215,6 +215,16 @@ describe('signMany', () => {
       ).toBe(true);
     });
 
+    it('listens once to a signal that ends several calls', async () => {
+      const { signal } = new AbortController();
+      const both = [signMany(messagesOf(1), { signal }), signMany(messagesOf(1), { signal })];
+      await settle();
+      expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+      for (const call of open) call.answer();
+      await Promise.all(both);
+      expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    });
+
     it('before it begins makes no call', async () => {
       const outcomes = await signMany(messagesOf(2), { signal: AbortSignal.abort() });
       expect(texts(outcomes)).toEqual(['ABORTED', 'ABORTED']);

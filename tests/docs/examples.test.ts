@@ -5,16 +5,40 @@
 
 import { readFileSync } from 'node:fs';
 import ts from 'typescript';
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import type { KmsEmulator } from '../../src/emulator/index.js';
 import * as emulatorApi from '../../src/emulator/index.js';
 import * as api from '../../src/index.js';
 import { moduleOf } from '../support/code-fences.js';
-import { clientConfig, newClient, newExchange, startTestEmulator } from '../support/emulator.js';
+import {
+  clientConfig,
+  newClient,
+  newExchange,
+  silentLogger,
+  startTestEmulator,
+} from '../support/emulator.js';
+
+/** Emulators that a page starts, as a rule without an end. */
+let started: KmsEmulator[] = [];
+/** What a page that shows a test file has the runner do, in that order. */
+let hooks: Record<'before' | 'test' | 'after', (() => Promise<void>)[]>;
 
 const MODULES: Readonly<Record<string, unknown>> = {
   'a2a-kms': api,
-  'a2a-kms/emulator': emulatorApi,
+  'a2a-kms/emulator': {
+    ...emulatorApi,
+    startKmsEmulator: async (options: emulatorApi.KmsEmulatorOptions) => {
+      const own = await emulatorApi.startKmsEmulator({ logger: silentLogger, ...options });
+      started.push(own);
+      return own;
+    },
+  },
+  vitest: {
+    expect,
+    beforeAll: (hook: () => Promise<void>) => void hooks.before.push(hook),
+    it: (_name: string, test: () => Promise<void>) => void hooks.test.push(test),
+    afterAll: (hook: () => Promise<void>) => void hooks.after.push(hook),
+  },
 };
 
 let emulator: KmsEmulator;
@@ -23,7 +47,13 @@ beforeAll(async () => {
   emulator = await startTestEmulator();
 });
 
-afterEach(() => {
+beforeEach(() => {
+  started = [];
+  hooks = { before: [], test: [], after: [] };
+});
+
+afterEach(async () => {
+  for (const own of started) await own.close();
   vi.restoreAllMocks();
   vi.unstubAllEnvs();
 });
@@ -45,10 +75,12 @@ async function run(text: string, context: Readonly<Record<string, unknown>>): Pr
   const AsyncFunction: FunctionConstructor = Object.getPrototypeOf(async () => {}).constructor;
   const load = async (name: string): Promise<unknown> => MODULES[name] ?? import(name);
   const given = { load, expect, ...context };
-  await new AsyncFunction(...Object.keys(given), body)(...Object.values(given));
+  // In a block: a page may import what is given by the same name.
+  await new AsyncFunction(...Object.keys(given), `{${body}}`)(...Object.values(given));
+  for (const step of [...hooks.before, ...hooks.test, ...hooks.after]) await step();
 }
 
-const PAGES = ['identity', 'providers', 'observers', 'batch-signing', 'key-hierarchy', 'access'];
+const PAGES = ['identity', 'providers', 'observers', 'batch-signing', 'key-hierarchy', 'access', 'emulator'];
 
 it.each(PAGES)('docs/%s.md runs', async (page) => {
   vi.spyOn(console, 'log').mockImplementation(() => {});

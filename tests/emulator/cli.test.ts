@@ -71,13 +71,15 @@ describe('a2a-kms-emulator', () => {
     child.kill('SIGTERM');
     expect(await closed).toEqual([0, null]);
     expect(warned).toContain('no place for real keys');
+    expect(warned).toContain(`{"endpoint":"${emulatorHost}"}`);
   });
 
   it.each([
-    [['--help'], 0],
-    [['--port', 'x'], 2],
-    [['--host', '192.0.2.1'], 1],
-  ])('with %j exits with %i', async (args, code) => {
+    [['--help'], 0, USAGE],
+    [['--port', 'x'], 2, USAGE],
+    [['--host', '192.0.2.1'], 1, '192.0.2.1'],
+    [['--state-file', join(import.meta.dirname, 'nowhere/keys.json')], 2, 'nowhere is not there'],
+  ])('with %j exits with %i and says why', async (args, code, said) => {
     const child = start(...args);
     let output = '';
     child.stdout.on('data', (data) => {
@@ -87,7 +89,6 @@ describe('a2a-kms-emulator', () => {
       output += String(data);
     });
     expect((await once(child, 'close'))[0]).toBe(code);
-    if (code !== 1) expect(output).toContain(USAGE);
-    else expect(output).toContain('192.0.2.1');
+    expect(output).toContain(said);
   });
 });

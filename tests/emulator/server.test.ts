@@ -485,6 +485,18 @@ describe('the state file', () => {
     expect(readFileSync(stateFile, 'utf8')).toBe(content);
   });
 
+  it('is used by one emulator at a time, and free again when that one stopped or could not start', async () => {
+    const stateFile = join(folder, 'shared.json');
+    const first = await startTestEmulator({ stateFile });
+    await expect(startTestEmulator({ stateFile })).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+    await first.close();
+    await using other = await startTestEmulator();
+    await expect(startTestEmulator({ stateFile, port: other.port })).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+    });
+    await (await startTestEmulator({ stateFile })).close();
+  });
+
   it('that cannot be read is an error', async () => {
     await expect(startTestEmulator({ stateFile: folder })).rejects.toMatchObject({ code: 'EISDIR' });
   });

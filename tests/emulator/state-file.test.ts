@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -36,6 +36,26 @@ describe('StateFile', () => {
     expect(onDisk()).toBe(1);
   });
 
+  it('refuses a folder that is not there, before anything is to be written', async () => {
+    await expect(stateFile().open()).rejects.toThrow(
+      `stateFile: the folder ${join(directory, 'folder')} is not there`,
+    );
+  });
+
+  it('refuses a file that another one uses, until that one is closed', async () => {
+    mkdirSync(join(directory, 'folder'));
+    const first = stateFile();
+    await first.open();
+    await expect(stateFile().open()).rejects.toThrow(
+      `${path} cannot be used: process ${process.pid} holds it`,
+    );
+    await first.close();
+    const second = stateFile();
+    await second.open();
+    await second.close();
+    expect(existsSync(`${path}.lock`)).toBe(false);
+  });
+
   it('puts changes that come while it writes into one more write', async () => {
     mkdirSync(join(directory, 'folder'));
     const file = stateFile();
@@ -53,11 +73,13 @@ describe('StateFile', () => {
     value = 7;
     await stateFile().save();
     value = 0;
-    await stateFile().load();
+    const reader = stateFile();
+    await reader.open();
+    await reader.close();
     expect(value).toBe(7);
     for (const text of ['{', '{}', readFileSync(path, 'utf8').replace('"value"', '"other"')]) {
       writeFileSync(path, text);
-      await expect(stateFile().load()).rejects.toThrow(path);
+      await expect(stateFile().open()).rejects.toThrow(`${path} is not a state file`);
     }
   });
 });

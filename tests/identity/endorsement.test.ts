@@ -96,6 +96,21 @@ describe('verifying an endorsement offline', () => {
     );
   });
 
+  it('takes a JWK Set, picks the key that signed, and passes over what cannot be a root key', async () => {
+    const foreign = [
+      { kty: 'oct', k: 'AA' },
+      toPublicJwk(rsa.publicKey, 'RSA_DECRYPT_OAEP_2048_SHA256'),
+      toPublicJwk(otherRoot.publicKey, 'EC_SIGN_P384_SHA384'),
+    ];
+    const rootPublicKey = { keys: [...foreign, rootJwk] };
+    expect((await verifyEndorsement(endorse(), { ...right, rootPublicKey })).rootThumbprint).toBe(
+      rootJwk.kid,
+    );
+    await expect(
+      verifyEndorsement(endorse(), { ...right, rootPublicKey: { keys: foreign } }),
+    ).rejects.toMatchObject({ check: 'root-key' });
+  });
+
   it('takes a root key under the kid that its publisher gave it', async () => {
     const rootPublicKey = { ...rootJwk, kid: 'root-2026' };
     const endorsement = endorse({}, { header: { kid: 'root-2026' } });
@@ -182,6 +197,8 @@ describe('verifying an endorsement offline', () => {
     ['a skew beyond five minutes', { clockSkewSeconds: 301 }, 'INVALID_ARGUMENT'],
     ['a negative skew', { clockSkewSeconds: -1 }, 'INVALID_ARGUMENT'],
     ['no root key', { rootPublicKey: [] }, 'INVALID_ARGUMENT'],
+    ['an empty JWK Set', { rootPublicKey: { keys: [] } }, 'INVALID_ARGUMENT'],
+    ['a JWK Set without a key that signs', { rootPublicKey: { keys: [{ kty: 'oct' }] } }, 'INVALID_JWK'],
     [
       'a root key that encrypts',
       { rootPublicKey: toPublicJwk(rsa.publicKey, 'RSA_DECRYPT_OAEP_2048_SHA256') },

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Corruption, type KmsEmulator, ManualClock, type StatusName } from '../../src/emulator/index.js';
 import { A2AKmsError, type KeyMetadata, type KMSClient } from '../../src/index.js';
-import { newClient, startTestEmulator } from '../support/emulator.js';
+import { newClient, silentLogger, startTestEmulator } from '../support/emulator.js';
 
 const message = Buffer.from('pay 10 EUR to alice');
 /** Repeats follow each other closely, so that tests do not wait for them; injected quota answers hold nothing else up. */
@@ -81,6 +81,42 @@ describe('status codes', () => {
       });
     },
   );
+
+  describe('that are got over leave a line at level debug', () => {
+    async function linesOf(rpc: string, call: (own: KMSClient) => Promise<unknown>): Promise<object[]> {
+      const lines: object[] = [];
+      const logger = {
+        ...silentLogger,
+        debug: (fields: object) => {
+          if ('attempt' in fields) lines.push(fields);
+        },
+      };
+      await using own = newClient(emulator, { ...QUICK, logger });
+      emulator.faults.add({ rpc, status: { code: 'UNAVAILABLE', message: 'pay 10 EUR' }, times: 2 });
+      await call(own);
+      return lines;
+    }
+
+    it('for each repeat, with what was called and how long it waited', async () => {
+      const lines = await linesOf('AsymmetricSign', (own) => own.sign(signing.name, message));
+      const line = {
+        operation: 'sign',
+        rpc: 'asymmetricSign',
+        status: 'UNAVAILABLE',
+        delayMs: expect.any(Number),
+      };
+      expect(lines).toEqual([
+        { ...line, attempt: 1 },
+        { ...line, attempt: 2 },
+      ]);
+    });
+
+    it('also where it is looked up what became of the call', async () => {
+      const lines = await linesOf('CreateCryptoKeyVersion', (own) => own.rotateKey(symmetric.name));
+      expect(lines).toHaveLength(2);
+      expect(lines[0]).toMatchObject({ operation: 'rotateKey', status: 'UNAVAILABLE' });
+    });
+  });
 
   it('waits as long as the server says before it repeats', async () => {
     const details = [{ type: 'google.rpc.RetryInfo' as const, value: { retryDelay: { seconds: 3_600 } } }];

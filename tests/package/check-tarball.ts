@@ -36,6 +36,7 @@ function checkFiles(tarball: string): void {
   for (const file of [
     'docs/setup.md',
     'docs/performance.svg',
+    'docs/examples/quickstart.ts',
     'docs/deploy/roles/roles.tf',
     'CHANGELOG.md',
   ]) {

@@ -1,7 +1,8 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../src/clock.js';
 import { ManualClock } from '../../src/emulator/index.js';
-import { DeadlineExceededError } from '../../src/index.js';
+import { DeadlineExceededError, OperationAbortedError } from '../../src/index.js';
 import { Operation } from '../../src/provider/operation.js';
 
 const HOUR_MS = 3_600_000;
@@ -47,5 +48,38 @@ describe('the deadline of an operation', () => {
     serve('its turn');
     expect(await outcome).toBe('its turn');
     expect(operation.remainingMs).toBe(1_000);
+  });
+});
+
+describe('operations that share a signal', () => {
+  const newOperation = (signal: AbortSignal): Operation =>
+    new Operation({ name: 'sign', resource: 'key', timeoutMs: 1_000, clock: new ManualClock(), signal });
+
+  it('listen to it once, and no more when all are over', async () => {
+    const { signal } = new AbortController();
+    let finish: () => void = () => {};
+    const work = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const calls = Array.from({ length: 11 }, () => newOperation(signal).run(() => work));
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    finish();
+    await Promise.all(calls);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  });
+
+  it('all end when it aborts, but for those that were over before', async () => {
+    const controller = new AbortController();
+    const over = newOperation(controller.signal);
+    await over.run(async () => {});
+    const calls = [newOperation(controller.signal).run(never), newOperation(controller.signal).run(never)];
+    controller.abort('enough');
+    const outcomes = await Promise.allSettled(calls);
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({ reason: { cause: 'enough' } });
+      expect(outcome.status === 'rejected' && outcome.reason).toBeInstanceOf(OperationAbortedError);
+    }
+    expect(() => over.throwIfEnded()).not.toThrow();
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
   });
 });

@@ -27,6 +27,8 @@ export interface Point {
 export interface RecordedTelemetry {
   readonly spans: () => readonly ReadableSpan[];
   readonly points: () => Promise<readonly Point[]>;
+  /** Who made the metrics, as `name@version`. */
+  readonly meters: () => Promise<readonly string[]>;
 }
 
 export function recordTelemetry(): RecordedTelemetry {
@@ -46,6 +48,13 @@ export function recordTelemetry(): RecordedTelemetry {
     await Promise.all([tracerProvider.shutdown(), meterProvider.shutdown()]);
   });
   return {
+    meters: async () => {
+      metricExporter.reset();
+      await reader.forceFlush();
+      return metricExporter
+        .getMetrics()
+        .flatMap(({ scopeMetrics }) => scopeMetrics.map(({ scope }) => `${scope.name}@${scope.version}`));
+    },
     spans: () => spanExporter.getFinishedSpans(),
     points: async () => {
       metricExporter.reset();

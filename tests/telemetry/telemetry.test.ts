@@ -286,6 +286,16 @@ describe('metrics', () => {
   });
 });
 
+it('spans and metrics name the version of the package', async () => {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+  const recorded = recordTelemetry();
+  await using emulator = await startTestEmulator();
+  await using client = newClient(emulator, { telemetry: 'on' });
+  await client.initialize();
+  expect(recorded.spans()[0]?.instrumentationScope).toMatchObject({ name: 'a2a-kms', version });
+  expect(new Set(await recorded.meters())).toEqual(new Set([`a2a-kms@${version}`]));
+});
+
 describe('the OpenTelemetry API', () => {
   const missing = (): never => {
     throw Object.assign(new Error("Cannot find module '@opentelemetry/api'"), { code: 'MODULE_NOT_FOUND' });

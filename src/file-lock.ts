@@ -1,6 +1,7 @@
 /**
- * One trail for each audit file: two that continue the same chain would fork it. The lock is a file beside it that names
- * its holder; that of a process that ended without giving it back is taken over.
+ * One user for each file that is written by one: two audit trails that continue the same chain would fork it, two emulators
+ * would undo what the other one saved. The lock is a file beside it that names its holder; that of a process that ended
+ * without giving it back is taken over.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -73,14 +74,14 @@ async function removeIfStale(path: string): Promise<void> {
   const text = await readFile(path, 'utf8');
   const parsed = holderSchema.safeParse(parseJson(text));
   if (!parsed.success)
-    throw new Error(`${path} is not a lock of an audit file; remove it if no process uses the file`);
+    throw new Error(`${path} is not a lock of a2a-kms; remove it if no process uses the file`);
   const { host, pid } = parsed.data;
   if (host !== hostname()) {
     throw new Error(`process ${pid} on ${host} holds it; if that has ended, remove ${path}`);
   }
   if (await isAlive(parsed.data)) {
-    const where = pid === process.pid ? ' (this one: another trail, thread or copy of the library)' : '';
-    throw new Error(`process ${pid} holds it${where}; use one file for each trail`);
+    const where = pid === process.pid ? ' (this one: another user, thread or copy of the library)' : '';
+    throw new Error(`process ${pid} holds it${where}; use one file for each`);
   }
   // Whoever else found it stale may have put its own in place by now.
   const aside = `${path}.${randomUUID()}`;

@@ -1,11 +1,11 @@
-/** Who holds an audit file: also against a worker, and a second copy of the library, in the same process. */
+/** Who holds a file: also against a worker, and a second copy of the library, in the same process. */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { lockFile } from '../../src/audit/file-lock.js';
+import { lockFile } from '../src/file-lock.js';
 
 let path: string;
 beforeEach(() => {
@@ -26,7 +26,7 @@ const HOLDING_THREAD = `
   parentPort.postMessage('held');
 `;
 
-describe('the lock of an audit file', () => {
+describe('the lock of a file', () => {
   it.skipIf(process.platform !== 'linux')('that a worker thread holds is left alone', async () => {
     const worker = new Worker(HOLDING_THREAD, { eval: true, workerData: path });
     onTestFinished(async () => void (await worker.terminate()));
@@ -38,7 +38,7 @@ describe('the lock of an audit file', () => {
 
   it('that another copy of the library in this process holds is left alone, and free when that gave it back', async () => {
     vi.resetModules();
-    const copy = await import('../../src/audit/file-lock.js');
+    const copy = await import('../src/file-lock.js');
     expect(copy.lockFile).not.toBe(lockFile);
     const held = await copy.lockFile(path);
     await expect(lockFile(path)).rejects.toThrow('copy of the library');
