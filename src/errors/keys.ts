@@ -56,15 +56,15 @@ export class NoUsableVersionError extends A2AKmsError {
 export class NotFoundError extends A2AKmsError {
   readonly code = 'NOT_FOUND';
 
-  constructor(context: ErrorContext) {
-    super(
-      sentence(
-        context,
-        'it does not exist.',
-        'Check project, location and key ring, or create it with generateKey (a key) or initialize (the key ring).',
-      ),
-      context,
-    );
+  /** @param missing what does not exist, and what to do about it. Default: a key without a role in the key ring. */
+  constructor(
+    context: ErrorContext,
+    missing: { readonly what: string; readonly next: string } = {
+      what: 'it does not exist.',
+      next: "Check project, location and key ring, or create it: an agent's key with generateAgentKey, others with generateKey.",
+    },
+  ) {
+    super(sentence(context, missing.what, missing.next), context);
   }
 }
 
@@ -78,7 +78,7 @@ export class AgentKeyNotFoundError extends A2AKmsError {
       sentence(
         context,
         `agent ${JSON.stringify(agentId)} has no ${role} key in this key ring.`,
-        `Create it with generateAgentKey${role === 'encryption' ? ' and purpose "encryption" or "both"' : ''}.`,
+        `Create it with generateAgentKey${role === 'encryption' ? ' and purpose "encryption" or "both"' : ''}; where the key ring is new, call initialize before.`,
       ),
       context,
     );

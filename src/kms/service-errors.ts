@@ -3,7 +3,7 @@
 import { PermissionDeniedError, UnauthenticatedError } from '../errors/access.js';
 import type { A2AKmsError, ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
-import { AlreadyExistsError, FailedPreconditionError, NotFoundError } from '../errors/keys.js';
+import { AlreadyExistsError, FailedPreconditionError } from '../errors/keys.js';
 import {
   DeadlineExceededError,
   DecryptionFailedError,
@@ -12,6 +12,7 @@ import {
   ServiceError,
   UnavailableError,
 } from '../errors/service.js';
+import { keyRingNotFound, resourceNotFound } from '../provider/not-found.js';
 import { RPC_TRAITS, type RpcName } from './rpc.js';
 import { retryDelayOf } from './status-details.js';
 
@@ -36,6 +37,14 @@ const STATUS_NAMES = [
   'UNAUTHENTICATED',
 ] as const;
 type StatusName = (typeof STATUS_NAMES)[number];
+
+/** RPCs that name no resource but the key ring they work in: NOT_FOUND is about that. */
+const IN_KEY_RING: readonly RpcName[] = [
+  'getKeyRing',
+  'createCryptoKey',
+  'listCryptoKeys',
+  'createImportJob',
+];
 
 /** A failed attempt of one RPC, before it is decided whether to try again. */
 export interface RpcFailure {
@@ -92,7 +101,7 @@ export function toTypedError(
     case 'INVALID_ARGUMENT':
       return toInvalidArgument(rpc, context, failure.message);
     case 'NOT_FOUND':
-      return new NotFoundError(context);
+      return IN_KEY_RING.includes(rpc) ? keyRingNotFound(context) : resourceNotFound(context);
     case 'ALREADY_EXISTS':
       return new AlreadyExistsError(context);
     case 'PERMISSION_DENIED':
