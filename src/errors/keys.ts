@@ -1,6 +1,6 @@
 /** Keys and versions that are not what a call needs. */
 
-import { A2AKmsError, type ErrorContext, sentence } from './base.js';
+import { A2AKmsError, type ErrorContext, endSentence, sentence } from './base.js';
 
 /** Cloud KMS could not generate (or import) the key material of a version. */
 export class KeyGenerationFailedError extends A2AKmsError {
@@ -12,7 +12,7 @@ export class KeyGenerationFailedError extends A2AKmsError {
     super(
       sentence(
         context,
-        `key generation failed: ${reason || 'Cloud KMS gave no reason'}.`,
+        `key generation failed: ${endSentence(reason || 'Cloud KMS gave no reason')}`,
         'Call generateKey again: it makes a new version of the same key.',
       ),
       context,
@@ -31,7 +31,7 @@ export class KeyImportFailedError extends A2AKmsError {
     super(
       sentence(
         context,
-        `the import failed: ${reason || 'Cloud KMS gave no reason'}.`,
+        `the import failed: ${endSentence(reason || 'Cloud KMS gave no reason')}`,
         'Call again: it imports into the same version once more.',
       ),
       context,

@@ -1,6 +1,6 @@
 /** How calls of the service, and of this process, end. */
 
-import { A2AKmsError, type ErrorContext, sentence } from './base.js';
+import { A2AKmsError, type ErrorContext, endSentence, sentence } from './base.js';
 
 /** A quota is used up (Cloud KMS: RESOURCE_EXHAUSTED). */
 export class ResourceExhaustedError extends A2AKmsError {
@@ -14,12 +14,16 @@ export class ResourceExhaustedError extends A2AKmsError {
   }
 }
 
-/** Cloud KMS could not be reached. */
+/** Cloud KMS could not be reached, or what gives the access tokens for it. */
 export class UnavailableError extends A2AKmsError {
   readonly code = 'UNAVAILABLE';
 
-  constructor(context: ErrorContext, problem: string) {
-    super(sentence(context, problem, 'Check the network and the endpoint, then call again.'), context);
+  constructor(
+    context: ErrorContext,
+    problem: string,
+    next = 'Check the network and the endpoint, then call again.',
+  ) {
+    super(sentence(context, problem, next), context);
   }
 }
 
@@ -135,7 +139,7 @@ export class ServiceError extends A2AKmsError {
     super(
       sentence(
         context,
-        `Cloud KMS answered ${status}: ${problem}.`,
+        `Cloud KMS answered ${status}: ${endSentence(problem)}`,
         'Call again; if it persists, check the status of the service.',
       ),
       context,
