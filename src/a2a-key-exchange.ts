@@ -442,9 +442,9 @@ export class A2AKeyExchange {
 
   /**
    * Schedules all versions of all keys of the agent for destruction and reports each; public keys are archived first.
-   * `destroyAfter` is in seconds.
+   * `destroyAfter` is in seconds. Look at `failed` of the result: what fails for a version is in its report, and does not reject.
    * @throws InvalidArgumentError, with nothing touched, when a key destroys its versions sooner than `destroyAfter`.
-   * @throws AgentKeyNotFoundError when the agent has no key in any key ring. What fails for a version is in its report.
+   * @throws AgentKeyNotFoundError when the agent has no key in any key ring.
    */
   destroyAgent(agentId: string, options?: DestroyAgentOptions): Promise<AgentDestruction> {
     return this.#parts.lifecycle.destroyAgent(agentId, options);
