@@ -434,7 +434,8 @@ export class A2AKeyExchange {
 
   /**
    * Calls `rotateDueKeys` from time to time, until the scheduler or this is closed. For a service of one process.
-   * @throws InvalidArgumentError naming every option that is wrong. What a run throws is logged, and the next one is made.
+   * @throws InvalidArgumentError naming every option that is wrong; ClientClosedError after `close`. What a run throws is
+   *   logged, and the next one is made.
    */
   startRotationScheduler(options?: RotationSchedulerOptions): RotationScheduler {
     return this.#parts.lifecycle.startScheduler(options);
@@ -577,7 +578,11 @@ export class A2AKeyExchange {
     return this.#parts.lifecycle.idle();
   }
 
-  /** Stops what runs in the background, closes the ciphers it gave out and closes the connections. */
+  /**
+   * Stops what runs in the background, closes the ciphers it gave out and closes the connections. Calls that are under way
+   * are cancelled with `ClientClosedError`, and what they had started may still take effect: await first those whose result
+   * you need.
+   */
   async close(): Promise<void> {
     await this.#parts.ciphers.close();
     await this.#parts.lifecycle.close();

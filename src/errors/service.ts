@@ -108,12 +108,19 @@ export class QueueFullError extends A2AKmsError {
   }
 }
 
-/** The client was closed before the call, or while it ran. */
+/** The client was closed before the call, or while it ran; then `attempts` is above 0, and it may have had an effect. */
 export class ClientClosedError extends A2AKmsError {
   readonly code = 'CLIENT_CLOSED';
 
   constructor(context: ErrorContext) {
-    super(sentence(context, 'the client is closed.', 'Make a new one.'), context);
+    const [what, next] =
+      (context.attempts ?? 0) === 0
+        ? ['the client is closed.', 'Make a new one.']
+        : [
+            'the client was closed while it ran.',
+            'What it had started may still take effect: look with a new client before you call again.',
+          ];
+    super(sentence(context, what, next), context);
   }
 }
 

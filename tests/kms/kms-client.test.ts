@@ -531,6 +531,28 @@ describe('closing', () => {
     await rejected;
   });
 
+  it('says of a call under way that it may still take effect, as it does', async () => {
+    const client = newClient(emulator);
+    const key = await signingKey(client);
+    emulator.requests.clear();
+    using _fault = emulator.faults.add({ rpc: 'GetCryptoKeyVersion', hang: true });
+    const call = client.rotateKey(key.name);
+    await expect.poll(() => emulator.requests.count('GetCryptoKeyVersion')).toBe(1);
+    const rejected = expect(call).rejects.toMatchObject({
+      code: 'CLIENT_CLOSED',
+      attempts: expect.toSatisfy((attempts: number) => attempts > 0),
+      message: expect.stringContaining('What it had started may still take effect'),
+    });
+    await client.close();
+    await rejected;
+    await using other = newClient(emulator);
+    expect(await other.listKeyVersions(key.name)).toHaveLength(2);
+    await expect(client.rotateKey(key.name)).rejects.toMatchObject({
+      attempts: 0,
+      message: expect.stringContaining('the client is closed. Make a new one.'),
+    });
+  });
+
   it('closes a client that never made a call', async () => {
     await newClient(emulator).close();
   });
