@@ -46,7 +46,11 @@ export class NoUsableVersionError extends A2AKmsError {
 
   constructor(context: ErrorContext, problem: string) {
     super(
-      sentence(context, problem, 'Restore or enable a version, or call rotateKey to make a new one.'),
+      sentence(
+        context,
+        problem,
+        'Restore what is scheduled for destruction (restoreAgent, or restoreKey), enable a version, or make a new one (rotateAgentKey, or rotateKey).',
+      ),
       context,
     );
   }

@@ -5,12 +5,12 @@ import { A2AKmsError, type ErrorContext, endSentence, sentence } from './base.js
 /** A quota is used up (Cloud KMS: RESOURCE_EXHAUSTED). */
 export class ResourceExhaustedError extends A2AKmsError {
   readonly code = 'RESOURCE_EXHAUSTED';
-  /** How long Cloud KMS said to wait, in milliseconds; absent when it did not say. */
+  /** How long to wait, in whole milliseconds, as Cloud KMS said or as is known of the quota; absent when neither is so. */
   readonly retryAfterMs?: number;
 
   constructor(context: ErrorContext, problem: string, retryAfterMs?: number) {
     super(sentence(context, problem, 'Call less often, or ask for a higher quota.'), context);
-    if (retryAfterMs !== undefined) this.retryAfterMs = retryAfterMs;
+    if (retryAfterMs !== undefined) this.retryAfterMs = Math.ceil(retryAfterMs);
   }
 }
 
@@ -32,12 +32,27 @@ export class DeadlineExceededError extends A2AKmsError {
   readonly code = 'DEADLINE_EXCEEDED';
   readonly timeoutMs: number;
 
-  constructor(context: ErrorContext, exceeded: { readonly limit: string; readonly timeoutMs: number }) {
+  constructor(
+    context: ErrorContext,
+    exceeded: {
+      readonly limit: string;
+      readonly timeoutMs: number;
+      /** `ahead`: it would pass before the next attempt. Default `passed`. */
+      readonly when?: 'passed' | 'ahead';
+      /** What the operation was waiting for, which goes on without it. */
+      readonly waitedFor?: string | undefined;
+    },
+  ) {
+    const { limit, timeoutMs, when = 'passed', waitedFor } = exceeded;
+    const passed = when === 'passed' ? 'passed' : 'would pass before the next attempt,';
+    const meanwhile = waitedFor === undefined ? '' : `, while ${waitedFor}`;
     super(
       sentence(
         context,
-        `${exceeded.limit} of ${exceeded.timeoutMs} ms passed after ${context.attempts ?? 0} attempt(s).`,
-        'Raise it, or make fewer calls at once.',
+        `${limit} of ${timeoutMs} ms ${passed} after ${context.attempts ?? 0} attempt(s)${meanwhile}.`,
+        waitedFor === undefined
+          ? 'Raise it, or make fewer calls at once.'
+          : 'Call again, which goes on waiting for it, or raise the deadline.',
       ),
       context,
     );

@@ -114,6 +114,17 @@ describe('destroyAgent', () => {
 });
 
 describe('restoreAgent', () => {
+  it('is named by what a destroyed agent cannot do', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot');
+    await exchange.destroyAgent('bot');
+    await expect(exchange.signMessage('bot', message)).rejects.toMatchObject({
+      code: 'NO_USABLE_VERSION',
+      message: expect.stringContaining('restoreAgent'),
+    });
+  });
+
   it('brings all keys back, ready to sign and decrypt', async () => {
     await using world = await startWorld();
     const exchange = await world.join();
