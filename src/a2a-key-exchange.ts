@@ -453,7 +453,8 @@ export class A2AKeyExchange {
 
   /**
    * Calls `rotateDueKeys` from time to time, until the scheduler or this is closed. For a service of one process.
-   * @throws InvalidArgumentError naming every option that is wrong. What a run throws is logged, and the next one is made.
+   * @throws InvalidArgumentError naming every option that is wrong; ClientClosedError after `close`. What a run throws is
+   *   logged, and the next one is made.
    */
   startRotationScheduler(options?: RotationSchedulerOptions): RotationScheduler {
     return this.#parts.lifecycle.startScheduler(options);
@@ -461,9 +462,9 @@ export class A2AKeyExchange {
 
   /**
    * Schedules all versions of all keys of the agent for destruction and reports each; public keys are archived first.
-   * `destroyAfter` is in seconds.
+   * `destroyAfter` is in seconds. Look at `failed` of the result: what fails for a version is in its report, and does not reject.
    * @throws InvalidArgumentError, with nothing touched, when a key destroys its versions sooner than `destroyAfter`.
-   * @throws AgentKeyNotFoundError when the agent has no key in any key ring. What fails for a version is in its report.
+   * @throws AgentKeyNotFoundError when the agent has no key in any key ring.
    */
   destroyAgent(agentId: string, options?: DestroyAgentOptions): Promise<AgentDestruction> {
     return this.#parts.lifecycle.destroyAgent(agentId, options);
@@ -598,7 +599,11 @@ export class A2AKeyExchange {
     return this.#parts.lifecycle.idle();
   }
 
-  /** Stops what runs in the background, closes the ciphers it gave out and closes the connections. */
+  /**
+   * Stops what runs in the background, closes the ciphers it gave out and closes the connections. Calls that are under way
+   * are cancelled with `ClientClosedError`, and what they had started may still take effect: await first those whose result
+   * you need.
+   */
   async close(): Promise<void> {
     await this.#parts.ciphers.close();
     await this.#parts.lifecycle.close();

@@ -7,15 +7,20 @@ export class PermissionDeniedError extends A2AKmsError {
   readonly code = 'PERMISSION_DENIED';
   /** The IAM permission that the refused RPC needs. */
   readonly permission: string;
-  /** A predefined role that grants it. */
+  /** The smallest predefined role that grants it; a custom role (docs/access.md) can be smaller. */
   readonly role: string;
 
   constructor(context: ErrorContext, grant: { readonly permission: string; readonly role: string }) {
+    const { permission, role } = grant;
+    const predefined =
+      role === 'roles/cloudkms.admin'
+        ? `of the predefined ones only ${role} does, which may do far more`
+        : `of the predefined ones ${role} does`;
     super(
       sentence(
         context,
-        `permission ${grant.permission} is missing, or the resource does not exist.`,
-        `Grant a role that holds it, such as ${grant.role}, on the key or its key ring. IAM changes take seconds to minutes.`,
+        `permission ${permission} is missing, or the resource does not exist.`,
+        `Grant a role that holds it on the key or its key ring: those of docs/access.md (a2aSigner, a2aRotator, …) hold no more than a task needs; ${predefined}. preflight lists all that is missing. IAM changes take seconds to minutes.`,
       ),
       context,
     );

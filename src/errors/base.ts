@@ -40,3 +40,6 @@ export abstract class A2AKmsError extends Error {
 /** The message of an error: what was attempted on which resource, what happened, and what to do next. */
 export const sentence = (context: ErrorContext, what: string, next: string): string =>
   `${context.operation} on ${context.resource}: ${what} ${next}`;
+
+/** A text of somebody else at the end of a sentence: with one full stop, whether it brings its own or not. */
+export const endSentence = (text: string): string => (/[.!?…]$/.test(text) ? text : `${text}.`);

@@ -6,11 +6,8 @@ import { A2AKmsError, type ErrorContext, sentence } from './base.js';
 export class InvalidJwkError extends A2AKmsError {
   readonly code = 'INVALID_JWK';
 
-  constructor(context: ErrorContext, problem: string) {
-    super(
-      sentence(context, `the key is not usable: ${problem}`, 'Ask its owner for the public key again.'),
-      context,
-    );
+  constructor(context: ErrorContext, problem: string, next = 'Ask its owner for the public key again.') {
+    super(sentence(context, `the key is not usable: ${problem}`, next), context);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Keys and versions that are not what a call needs. */
 
-import { A2AKmsError, type ErrorContext, sentence } from './base.js';
+import { A2AKmsError, type ErrorContext, endSentence, sentence } from './base.js';
 
 /** Cloud KMS could not generate (or import) the key material of a version. */
 export class KeyGenerationFailedError extends A2AKmsError {
@@ -12,7 +12,7 @@ export class KeyGenerationFailedError extends A2AKmsError {
     super(
       sentence(
         context,
-        `key generation failed: ${reason || 'Cloud KMS gave no reason'}.`,
+        `key generation failed: ${endSentence(reason || 'Cloud KMS gave no reason')}`,
         'Call generateKey again: it makes a new version of the same key.',
       ),
       context,
@@ -31,7 +31,7 @@ export class KeyImportFailedError extends A2AKmsError {
     super(
       sentence(
         context,
-        `the import failed: ${reason || 'Cloud KMS gave no reason'}.`,
+        `the import failed: ${endSentence(reason || 'Cloud KMS gave no reason')}`,
         'Call again: it imports into the same version once more.',
       ),
       context,
@@ -46,7 +46,11 @@ export class NoUsableVersionError extends A2AKmsError {
 
   constructor(context: ErrorContext, problem: string) {
     super(
-      sentence(context, problem, 'Restore or enable a version, or call rotateKey to make a new one.'),
+      sentence(
+        context,
+        problem,
+        'Restore what is scheduled for destruction (restoreAgent, or restoreKey), enable a version, or make a new one (rotateAgentKey, or rotateKey).',
+      ),
       context,
     );
   }
@@ -56,15 +60,15 @@ export class NoUsableVersionError extends A2AKmsError {
 export class NotFoundError extends A2AKmsError {
   readonly code = 'NOT_FOUND';
 
-  constructor(context: ErrorContext) {
-    super(
-      sentence(
-        context,
-        'it does not exist.',
-        'Check project, location and key ring, or create it with generateKey (a key) or initialize (the key ring).',
-      ),
-      context,
-    );
+  /** @param missing what does not exist, and what to do about it. Default: a key without a role in the key ring. */
+  constructor(
+    context: ErrorContext,
+    missing: { readonly what: string; readonly next: string } = {
+      what: 'it does not exist.',
+      next: "Check project, location and key ring, or create it: an agent's key with generateAgentKey, others with generateKey.",
+    },
+  ) {
+    super(sentence(context, missing.what, missing.next), context);
   }
 }
 
@@ -78,7 +82,7 @@ export class AgentKeyNotFoundError extends A2AKmsError {
       sentence(
         context,
         `agent ${JSON.stringify(agentId)} has no ${role} key in this key ring.`,
-        `Create it with generateAgentKey${role === 'encryption' ? ' and purpose "encryption" or "both"' : ''}.`,
+        `Create it with generateAgentKey${role === 'encryption' ? ' and purpose "encryption" or "both"' : ''}; where the key ring is new, call initialize before.`,
       ),
       context,
     );

@@ -1,25 +1,29 @@
 /** How calls of the service, and of this process, end. */
 
-import { A2AKmsError, type ErrorContext, sentence } from './base.js';
+import { A2AKmsError, type ErrorContext, endSentence, sentence } from './base.js';
 
 /** A quota is used up (Cloud KMS: RESOURCE_EXHAUSTED). */
 export class ResourceExhaustedError extends A2AKmsError {
   readonly code = 'RESOURCE_EXHAUSTED';
-  /** How long Cloud KMS said to wait, in milliseconds; absent when it did not say. */
+  /** How long to wait, in whole milliseconds, as Cloud KMS said or as is known of the quota; absent when neither is so. */
   readonly retryAfterMs?: number;
 
   constructor(context: ErrorContext, problem: string, retryAfterMs?: number) {
     super(sentence(context, problem, 'Call less often, or ask for a higher quota.'), context);
-    if (retryAfterMs !== undefined) this.retryAfterMs = retryAfterMs;
+    if (retryAfterMs !== undefined) this.retryAfterMs = Math.ceil(retryAfterMs);
   }
 }
 
-/** Cloud KMS could not be reached. */
+/** Cloud KMS could not be reached, or what gives the access tokens for it. */
 export class UnavailableError extends A2AKmsError {
   readonly code = 'UNAVAILABLE';
 
-  constructor(context: ErrorContext, problem: string) {
-    super(sentence(context, problem, 'Check the network and the endpoint, then call again.'), context);
+  constructor(
+    context: ErrorContext,
+    problem: string,
+    next = 'Check the network and the endpoint, then call again.',
+  ) {
+    super(sentence(context, problem, next), context);
   }
 }
 
@@ -28,12 +32,27 @@ export class DeadlineExceededError extends A2AKmsError {
   readonly code = 'DEADLINE_EXCEEDED';
   readonly timeoutMs: number;
 
-  constructor(context: ErrorContext, exceeded: { readonly limit: string; readonly timeoutMs: number }) {
+  constructor(
+    context: ErrorContext,
+    exceeded: {
+      readonly limit: string;
+      readonly timeoutMs: number;
+      /** `ahead`: it would pass before the next attempt. Default `passed`. */
+      readonly when?: 'passed' | 'ahead';
+      /** What the operation was waiting for, which goes on without it. */
+      readonly waitedFor?: string | undefined;
+    },
+  ) {
+    const { limit, timeoutMs, when = 'passed', waitedFor } = exceeded;
+    const passed = when === 'passed' ? 'passed' : 'would pass before the next attempt,';
+    const meanwhile = waitedFor === undefined ? '' : `, while ${waitedFor}`;
     super(
       sentence(
         context,
-        `${exceeded.limit} of ${exceeded.timeoutMs} ms passed after ${context.attempts ?? 0} attempt(s).`,
-        'Raise it, or make fewer calls at once.',
+        `${limit} of ${timeoutMs} ms ${passed} after ${context.attempts ?? 0} attempt(s)${meanwhile}.`,
+        waitedFor === undefined
+          ? 'Raise it, or make fewer calls at once.'
+          : 'Call again, which goes on waiting for it, or raise the deadline.',
       ),
       context,
     );
@@ -104,12 +123,19 @@ export class QueueFullError extends A2AKmsError {
   }
 }
 
-/** The client was closed before the call, or while it ran. */
+/** The client was closed before the call, or while it ran; then `attempts` is above 0, and it may have had an effect. */
 export class ClientClosedError extends A2AKmsError {
   readonly code = 'CLIENT_CLOSED';
 
   constructor(context: ErrorContext) {
-    super(sentence(context, 'the client is closed.', 'Make a new one.'), context);
+    const [what, next] =
+      (context.attempts ?? 0) === 0
+        ? ['the client is closed.', 'Make a new one.']
+        : [
+            'the client was closed while it ran.',
+            'What it had started may still take effect: look with a new client before you call again.',
+          ];
+    super(sentence(context, what, next), context);
   }
 }
 
@@ -135,7 +161,7 @@ export class ServiceError extends A2AKmsError {
     super(
       sentence(
         context,
-        `Cloud KMS answered ${status}: ${problem}.`,
+        `Cloud KMS answered ${status}: ${endSentence(problem)}`,
         'Call again; if it persists, check the status of the service.',
       ),
       context,

@@ -101,21 +101,31 @@ export function parsePublicKey(
 ): JosePublicKey {
   if (typeof input === 'object' && input !== null && isParsed(input)) {
     if (isExpected(input.algorithm, expected)) return input;
-    throw new InvalidJwkError(context, algorithmProblem(undefined, { expected, attributes: input.jwk }));
+    throw unexpectedKey(context, [input.algorithm], expected);
   }
   const attributes = isJwk(input) ? readAttributes(context, input) : {};
   const read = readMaterial(input);
   if (!read.ok) throw new InvalidJwkError(context, read.problem);
   const { members, shape, material } = read.value;
-  const candidates = algorithmsForKey(shape).filter(
+  const own = algorithmsForKey(shape).filter(
     (entry) =>
-      isExpected(entry, expected) &&
       (attributes.alg === undefined || isCalled(entry, attributes.alg)) &&
       (attributes.use === undefined || useOf(entry) === attributes.use),
   );
-  const [algorithm, ambiguous] = candidates;
-  if (algorithm === undefined || ambiguous !== undefined) {
-    throw new InvalidJwkError(context, algorithmProblem(algorithm, { expected, attributes }));
+  const [algorithm, ambiguous] = own.filter((entry) => isExpected(entry, expected));
+  if (algorithm === undefined) {
+    throw own.length > 0
+      ? unexpectedKey(context, own, expected)
+      : new InvalidJwkError(
+          context,
+          `a key of its type and size is not one for ${named([attributes.alg, attributes.use])}.`,
+        );
+  }
+  if (ambiguous !== undefined) {
+    throw new InvalidJwkError(
+      context,
+      'it can be used with several algorithms; name the one in the JWK (alg) or in the options.',
+    );
   }
   const thumbprint = jwkThumbprint(members);
   const key: JosePublicKey = Object.freeze({
@@ -214,16 +224,21 @@ function isExpected(entry: JoseAlgorithm, { algorithm, use, keyAlgorithm }: Expe
   );
 }
 
-function algorithmProblem(
-  found: JoseAlgorithm | undefined,
-  wanted: { readonly expected: ExpectedKey; readonly attributes: Attributes },
-): string {
-  const { expected, attributes } = wanted;
-  if (found !== undefined) {
-    return 'it can be used with several algorithms; name the one in the JWK (alg) or in the options.';
-  }
-  const named = [expected.keyAlgorithm, expected.algorithm, expected.use, attributes.alg, attributes.use]
-    .filter((name) => name !== undefined)
-    .map((name) => JSON.stringify(name.slice(0, 50)));
-  return `a key of its type and size is not one for ${[...new Set(named)].join(' and ') || 'any known algorithm'}.`;
+/** Nothing is wrong with the key: it is for something else than what was asked for. */
+function unexpectedKey(
+  context: ErrorContext,
+  own: readonly JoseAlgorithm[],
+  { keyAlgorithm, algorithm, use }: ExpectedKey,
+): InvalidJwkError {
+  const names = [...new Set(own.map(({ joseName }) => joseName))].join(', ');
+  return new InvalidJwkError(
+    context,
+    `it is a key for ${names}, and one for ${named([keyAlgorithm, algorithm, use])} was asked for.`,
+    'Check the algorithm that was asked for, or ask its owner for another key.',
+  );
+}
+
+function named(names: readonly (string | undefined)[]): string {
+  const quoted = names.filter((name) => name !== undefined).map((name) => JSON.stringify(name.slice(0, 50)));
+  return [...new Set(quoted)].join(' and ') || 'any known algorithm';
 }

@@ -6,7 +6,10 @@ import type { KeyAlgorithm } from './algorithm-types.js';
 export interface CallOptions {
   /** Aborts the call: it rejects with `OperationAbortedError`. */
   readonly signal?: AbortSignal | undefined;
-  /** Total deadline of the call in milliseconds, in place of the configured one. */
+  /**
+   * Total deadline of the call in milliseconds, in place of the configured one. Waiting for a quota or for a free stream does
+   * not count: that has a limit of its own, `deadlines.queueMs`. A `signal` ends that too.
+   */
   readonly timeoutMs?: number | undefined;
   /**
    * What to do when a quota is used up: `retry` (the default) waits for the quota and repeats. That wait is outside of the

@@ -248,7 +248,7 @@ export interface KeyProvider {
   listKeys(options?: ListKeysOptions): Promise<readonly KeyMetadata[]>;
   /** All versions of a key, in ascending order of their numbers. */
   listKeyVersions(keyId: string, options?: CallOptions): Promise<readonly KeyVersionMetadata[]>;
-  /** Ends what is under way and gives up connections and stores. Calls made afterwards reject. */
+  /** Cancels what is under way, which may still take effect, and gives up connections and stores. Later calls reject. */
   close(): Promise<void>;
 }
 

@@ -9,7 +9,8 @@ export const rotationPolicySchema = z
     if (policy === undefined) return undefined;
     const parsed = checkPolicy(policy);
     if (parsed.ok) return parsed.value;
-    check.addIssue({ code: 'custom', message: parsed.problem });
+    // What is wrong with options is put together from parts, which have no full stop of their own.
+    check.addIssue({ code: 'custom', message: parsed.problem.replace(/\.$/, '') });
     return z.NEVER;
   })
   .optional();

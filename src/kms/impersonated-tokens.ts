@@ -8,12 +8,14 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.js';
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import { ImpersonationError, UnauthenticatedError } from '../errors/access.js';
+import { endSentence } from '../errors/base.js';
 import { UnavailableError } from '../errors/service.js';
 import type { ResolvedImpersonation } from '../keys/impersonation.js';
 import type { Logger } from '../logger.js';
 import { Operation } from '../provider/operation.js';
 import type { IamCredentials } from './iam-credentials.js';
-import { isTransient, type RpcFailure, toRpcFailure } from './service-errors.js';
+import { isTransient, type RpcFailure, tokenError, toRpcFailure } from './service-errors.js';
+import { tellable } from './token-failure.js';
 
 /** Service accounts whose tokens are kept; tokens of the others are asked for again. */
 const MAX_SERVICE_ACCOUNTS = 1_000;
@@ -100,8 +102,8 @@ export class ImpersonatedTokens {
         const refreshMs = Math.max(lifeMs / 2, lifeMs - REFRESH_AHEAD_MS);
         return { value, refreshAtMs: askedMs + refreshMs, endMs: askedMs + lifeMs - MARGIN_MS };
       } catch (error) {
-        operation.lastFailure = error;
         const failure = toRpcFailure(error);
+        operation.lastFailure = failure.cause;
         if (!isTransient(failure) || operation.attempts >= retry.maxAttempts)
           throw toError(operation, identity, failure);
         await operation.delay(
@@ -117,13 +119,16 @@ function toError(
   { serviceAccount }: ResolvedImpersonation,
   failure: RpcFailure,
 ): Error {
-  const context = operation.context(failure.cause);
+  if (failure.origin === 'token')
+    return tokenError(operation.context(failure.cause), failure, 'IAM Credentials or Cloud KMS');
+  const { problem, cause } = tellable(failure.message, failure.cause);
+  const context = operation.context(cause);
   if (isTransient(failure))
-    return new UnavailableError(context, `IAM Credentials could not be reached: ${failure.message}.`);
+    return new UnavailableError(context, `IAM Credentials could not be reached: ${endSentence(problem)}`);
   if (failure.status === 'UNAUTHENTICATED' || !isAnswer(failure.cause))
     return new UnauthenticatedError(
       context,
-      `no token of ${serviceAccount} could be requested: ${failure.message}.`,
+      `no token of ${serviceAccount} could be requested: ${endSentence(problem)}`,
     );
   return new ImpersonationError(context, serviceAccount, `IAM Credentials said: ${failure.message}`);
 }

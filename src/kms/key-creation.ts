@@ -219,8 +219,10 @@ export async function awaitOutcome(
     version.metadata.state === 'PENDING_GENERATION' || version.metadata.state === 'PENDING_IMPORT';
     delayMs = Math.min(MAX_POLL_MS, delayMs * POLL_GROWTH)
   ) {
+    operation.waitsFor = `version ${version.number} was still ${version.metadata.state}`;
     await operation.delay(jittered(delayMs));
     version = await core.reader.getVersion(operation, key, keyVersion(key, version.number));
   }
+  operation.waitsFor = undefined;
   return version;
 }

@@ -473,7 +473,8 @@ export class KMSClient implements KeyProvider, AccessManager, KeyAttester {
   }
 
   /**
-   * Closes the connections. Calls after it are refused with `ClientClosedError`, as are those that wait for a quota. A
+   * Closes the connections. Calls that are under way are cancelled with `ClientClosedError`, and what they had started may
+   * still take effect: await first those whose result you need. Calls that wait for a quota, or come later, are refused. A
    * client that moved keys to other versions a moment ago looks once more whether they are in use.
    */
   async close(): Promise<void> {

@@ -33,7 +33,7 @@ export async function waitToRepeat(
     attempt >= retry.maxAttempts ||
     (failure.status === 'RESOURCE_EXHAUSTED' && operation.onQuota === 'fail') ||
     isTooLate;
-  if (giveUp && failure.status === 'DEADLINE_EXCEEDED' && isTooLate) throw operation.deadlineError();
+  if (giveUp && failure.status === 'DEADLINE_EXCEEDED' && isTooLate) throw operation.deadlineError('ahead');
   if (giveUp) {
     throw toTypedError(rpc, failure, { context: operation.context(), timeoutMs: deadlines.attemptMs });
   }

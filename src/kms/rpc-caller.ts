@@ -3,7 +3,6 @@
  * repeats with growing, jittered delays for what may be repeated, and a typed error at the end.
  */
 
-import { UnauthenticatedError } from '../errors/access.js';
 import { ClientClosedError, DeadlineExceededError } from '../errors/service.js';
 import type { Operation } from '../provider/operation.js';
 import type { CallCredentials, CallToken } from './call-credentials.js';
@@ -13,7 +12,7 @@ import type { Admission, QuotaGuard, QuotaUse } from './quota-guard.js';
 import type { TurnOutcome } from './quota-turn.js';
 import { type RetrySettings, waitToLook, waitToRepeat } from './retry.js';
 import type { RpcName, RpcRequest, RpcResponse } from './rpc.js';
-import { isTransient, type RpcFailure, toRpcFailure } from './service-errors.js';
+import { leavesOpen, type RpcFailure, setUpError, toRpcFailure } from './service-errors.js';
 
 /** An RPC with its request. */
 export interface RpcCall<Name extends RpcName> extends Pick<QuotaUse, 'uses'> {
@@ -95,7 +94,7 @@ export class RpcCaller {
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#attempt(operation, call);
       if ('response' in outcome) return { kind: 'done', response: outcome.response };
-      if (isTransient(outcome.failure)) {
+      if (leavesOpen(outcome.failure)) {
         await waitToLook(this.#settings, operation, { rpc: call.rpc, attempt, failure: outcome.failure });
         return { kind: 'unknown' };
       }
@@ -221,12 +220,13 @@ export class RpcCaller {
       ended?.('OK');
       return { response };
     } catch (error) {
-      ended?.(toRpcFailure(error).status);
+      const failure = toRpcFailure(error);
+      ended?.(failure.status);
       // The operation's own end is what cancelled the call: its error is the one to report.
       operation.throwIfEnded();
-      if (this.#closed) throw new ClientClosedError(operation.context(error));
-      operation.lastFailure = error;
-      return { failure: toRpcFailure(error) };
+      if (this.#closed) throw new ClientClosedError(operation.context(failure.cause));
+      operation.lastFailure = failure.cause;
+      return { failure };
     } finally {
       connection.release(channel);
     }
@@ -256,10 +256,7 @@ export class RpcCaller {
     } catch (error) {
       operation.throwIfEnded();
       if (this.#closed) throw new ClientClosedError(operation.context(error));
-      throw new UnauthenticatedError(
-        operation.context(error),
-        `no connection could be set up: ${error instanceof Error ? error.message : 'unknown reason'}.`,
-      );
+      throw setUpError(operation.context(error));
     }
   }
 
@@ -297,6 +294,7 @@ function outcomeOf(answer: Attempt<unknown>): TurnOutcome {
   if ('response' in answer) return SERVED;
   const { failure } = answer;
   const { status, retryAfterMs } = failure;
+  if (failure.origin === 'token') return UNSENT;
   if (status === 'RESOURCE_EXHAUSTED') return { kind: 'refused', retryAfterMs };
-  return isTransient(failure) ? UNKNOWN : SERVED;
+  return leavesOpen(failure) ? UNKNOWN : SERVED;
 }

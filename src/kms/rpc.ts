@@ -136,7 +136,7 @@ interface RpcTraits {
    * any transient failure. `look-first`: after a failure that leaves open whether it happened, look before acting again.
    */
   readonly repeat: 'safe' | 'look-first';
-  /** The IAM permission it needs, and a predefined role that holds it (Cloud KMS documentation, "Permissions and roles"). */
+  /** The IAM permission it needs, and the smallest predefined role that holds it (Cloud KMS documentation, "Permissions and roles"). */
   readonly permission: string;
   readonly role: string;
 }

@@ -1,9 +1,9 @@
 /** From a gRPC failure to this library's errors: one table by status, and the retry delay that a server may send. */
 
 import { PermissionDeniedError, UnauthenticatedError } from '../errors/access.js';
-import type { A2AKmsError, ErrorContext } from '../errors/base.js';
+import { type A2AKmsError, type ErrorContext, endSentence } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
-import { AlreadyExistsError, FailedPreconditionError, NotFoundError } from '../errors/keys.js';
+import { AlreadyExistsError, FailedPreconditionError } from '../errors/keys.js';
 import {
   DeadlineExceededError,
   DecryptionFailedError,
@@ -12,8 +12,10 @@ import {
   ServiceError,
   UnavailableError,
 } from '../errors/service.js';
+import { keyRingNotFound, resourceNotFound } from '../provider/not-found.js';
 import { RPC_TRAITS, type RpcName } from './rpc.js';
 import { retryDelayOf } from './status-details.js';
+import { readTokenFailure, type TokenFailure, tellable } from './token-failure.js';
 
 /** gRPC status codes by number (google/rpc/code.proto). */
 const STATUS_NAMES = [
@@ -37,6 +39,14 @@ const STATUS_NAMES = [
 ] as const;
 type StatusName = (typeof STATUS_NAMES)[number];
 
+/** RPCs that name no resource but the key ring they work in: NOT_FOUND is about that. */
+const IN_KEY_RING: readonly RpcName[] = [
+  'getKeyRing',
+  'createCryptoKey',
+  'listCryptoKeys',
+  'createImportJob',
+];
+
 /** A failed attempt of one RPC, before it is decided whether to try again. */
 export interface RpcFailure {
   readonly status: StatusName;
@@ -44,11 +54,15 @@ export interface RpcFailure {
   /** When the server said to come back, in milliseconds. */
   readonly retryAfterMs: number | undefined;
   readonly cause: unknown;
+  /** `token`: there was no access token for the call, so nothing was sent to the service. */
+  readonly origin: 'service' | 'token';
 }
 
 /** What went wrong in an attempt, read from what the gRPC client rejected with. */
 export function toRpcFailure(cause: unknown): RpcFailure {
   const code = property(cause, 'code');
+  const token = readTokenFailure(cause);
+  if (token !== undefined) return toFailure(token);
   const status = (typeof code === 'number' ? STATUS_NAMES[code] : undefined) ?? 'UNKNOWN';
   const details = property(cause, 'details');
   const message =
@@ -57,20 +71,32 @@ export function toRpcFailure(cause: unknown): RpcFailure {
       : cause instanceof Error
         ? cause.message
         : 'no message';
-  return { status, message, retryAfterMs: retryDelayOf(property(cause, 'metadata')), cause };
+  const retryAfterMs = retryDelayOf(property(cause, 'metadata'));
+  return { status, message, retryAfterMs, cause, origin: 'service' };
 }
 
+const toFailure = ({ kind, problem, cause }: TokenFailure): RpcFailure => ({
+  status: kind === 'unreachable' ? 'UNAVAILABLE' : 'UNAUTHENTICATED',
+  message: problem,
+  retryAfterMs: undefined,
+  cause,
+  origin: 'token',
+});
+
 /**
- * Whether an attempt may be repeated. A quota answer means that nothing was done; after any other transient failure the
- * call may have taken effect, so only calls that are safe to repeat are. CANCELLED is what a reset stream can look like
- * when nobody here cancelled it.
+ * Whether an attempt may be repeated. A quota answer means that nothing was done, and so does the lack of a token; after any
+ * other transient failure the call may have taken effect, so only calls that are safe to repeat are.
  */
 export function isRepeatable(rpc: RpcName, failure: RpcFailure): boolean {
   if (failure.status === 'RESOURCE_EXHAUSTED') return true;
-  return isTransient(failure) && RPC_TRAITS[rpc].repeat === 'safe';
+  return isTransient(failure) && (!leavesOpen(failure) || RPC_TRAITS[rpc].repeat === 'safe');
 }
 
 /** Whether the failure leaves open if the call took effect. */
+export const leavesOpen = (failure: RpcFailure): boolean =>
+  isTransient(failure) && failure.origin === 'service';
+
+/** Whether it may pass by itself. CANCELLED is what a reset stream can look like when nobody here cancelled it. */
 export function isTransient(failure: RpcFailure): boolean {
   return (
     failure.status === 'UNAVAILABLE' ||
@@ -87,12 +113,13 @@ export function toTypedError(
   limits: { readonly context: ErrorContext; readonly timeoutMs: number },
 ): A2AKmsError {
   const context = { ...limits.context, cause: failure.cause };
+  if (failure.origin === 'token') return tokenError(context, failure, 'Cloud KMS');
   const said = `Cloud KMS said: ${failure.message}`;
   switch (failure.status) {
     case 'INVALID_ARGUMENT':
       return toInvalidArgument(rpc, context, failure.message);
     case 'NOT_FOUND':
-      return new NotFoundError(context);
+      return IN_KEY_RING.includes(rpc) ? keyRingNotFound(context) : resourceNotFound(context);
     case 'ALREADY_EXISTS':
       return new AlreadyExistsError(context);
     case 'PERMISSION_DENIED':
@@ -110,10 +137,40 @@ export function toTypedError(
       });
     case 'UNAVAILABLE':
     case 'CANCELLED':
-      return new UnavailableError(context, `Cloud KMS could not be reached: ${failure.message}.`);
+      return new UnavailableError(context, `Cloud KMS could not be reached: ${endSentence(failure.message)}`);
     default:
       return new ServiceError(context, failure.status, failure.message);
   }
+}
+
+/** The error for a connection that could not be set up, the cause in `context`: the official client looks for credentials then. */
+export function setUpError(context: ErrorContext): UnauthenticatedError {
+  const reason = context.cause instanceof Error ? context.cause.message : 'unknown reason';
+  const { problem, cause } = tellable(reason, context.cause);
+  return new UnauthenticatedError(
+    { ...context, cause },
+    `no connection could be set up: ${endSentence(problem)}`,
+  );
+}
+
+/** The error for a call that there was no token for. */
+export function tokenError(
+  context: ErrorContext,
+  { status, message }: RpcFailure,
+  service: string,
+): UnavailableError | UnauthenticatedError {
+  const unsent = `Nothing was sent to ${service}.`;
+  if (status === 'UNAVAILABLE') {
+    return new UnavailableError(
+      context,
+      `no access token could be obtained, because the token endpoint could not be reached: ${endSentence(message)} ${unsent}`,
+      'Check the network of this process to the token endpoint of its credentials (oauth2.googleapis.com for a service account key), then call again.',
+    );
+  }
+  return new UnauthenticatedError(
+    context,
+    `no access token could be obtained: ${endSentence(message)} ${unsent}`,
+  );
 }
 
 /** Cloud KMS has one status for a bad argument, a damaged ciphertext and a checksum that did not match on arrival. */

@@ -7,6 +7,7 @@ import type { Clock } from '../clock.js';
 import type { ErrorContext } from '../errors/base.js';
 import { AgentKeyNotFoundError, NoUsableVersionError } from '../errors/keys.js';
 import { ReplicationIncompleteError } from '../errors/replication.js';
+import { ClientClosedError } from '../errors/service.js';
 import { AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
 import type { HierarchyKeys } from '../hierarchy/key-hierarchy.js';
 import { type AgentKeyRole, agentContext, agentKeyId } from '../keys/agent-key-name.js';
@@ -66,6 +67,7 @@ export class AgentLifecycle {
   /** To be told of each use of a private key. */
   readonly heartbeat: Heartbeat;
   readonly #schedulers = new Set<RotationScheduler>();
+  #closed = false;
 
   constructor(provider: KeyProvider, hierarchy: HierarchyKeys, options: AgentLifecycleOptions) {
     const { clock, logger, maxCachedAgents, rings } = options;
@@ -182,6 +184,8 @@ export class AgentLifecycle {
   /** Runs `rotateDueKeys` again and again until it, or this, is closed. */
   startScheduler(options?: RotationSchedulerOptions): RotationScheduler {
     const parsed = parseSchedulerOptions(options);
+    if (this.#closed)
+      throw new ClientClosedError({ operation: 'startRotationScheduler', resource: this.#keyRing });
     const run = (rest: RotateDueKeysOptions): Promise<RotationReport> => this.rotateDueKeys(rest);
     const scheduler = new RotationScheduler({ clock: this.#clock, logger: this.#logger, run }, parsed);
     this.#schedulers.add(scheduler);
@@ -225,6 +229,7 @@ export class AgentLifecycle {
 
   /** Stops the schedulers and waits for what runs in the background. */
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#schedulers].map((scheduler) => scheduler.close()));
     await this.heartbeat.close();
   }

@@ -31,6 +31,8 @@ export type VersionDestruction = {
 /** What `destroyAgent` did with each version of an agent's keys. */
 export interface AgentDestruction {
   readonly agentId: string;
+  /** How many versions are neither scheduled nor gone: with more than 0 the agent is not at its end. Call again. */
+  readonly failed: number;
   /** Those of all key rings, in the order of the agent's keys, and of the versions' numbers. */
   readonly versions: readonly VersionDestruction[];
 }
@@ -68,7 +70,8 @@ export async function destroyAgentKeys(
     const after = await provider.listKeyVersions(key.name, purposeOf(options));
     versions.push(...after.map((version) => toReport(version, role, reason)));
   }
-  return { agentId, versions };
+  const failed = versions.filter(({ outcome }) => outcome === 'failed').length;
+  return { agentId, failed, versions };
 }
 
 function toReport(version: KeyVersionMetadata, role: AgentKeyRole, reason: string): VersionDestruction {

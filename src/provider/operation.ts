@@ -39,6 +39,8 @@ export class Operation {
   attempts = 0;
   /** How long it waited for quotas so far. Milliseconds. */
   quotaWaitMs = 0;
+  /** What it waits for at this moment that goes on without it, for the error of its deadline. */
+  waitsFor: string | undefined;
   /** The latest failure of an attempt, kept as the cause of a deadline error. */
   lastFailure: unknown;
   readonly #timeoutMs: number;
@@ -204,11 +206,13 @@ export class Operation {
     });
   }
 
-  /** The error of an operation whose deadline has passed, or would before anything could still succeed. */
-  deadlineError(): DeadlineExceededError {
+  /** The error of an operation whose deadline has passed, or is ahead of anything that could still succeed. */
+  deadlineError(when: 'passed' | 'ahead'): DeadlineExceededError {
     return new DeadlineExceededError(this.context(this.lastFailure), {
       limit: 'the deadline',
       timeoutMs: this.#timeoutMs,
+      when,
+      waitedFor: this.waitsFor,
     });
   }
 
@@ -218,7 +222,7 @@ export class Operation {
       this.#cancelTimer = undefined;
       if (this.#pausedAt !== undefined) return;
       if (this.remainingMs > 0) this.#arm();
-      else this.#fail(this.deadlineError());
+      else this.#fail(this.deadlineError('passed'));
     });
   }
 

@@ -4,9 +4,9 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { NotFoundError } from '../errors/keys.js';
 import type { CryptoKeyName, KeyVersion } from '../keys/resource-name.js';
 import { withPrimary } from '../keys/version-history.js';
+import { resourceNotFound } from '../provider/not-found.js';
 import type { Operation } from '../provider/operation.js';
 import { SYMMETRIC_KEY_BYTES } from './key-material.js';
 import {
@@ -31,7 +31,7 @@ export async function readKey(
   name: CryptoKeyName,
 ): Promise<NamedKey> {
   const key = core.store.read(operation.context(), (view) => findIn(view, name));
-  if (key === undefined) throw new NotFoundError(operation.context());
+  if (key === undefined) throw resourceNotFound(operation.context());
   if (!isDue(core, key)) return key;
   return changeKey(core, operation, name, ({ key: settled }) => settled);
 }
@@ -57,7 +57,7 @@ export function changeKey<T>(
   return core.store.transact(operation.context(), (transaction) => {
     operation.throwIfEnded();
     const stored = findIn(transaction, name);
-    if (stored === undefined) throw new NotFoundError(operation.context());
+    if (stored === undefined) throw resourceNotFound(operation.context());
     return work({ transaction, key: settle(core, transaction, stored), nowMs: core.clock.now() });
   });
 }
@@ -71,7 +71,7 @@ export function findIn(view: Pick<StoreView, 'getKey'>, name: CryptoKeyName): Na
 /** @throws NotFoundError */
 export function findVersion(operation: Operation, key: NamedKey, { number }: KeyVersion): StoredVersion {
   const version = key.versions.find((candidate) => candidate.number === number);
-  if (version === undefined) throw new NotFoundError(operation.context());
+  if (version === undefined) throw resourceNotFound(operation.context());
   return version;
 }
 

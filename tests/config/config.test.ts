@@ -61,6 +61,13 @@ describe('parseKMSConfig', () => {
     ]);
   });
 
+  it('says what is wrong with one full stop at its end', () => {
+    const { message } = new InvalidConfigError(
+      problemsOf(() => parseAgentConfig({ ...minimal, rotationPolicy: {} })),
+    );
+    expect(message).toMatch(/rotateAfterSeconds is .*[^.]\.$/);
+  });
+
   it('names the configuration itself when it is not an object', () => {
     expect(problemsOf(() => parseKMSConfig('acme', {}))).toEqual([
       { field: 'configuration', problem: expect.stringContaining('object') },

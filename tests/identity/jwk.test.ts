@@ -149,6 +149,18 @@ describe('reading a public key of a stranger', () => {
     expect(parsePublicKey(context, { ...rsa, alg: 'RS256' }).jwk.alg).toBe('RS256');
   });
 
+  it('says that it is the algorithm asked for that does not fit, not the key', () => {
+    const { jwk } = parsePublicKey(context, p384.publicKey);
+    for (const key of [jwk, parsePublicKey(context, jwk)]) {
+      expect(() => parsePublicKey(context, key, { algorithm: 'RS256', use: 'sig' })).toThrow(
+        'it is a key for ES384, and one for "RS256" and "sig" was asked for. Check the algorithm',
+      );
+    }
+    expect(() => parsePublicKey(context, { ...jwk, alg: 'RS256' })).toThrow(
+      'its type and size is not one for "RS256" and "sig". Ask its owner',
+    );
+  });
+
   it('does not see what a JWK inherits', () => {
     expect(() => parsePublicKey(context, Object.create(ec))).toThrow(/kty/);
   });

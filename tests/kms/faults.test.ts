@@ -143,6 +143,27 @@ describe('status codes', () => {
   });
 });
 
+describe('a permission that is missing', () => {
+  it.each<[string, string, () => Promise<unknown>, RegExp]>([
+    [
+      'for which there is a small predefined role',
+      'AsymmetricSign',
+      () => client.sign(signing.name, message),
+      /^sign on \S+: permission cloudkms\.cryptoKeyVersions\.useToSign is missing.* of the predefined ones roles\/cloudkms\.signer does\./,
+    ],
+    [
+      'that of the predefined roles only the administrator has',
+      'CreateCryptoKeyVersion',
+      () => client.rotateKey(signing.name),
+      /permission cloudkms\.cryptoKeyVersions\.create is missing.*only roles\/cloudkms\.admin does, which may do far more/,
+    ],
+  ])('%s is named with the roles of this package', async (_, rpc, call, expected) => {
+    emulator.faults.add({ rpc, status: { code: 'PERMISSION_DENIED' } });
+    await expect(call()).rejects.toThrow(expected);
+    await expect(call()).rejects.toThrow(/docs\/access\.md \(a2aSigner, a2aRotator.*preflight/);
+  });
+});
+
 describe('integrity', () => {
   const operations: readonly (readonly [string, string, () => Promise<unknown>])[] = [
     ['sign', 'AsymmetricSign', () => client.sign(signing.name, message)],

@@ -523,6 +523,32 @@ describe('calls that must not be repeated blindly', () => {
   });
 });
 
+describe('a version that stays PENDING_GENERATION', () => {
+  it('is what the deadline is said to have passed for, and is waited for by the next call', async () => {
+    await using slow = await startTestEmulator({ asymmetricGenerationMs: 3_600_000 });
+    const clock = new ManualClock();
+    await using client = newClient(slow, { clock });
+    await client.initialize();
+    const spec = { name: 'k', purpose: 'ASYMMETRIC_SIGN', algorithm: 'EC_SIGN_P256_SHA256' } as const;
+    for (const _ of ['first', 'second']) {
+      slow.requests.clear();
+      const rejected = expect(client.generateKey({ ...spec, protectionLevel: 'SOFTWARE' })).rejects.toThrow(
+        /of 60000 ms passed after \d+ attempt\(s\), while version 1 was still PENDING_GENERATION\. Call again, which goes on/,
+      );
+      await expect
+        .poll(() => {
+          // A pause between two looks is over long before the deadline, however slow this process is.
+          clock.advance(20);
+          return slow.requests.count('GetCryptoKeyVersion');
+        })
+        .toBeGreaterThan(0);
+      clock.advance(60_000);
+      await rejected;
+    }
+    expect(await client.listKeyVersions('k')).toHaveLength(1);
+  });
+});
+
 describe('closing', () => {
   it('refuses calls after it', async () => {
     const client = newClient(emulator);
@@ -544,6 +570,38 @@ describe('closing', () => {
     const rejected = expect(call).rejects.toMatchObject({ code: 'CLIENT_CLOSED' });
     await client.close();
     await rejected;
+  });
+
+  it('says of a call under way that it may still take effect, as it does', async () => {
+    const client = newClient(emulator);
+    const key = await signingKey(client);
+    emulator.requests.clear();
+    let hangs: () => void = () => {};
+    const isHanging = new Promise<void>((resolve) => {
+      hangs = resolve;
+    });
+    // The version is there, and is about to be put to use.
+    const isCreated = (): boolean => emulator.requests.count('CreateCryptoKeyVersion') > 0;
+    const when = (): boolean => {
+      if (isCreated()) hangs();
+      return isCreated();
+    };
+    using _fault = emulator.faults.add({ rpc: 'UpdateCryptoKey', hang: true, when });
+    const call = client.rotateKey(key.name);
+    await isHanging;
+    const rejected = expect(call).rejects.toMatchObject({
+      code: 'CLIENT_CLOSED',
+      attempts: expect.toSatisfy((attempts: number) => attempts > 0),
+      message: expect.stringContaining('What it had started may still take effect'),
+    });
+    await client.close();
+    await rejected;
+    await using other = newClient(emulator);
+    expect(await other.listKeyVersions(key.name)).toHaveLength(2);
+    await expect(client.rotateKey(key.name)).rejects.toMatchObject({
+      attempts: 0,
+      message: expect.stringContaining('the client is closed. Make a new one.'),
+    });
   });
 
   it('closes a client that never made a call', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ResourceExhaustedError } from '../../src/index.js';
 import { isRepeatable, isTransient, toRpcFailure, toTypedError } from '../../src/kms/service-errors.js';
 
 const limits = { context: { operation: 'decrypt', resource: 'k' }, timeoutMs: 5_000 };
@@ -36,7 +37,24 @@ describe('what may be repeated', () => {
   });
 });
 
+describe('a quota error', () => {
+  it('says in whole milliseconds when to come back, not before the time', () => {
+    const context = { operation: 'sign', resource: 'k' };
+    expect(new ResourceExhaustedError(context, 'it is used up.', 1_285.476).retryAfterMs).toBe(1_286);
+  });
+});
+
 describe('toTypedError', () => {
+  it.each([
+    ['UNKNOWN', 2],
+    ['UNAVAILABLE', 14],
+  ])('ends what the service said with one full stop: %s', (_, code) => {
+    for (const said of ['broken', 'broken.']) {
+      const { message } = toTypedError('decrypt', failure(code, said), limits);
+      expect(message).toMatch(/broken\. [A-Z]/);
+    }
+  });
+
   it.each([
     [
       'decrypt',

@@ -57,6 +57,7 @@ describe('destroyAgent', () => {
       when: ({ name }) => String(name).includes('signing'),
     });
     const first = await exchange.destroyAgent('bot');
+    expect(first.failed).toBe(1);
     expect(first.versions).toMatchObject([
       {
         role: 'signing',
@@ -67,7 +68,27 @@ describe('destroyAgent', () => {
     ]);
     fault.remove();
     const second = await exchange.destroyAgent('bot');
+    expect(second.failed).toBe(0);
     expect(second.versions.map(({ outcome }) => outcome)).toEqual(['scheduled', 'scheduled']);
+  });
+
+  it('says that nothing was destroyed when the archive of public keys cannot be used', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot');
+    const broken = new Error('the disk is full');
+    const publicKeyArchive = {
+      put: () => Promise.reject(broken),
+      get: () => Promise.reject(broken),
+      list: () => Promise.reject(broken),
+    };
+    await using unable = await world.join({ publicKeyArchive });
+    expect(await unable.destroyAgent('bot')).toMatchObject({
+      failed: 1,
+      versions: [{ outcome: 'failed', reason: expect.stringContaining('disk is full') }],
+    });
+    expect(await exchange.destroyAgent('bot')).toMatchObject({ failed: 0 });
+    expect(await exchange.destroyAgent('bot')).toMatchObject({ failed: 0 });
   });
 
   it('says that versions are gone once they are destroyed', async () => {
@@ -93,6 +114,17 @@ describe('destroyAgent', () => {
 });
 
 describe('restoreAgent', () => {
+  it('is named by what a destroyed agent cannot do', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    await exchange.generateAgentKey('bot');
+    await exchange.destroyAgent('bot');
+    await expect(exchange.signMessage('bot', message)).rejects.toMatchObject({
+      code: 'NO_USABLE_VERSION',
+      message: expect.stringContaining('restoreAgent'),
+    });
+  });
+
   it('brings all keys back, ready to sign and decrypt', async () => {
     await using world = await startWorld();
     const exchange = await world.join();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock, TimerOptions } from '../../src/clock.js';
 import { ManualClock } from '../../src/emulator/index.js';
-import type { RotateDueKeysOptions, RotationReport } from '../../src/index.js';
+import { ClientClosedError, type RotateDueKeysOptions, type RotationReport } from '../../src/index.js';
 import { RotationScheduler, type RotationSchedulerOptions } from '../../src/lifecycle/rotation-scheduler.js';
 import { startWorld } from '../support/lifecycle.js';
 
@@ -181,6 +181,7 @@ describe('RotationScheduler', () => {
     expect(await reports).toMatchObject({ rotated: 1 });
     await exchange.idle();
     await exchange.close();
+    expect(() => exchange.startRotationScheduler()).toThrow(ClientClosedError);
   });
 
   it.each([

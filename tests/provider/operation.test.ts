@@ -35,9 +35,15 @@ describe('the deadline of an operation', () => {
     await outcome;
   });
 
+  it('has not passed where there is only no time left for a further attempt', () => {
+    const { operation } = arrange();
+    expect(operation.deadlineError('passed').message).toContain('ms passed after 0 attempt(s).');
+    expect(operation.deadlineError('ahead').message).toContain('ms would pass before the next attempt,');
+  });
+
   it('stands still in a line as long as the line takes, whatever becomes of the clock', async () => {
     const { time, wall, operation } = arrange();
-    const limit = { timeoutMs: 60_000, tooLate: () => operation.deadlineError() };
+    const limit = { timeoutMs: 60_000, tooLate: () => operation.deadlineError('passed') };
     let serve: (turn: string) => void = () => {};
     const turn = new Promise<string>((resolve) => {
       serve = resolve;
