@@ -32,11 +32,8 @@ export type {
 } from './audit/audit-verification.js';
 export type { AuditCheckpoint, AuditEvent, AuditLine, AuditNotice } from './audit/line.js';
 export type { CheckpointKey } from './audit/section-check.js';
-export {
-  type AuditKeys,
-  type VerifyAuditTrailOptions,
-  verifyAuditTrail,
-} from './audit/verify-audit-trail.js';
+export type { AuditKeys, VerifyAuditTrailOptions } from './audit/verification-input.js';
+export { verifyAuditTrail } from './audit/verify-audit-trail.js';
 export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
 export type { BatchSignerOptions, BatchSignOptions } from './batch/batch-signer-options.js';
 export { BlindedMessage } from './batch/blinded-message.js';

@@ -21,16 +21,17 @@ export const TORN_MARK = '#torn';
 export const sha256Hex = (bytes: Uint8Array | string): string =>
   createHash('sha256').update(bytes).digest('hex');
 
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256: 64 digits of lower-case hex');
 const counter = z.int().min(0);
-const position = z.int().min(1);
+export const position = z.int('must be a whole number').min(1, 'must be at least 1');
+export const writerId = z.string().regex(WRITER_ID, 'must be the writer of a chain');
 const text = z.string().max(1_024);
 const facts = z.record(z.string().max(64), z.union([text, z.number(), z.boolean()]));
 
 const chained = {
   /** Version of this format. */
   v: z.literal(1),
-  writer: z.string().regex(WRITER_ID),
+  writer: writerId,
   /** Counts up from 1 in the chain of its writer. */
   sequence: position,
   /** SHA-256 of the line before in the chain, without its line feed. */
