@@ -11,14 +11,13 @@ export type { MissingPermission, PreflightOptions, PreflightReport } from './acc
 export type { PreflightTask } from './access/preflight-needs.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
+export type { AttestationCertificateChains, AttestationInput } from './attestation/attestation-input.js';
 export type { KeyAttestation } from './attestation/key-attestation.js';
 export type { AttestedKey } from './attestation/key-attributes.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
 export {
-  type AttestationCertificateChains,
   type AttestationCheck,
   type AttestationCheckName,
-  type AttestationInput,
   type AttestationVerdict,
   attestedKeyOf,
   verifyAttestation,

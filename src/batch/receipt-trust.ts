@@ -4,6 +4,7 @@
  */
 
 import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidJwkError } from '../errors/identity.js';
 import { InvalidConfigError } from '../errors/input.js';
@@ -11,6 +12,7 @@ import { p1363ToDer } from '../identity/der.js';
 import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { verifySignature } from '../provider/signature-check.js';
+import { schemaProblems } from '../schema-problems.js';
 import type { Cbor } from './cbor.js';
 import { type ReceiptContent, sigStructure } from './receipt-format.js';
 
@@ -39,6 +41,11 @@ interface TrustedKey {
 const SHARED_ROOTS = 1_000;
 const MAX_CACHED_ROOTS = 1_000_000;
 
+const rootCount = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;
+const optionsSchema = z.strictObject({
+  maxCachedRoots: z.int(rootCount).min(1, rootCount).max(MAX_CACHED_ROOTS, rootCount).optional(),
+});
+
 /** The keys and roots behind a `ReceiptTrust`, or those of keys that are given as they are. */
 export let rootsOf: (trust: ReceiptTrust | TrustedKeys) => TrustedRoots;
 
@@ -66,9 +73,9 @@ const sharedRoots = newRoots(SHARED_ROOTS);
 export class ReceiptTrust {
   readonly #roots: TrustedRoots;
 
-  /** @throws InvalidJwkError when a key is not usable, or there is none; InvalidConfigError for `maxCachedRoots`. */
+  /** @throws InvalidJwkError when a key is not usable, or there is none; InvalidConfigError for options. */
   constructor(keys: TrustedKeys, options: ReceiptTrustOptions = {}) {
-    this.#roots = new TrustedRoots(keys, options);
+    this.#roots = new TrustedRoots(keys, parseOptions(options));
   }
 
   static {
@@ -84,7 +91,7 @@ export class TrustedRoots {
   constructor(keys: TrustedKeys, options: ReceiptTrustOptions) {
     const context = { operation: 'ReceiptTrust', resource: 'trusted keys' };
     const { maxCachedRoots } = options;
-    this.#roots = maxCachedRoots === undefined ? sharedRoots : newRoots(requireCount(maxCachedRoots));
+    this.#roots = maxCachedRoots === undefined ? sharedRoots : newRoots(maxCachedRoots);
     this.#keys = readKeys(context, keys);
   }
 
@@ -131,10 +138,10 @@ export class TrustedRoots {
   }
 }
 
-function requireCount(count: number): number {
-  if (Number.isInteger(count) && count >= 1 && count <= MAX_CACHED_ROOTS) return count;
-  const problem = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;
-  throw new InvalidConfigError([{ field: 'receiptTrust.maxCachedRoots', problem }]);
+function parseOptions(options: unknown): ReceiptTrustOptions {
+  const parsed = optionsSchema.safeParse(options ?? {});
+  if (parsed.success) return parsed.data;
+  throw new InvalidConfigError(schemaProblems(parsed.error, 'receiptTrust'));
 }
 
 function readKeys(context: ErrorContext, trusted: TrustedKeys): ReadonlyMap<string, TrustedKey> {
