@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Corruption, KmsEmulator, StatusName } from '../../src/emulator/index.js';
+import type { Corruption, KmsEmulator, RpcName, StatusName } from '../../src/emulator/index.js';
 import { A2AKmsError, type KeyMetadata, type KMSClient } from '../../src/index.js';
 import { newClient, startTestEmulator } from '../support/emulator.js';
 
@@ -108,11 +108,11 @@ describe('status codes', () => {
 });
 
 describe('integrity', () => {
-  const operations: readonly (readonly [string, string, () => Promise<unknown>])[] = [
+  const operations: readonly (readonly [string, RpcName, () => Promise<unknown>])[] = [
     ['sign', 'AsymmetricSign', () => client.sign(signing.name, message)],
     ['encrypt', 'Encrypt', () => client.encrypt(symmetric.name, message)],
   ];
-  const decryptions: readonly (readonly [string, string, () => Promise<unknown>])[] = [
+  const decryptions: readonly (readonly [string, RpcName, () => Promise<unknown>])[] = [
     [
       'decrypt',
       'Decrypt',
@@ -124,7 +124,7 @@ describe('integrity', () => {
       async () => client.decrypt(decryption.name, await client.encrypt(decryption.name, message)),
     ],
   ];
-  const publicKey: readonly (readonly [string, string, () => Promise<unknown>])[] = [
+  const publicKey: readonly (readonly [string, RpcName, () => Promise<unknown>])[] = [
     [
       'getPublicKey',
       'GetPublicKey',
@@ -162,7 +162,7 @@ describe('integrity', () => {
     expect(emulator.requests.count(rpc)).toBe(2);
   });
 
-  it.each(['GetCryptoKey', 'GetCryptoKeyVersion'])(
+  it.each(['GetCryptoKey', 'GetCryptoKeyVersion'] as const)(
     'does not believe another name in the answer of %s',
     async (rpc) => {
       emulator.faults.add({ rpc, corrupt: 'name' });

@@ -1,6 +1,6 @@
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
+import { type FaultRule, type KmsEmulator, ManualClock } from '../../src/emulator/index.js';
 import type { KeyMetadata, KeySpec, KMSClient, KMSConfig, Logger } from '../../src/index.js';
 import { lifecycleOf } from '../../src/keys/version-history.js';
 import { newClient, officialClient, silentLogger, startTestEmulator } from '../support/emulator.js';
@@ -672,7 +672,7 @@ describe('the way back of a key with many labels', () => {
 describe('setPrimaryVersion, when the key changes in the same moment', () => {
   /** Has the write lost once, so that something can be done before it is made again. */
   async function meanwhile(
-    which: { readonly rpc: string; readonly after?: number },
+    which: Pick<FaultRule, 'rpc' | 'after'>,
     key: KeyMetadata,
     change: () => Promise<unknown>,
   ): Promise<void> {
