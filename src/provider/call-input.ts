@@ -70,6 +70,12 @@ export const rotationOptions = z.strictObject({
   replacing: z.string('must be the full name of a version').optional(),
 });
 
+/** Of `verifyMessage`: whether the version is one of the agent's key is known when that is found. */
+export const verifyMessageOptions = z.strictObject({
+  ...callShape,
+  keyVersion: z.string('must be the full name of a version').optional(),
+});
+
 const seconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();
 
 export const retireOptions = z.strictObject({
