@@ -355,7 +355,7 @@ export class A2AKeyExchange {
    * @throws InvalidConfigError naming every option that is wrong; ClientClosedError after `close`.
    */
   envelope(options: EnvelopeOptions = {}): EnvelopeCipher {
-    const { keyId = this.hierarchy.kekKeyId, ...cipher } = options;
+    const { keyId = this.hierarchy.kekKeyId, ...cipher } = options ?? {};
     return this.#parts.ciphers.create(keyId, { ...cipher, clock: cipher.clock ?? this.#parts.clock });
   }
 

@@ -199,7 +199,17 @@ describe('calls', () => {
     [
       'rotateAgentKey to an algorithm that there is not',
       ({ exchange }) => exchange.rotateAgentKey('a', untyped('{"algorithm":"x"}')),
-      /options\.algorithm/,
+      /options\.algorithm is no algorithm: .*ecdsa-p256, .*rsa-oaep-4096/,
+    ],
+    [
+      'grantAgentAccess of a role that there is not',
+      ({ exchange }) => exchange.grantAgentAccess('a', 'user:a@example.com', 'Signer'),
+      /short names are signer, verifier, rotator, administrator/,
+    ],
+    [
+      'describeHierarchy of agents that are no list',
+      ({ exchange }) => exchange.describeHierarchy(untyped('{"agentIds":"a"}')),
+      /options\.agentIds must be a list of agent ids/,
     ],
     [
       'restoreAgent to a state that there is not',
@@ -242,6 +252,34 @@ describe('calls', () => {
     await expect(refused).rejects.toThrow(problem);
     await expect(refused).rejects.toMatchObject({ code: expect.stringMatching(/^INVALID_(ARGUMENT|JWK)$/) });
     expect(world.emulator.requests.count()).toBe(0);
+  });
+});
+
+const none = untyped('null');
+describe('null for options', () => {
+  const cases: readonly (readonly [string, (exchange: A2AKeyExchange) => Promise<unknown>])[] = [
+    ['verifyMessage', (exchange) => exchange.verifyMessage('a', message, message, none)],
+    ['signMany', (exchange) => exchange.signMany('a', [message], none)],
+    ['rotateAgentKey', (exchange) => exchange.rotateAgentKey('a', none)],
+    ['setRotationPolicy', (exchange) => exchange.setRotationPolicy('a', null, none)],
+    ['attestAgentKey', (exchange) => exchange.attestAgentKey('a', none)],
+    ['grantAgentAccess', (exchange) => exchange.grantAgentAccess('a', 'user:a@example.com', 'signer', none)],
+    [
+      'revokeAgentAccess',
+      (exchange) => exchange.revokeAgentAccess('a', 'user:a@example.com', 'signer', none),
+    ],
+    ['listAgentAccess', (exchange) => exchange.listAgentAccess('a', none)],
+    ['getAgentJwk', (exchange) => exchange.hierarchy.getAgentJwk('a', none)],
+    ['endorseAgentKey', (exchange) => exchange.hierarchy.endorseAgentKey('a', none)],
+  ];
+  it.each(cases)('is none to %s, which goes on to look up the agent', async (_, call) => {
+    await expect(call(world.exchange)).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND' });
+  });
+
+  it('is none to envelope and describeHierarchy', async () => {
+    await world.exchange.initialize();
+    expect(await world.exchange.describeHierarchy(none)).toMatchObject({ agents: [] });
+    expect(() => world.exchange.envelope(none)).not.toThrow();
   });
 });
 

@@ -66,7 +66,12 @@ export const restoreOptions = z.strictObject({
 
 export const rotationOptions = z.strictObject({
   ...callShape,
-  algorithm: z.custom<KeyAlgorithm>(isKeyAlgorithm, 'is not a Cloud KMS algorithm').optional(),
+  algorithm: z
+    .custom<KeyAlgorithm>(
+      isKeyAlgorithm,
+      'must be the Cloud KMS name of an algorithm, such as EC_SIGN_P384_SHA384',
+    )
+    .optional(),
   replacing: z.string('must be the full name of a version').optional(),
 });
 
