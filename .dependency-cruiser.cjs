@@ -17,7 +17,7 @@ const leaves = [
 const allowed = [
   ...leaves.map((leaf) => ({ from: leaf, to: [] })),
   { from: 'keys/', to: [] },
-  { from: 'attestation/', to: ['errors/'] },
+  { from: 'attestation/', to: ['errors/', 'schema-problems.ts'] },
   { from: 'provider/', to: [...leaves, 'attestation/', 'keys/'] },
   { from: 'identity/', to: [...leaves, 'keys/', 'provider/'] },
   { from: 'telemetry/', to: ['errors/', 'keys/', 'provider/'] },
@@ -34,7 +34,7 @@ const allowed = [
     to: [...leaves, 'attestation/', 'audit/', 'config/', 'keys/', 'provider/', 'telemetry/'],
   },
   { from: 'software/', to: [...leaves, 'audit/', 'config/', 'keys/', 'provider/', 'telemetry/'] },
-  { from: 'archive/', to: ['durable-files.ts', 'errors/', 'identity/', 'keys/'] },
+  { from: 'archive/', to: ['durable-files.ts', 'errors/', 'identity/', 'keys/', 'schema-problems.ts'] },
   { from: 'hierarchy/', to: [...leaves, 'config/agent-config.ts', 'identity/', 'keys/', 'provider/'] },
   { from: 'envelope/', to: [...leaves, 'keys/', 'provider/'] },
   { from: 'batch/', to: [...leaves, 'identity/', 'keys/', 'provider/'] },

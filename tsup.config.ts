@@ -17,7 +17,7 @@ export default defineConfig([
   {
     ...shared,
     format: 'esm',
-    entry: { ...library, 'emulator/main': 'src/emulator/main.ts' },
+    entry: { ...library, 'emulator/main': 'src/emulator/main.ts', 'audit/main': 'src/audit/main.ts' },
     splitting: true,
   },
   {

@@ -55,6 +55,7 @@ import type {
   PurgeMigratedKeysOptions,
   PurgeReport,
 } from './migration/migration-report.js';
+import { parseOptions, verifyMessageOptions } from './provider/call-input.js';
 import type { LocationStatus } from './replication/location.js';
 
 /** Which version a signature is expected to be by. */
@@ -207,7 +208,7 @@ export class A2AKeyExchange {
     options: SignManyOptions = {},
   ): Promise<readonly SignManyOutcome[]> {
     const many = this.#parts.batches.prepareMany(agentId, messages, options);
-    const { signal, timeoutMs, reason, correlationId } = options;
+    const { signal, timeoutMs, reason, correlationId } = many.options;
     const forLookUp = { signal, timeoutMs, reason, correlationId };
     const signing = this.#withKey('signMany', agentId, forLookUp, (keyName) =>
       this.#parts.batches.signMany(keyName, many),
@@ -228,14 +229,14 @@ export class A2AKeyExchange {
    * @throws UnavailableError or DeadlineExceededError, with `replicas`, when a location could not say and no other one knows
    *   the signature.
    */
-  verifyMessage(
+  async verifyMessage(
     agentId: string,
     message: Uint8Array,
     signature: Uint8Array,
     options: VerifyMessageOptions = {},
   ): Promise<boolean> {
-    const { keyVersion, ...callOptions } = options;
     const context = agentContext('verifyMessage', agentId);
+    const { keyVersion, ...callOptions } = parseOptions(context, verifyMessageOptions, options);
     const verify = (keyName: string): Promise<boolean> => {
       const keyPath = keyName.slice(keyName.indexOf('/cryptoKeys/'));
       // In any of the key rings: a replica's signature is the agent's too.
@@ -373,7 +374,7 @@ export class A2AKeyExchange {
    * @throws InvalidConfigError naming every option that is wrong; ClientClosedError after `close`.
    */
   envelope(options: EnvelopeOptions = {}): EnvelopeCipher {
-    const { keyId = this.hierarchy.kekKeyId, ...cipher } = options;
+    const { keyId = this.hierarchy.kekKeyId, ...cipher } = options ?? {};
     return this.#parts.ciphers.create(keyId, { ...cipher, clock: cipher.clock ?? this.#parts.clock });
   }
 

@@ -11,14 +11,13 @@ export type { MissingPermission, PreflightOptions, PreflightReport } from './acc
 export type { PreflightTask } from './access/preflight-needs.js';
 export { FilePublicKeyArchive, type FilePublicKeyArchiveOptions } from './archive/file-archive.js';
 export { type ArchivedJwk, type ArchivedJwkSet, exportJwkSet, importJwkSet } from './archive/jwk-set.js';
+export type { AttestationCertificateChains, AttestationInput } from './attestation/attestation-input.js';
 export type { KeyAttestation } from './attestation/key-attestation.js';
 export type { AttestedKey } from './attestation/key-attributes.js';
 export { type AttestationRoots, CLOUD_HSM_ROOTS } from './attestation/roots.js';
 export {
-  type AttestationCertificateChains,
   type AttestationCheck,
   type AttestationCheckName,
-  type AttestationInput,
   type AttestationVerdict,
   attestedKeyOf,
   verifyAttestation,
@@ -32,11 +31,8 @@ export type {
 } from './audit/audit-verification.js';
 export type { AuditCheckpoint, AuditEvent, AuditLine, AuditNotice } from './audit/line.js';
 export type { CheckpointKey } from './audit/section-check.js';
-export {
-  type AuditKeys,
-  type VerifyAuditTrailOptions,
-  verifyAuditTrail,
-} from './audit/verify-audit-trail.js';
+export type { AuditKeys, VerifyAuditTrailOptions } from './audit/verification-input.js';
+export { verifyAuditTrail } from './audit/verify-audit-trail.js';
 export { type BatchExchange, BatchSigner } from './batch/batch-signer.js';
 export type {
   BatchCloseOptions,

@@ -13,6 +13,8 @@ import {
   type KMSClient,
   ReceiptTrust,
   signCompactJws,
+  toPublicJwk,
+  verifyAttestation,
   verifyCompactJws,
   verifyEndorsement,
   verifyHandover,
@@ -75,6 +77,91 @@ describe('calls', () => {
       /algorithm/,
     ],
     [
+      'verifyCompactJws with a misspelt check',
+      () => verifyCompactJws('x', message, untyped('{"algorithm":"ES384","type":"x","critical":[]}')),
+      /options\.type is not an option; options\.critical is not an option/,
+    ],
+    [
+      'verifyCompactJws with checks of other types',
+      () =>
+        verifyCompactJws(
+          'x',
+          message,
+          untyped('{"algorithm":"ES384","typ":7,"understoodCritical":"exp","limitCharacters":"9"}'),
+        ),
+      /options\.limitCharacters .*options\.typ must be a string.*options\.understoodCritical must be a list/,
+    ],
+    [
+      'signCompactJws with an option that there is not',
+      ({ keys }) => signCompactJws(keys, 'k', message, {}, untyped('{"ed25519name":"EdDSA","timeoutMS":1}')),
+      /options\.ed25519name is not an option; options\.timeoutMS is not an option/,
+    ],
+    [
+      'signCompactJws with another name of Ed25519',
+      ({ keys }) => signCompactJws(keys, 'k', message, {}, untyped('{"ed25519Name":"ed25519"}')),
+      /options\.ed25519Name must be EdDSA or Ed25519/,
+    ],
+    [
+      'signCompactJws with a header of other types',
+      ({ keys }) => signCompactJws(keys, 'k', message, untyped('{"kid":7,"typ":8,"other":9}')),
+      /: header\.typ must be a string; header\.kid must be a string\./,
+    ],
+    [
+      'signCompactJws with null for a header',
+      ({ keys }) => signCompactJws(keys, 'k', message, untyped('null')),
+      /header must be an object/,
+    ],
+    [
+      'toPublicJwk with an option that there is not',
+      async () => toPublicJwk('x', 'EC_SIGN_ED25519', untyped('{"ed25519name":"Ed25519"}')),
+      /options\.ed25519name is not an option/,
+    ],
+    [
+      'encryptCompactJwe with an option that there is not',
+      async () => encryptCompactJwe('x', message, untyped('{"ctype":"x"}')),
+      /options\.ctype is not an option/,
+    ],
+    [
+      'verifyMessage by a version that is a number',
+      ({ exchange }) => exchange.verifyMessage('a', message, message, untyped('{"keyVersion":1}')),
+      /options\.keyVersion must be the full name of a version/,
+    ],
+    [
+      'verifyMessage with an option that there is not',
+      ({ exchange }) => exchange.verifyMessage('a', message, message, untyped('{"version":"1"}')),
+      /options\.version is not an option/,
+    ],
+    [
+      'verifyAttestation of nothing',
+      async () => verifyAttestation(untyped('{}')),
+      /input\.format .*input\.content .*input\.certChains .*input\.key .*input\.at /,
+    ],
+    [
+      'verifyAttestation with a field that there is not, of other keys',
+      async () =>
+        verifyAttestation({
+          ...untyped('{"format":"x","certChains":{},"version":1,"key":{"kind":"pair","publicKey":"PEM"}}'),
+          ...{ content: message, at: new Date(Number.NaN) },
+        }),
+      /certChains\.caviumCerts must be a list.*key\.publicKey must be a KeyObject.*at must be a date.*input\.version is not/,
+    ],
+    [
+      'faults of an RPC and a status that there is not',
+      async ({ emulator }) =>
+        emulator.faults.add(untyped('{"rpc":"Sign","status":{"code":"DOWN"},"time":1}')),
+      /rule\.rpc is not the name of an RPC.*rule\.status\.code is not a status.*rule\.time is not an option/,
+    ],
+    [
+      'faults that never come',
+      async ({ emulator }) => emulator.faults.add({ rpc: '*', hang: true, times: 0, every: 0.5 }),
+      /rule\.every must be a whole number.*rule\.times must be at least 1/,
+    ],
+    [
+      'issueToken for no member, with an option that there is not',
+      async ({ emulator }) => emulator.iam.issueToken('eve@example.com', untyped('{"lifetime":60}')),
+      /issueToken\.member is not written as in a policy.*issueToken\.options\.lifetime is not an option/,
+    ],
+    [
       'signCompactJws of text',
       ({ keys }) => signCompactJws(keys, 'k', untyped('"x"')),
       /payload must be bytes/,
@@ -112,7 +199,17 @@ describe('calls', () => {
     [
       'rotateAgentKey to an algorithm that there is not',
       ({ exchange }) => exchange.rotateAgentKey('a', untyped('{"algorithm":"x"}')),
-      /options\.algorithm/,
+      /options\.algorithm is no algorithm: .*ecdsa-p256, .*rsa-oaep-4096/,
+    ],
+    [
+      'grantAgentAccess of a role that there is not',
+      ({ exchange }) => exchange.grantAgentAccess('a', 'user:a@example.com', 'Signer'),
+      /short names are signer, verifier, rotator, administrator/,
+    ],
+    [
+      'describeHierarchy of agents that are no list',
+      ({ exchange }) => exchange.describeHierarchy(untyped('{"agentIds":"a"}')),
+      /options\.agentIds must be a list of agent ids/,
     ],
     [
       'restoreAgent to a state that there is not',
@@ -158,6 +255,34 @@ describe('calls', () => {
   });
 });
 
+const none = untyped('null');
+describe('null for options', () => {
+  const cases: readonly (readonly [string, (exchange: A2AKeyExchange) => Promise<unknown>])[] = [
+    ['verifyMessage', (exchange) => exchange.verifyMessage('a', message, message, none)],
+    ['signMany', (exchange) => exchange.signMany('a', [message], none)],
+    ['rotateAgentKey', (exchange) => exchange.rotateAgentKey('a', none)],
+    ['setRotationPolicy', (exchange) => exchange.setRotationPolicy('a', null, none)],
+    ['attestAgentKey', (exchange) => exchange.attestAgentKey('a', none)],
+    ['grantAgentAccess', (exchange) => exchange.grantAgentAccess('a', 'user:a@example.com', 'signer', none)],
+    [
+      'revokeAgentAccess',
+      (exchange) => exchange.revokeAgentAccess('a', 'user:a@example.com', 'signer', none),
+    ],
+    ['listAgentAccess', (exchange) => exchange.listAgentAccess('a', none)],
+    ['getAgentJwk', (exchange) => exchange.hierarchy.getAgentJwk('a', none)],
+    ['endorseAgentKey', (exchange) => exchange.hierarchy.endorseAgentKey('a', none)],
+  ];
+  it.each(cases)('is none to %s, which goes on to look up the agent', async (_, call) => {
+    await expect(call(world.exchange)).rejects.toMatchObject({ code: 'AGENT_KEY_NOT_FOUND' });
+  });
+
+  it('is none to envelope and describeHierarchy', async () => {
+    await world.exchange.initialize();
+    expect(await world.exchange.describeHierarchy(none)).toMatchObject({ agents: [] });
+    expect(() => world.exchange.envelope(none)).not.toThrow();
+  });
+});
+
 describe('constructors', () => {
   const cases: readonly (readonly [string, (world: World) => unknown, string])[] = [
     [
@@ -166,6 +291,11 @@ describe('constructors', () => {
       'hierarchy.endorsementValiditySeconds',
     ],
     ['ReceiptTrust', () => new ReceiptTrust([], { maxCachedRoots: 0 }), 'receiptTrust.maxCachedRoots'],
+    [
+      'ReceiptTrust by an unknown name',
+      () => new ReceiptTrust([], untyped('{"maxCachedRoot":5}')),
+      'receiptTrust.maxCachedRoot',
+    ],
     ['EnvelopeCipher', ({ keys }) => new EnvelopeCipher(keys, 'k', { timeoutMs: 0 }), 'envelope.timeoutMs'],
     [
       'BatchSigner',
@@ -173,6 +303,12 @@ describe('constructors', () => {
       'batchSigner.maxBatch',
     ],
     ['FilePublicKeyArchive', () => new FilePublicKeyArchive(untyped('{}')), 'directory'],
+    ['FilePublicKeyArchive without options', () => new FilePublicKeyArchive(untyped('null')), 'directory'],
+    [
+      'FilePublicKeyArchive by an unknown name',
+      () => new FilePublicKeyArchive(untyped('{"directory":"x","mode":7}')),
+      'mode',
+    ],
     ['startKmsEmulator', () => startKmsEmulator({ port: -1 }), 'emulator.port'],
   ];
   it.each(cases)('%s refuses an option that is wrong as a configuration', async (_, make, field) => {

@@ -1,7 +1,6 @@
 /**
  * An audit trail from the first line to an auditor's verdict: what is in it, what verifying it takes, and what becomes of a
- * line that somebody changes. It talks to an emulator that it starts itself. With arguments it verifies a file of yours:
- * `npm run example:audit -- audit.jsonl audit-keys.json [writer:sequence:sha256]`.
+ * line that somebody changes. It talks to an emulator that it starts itself. `a2a-kms-verify-audit` verifies a file of yours.
  */
 
 import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,16 +18,6 @@ function show({ verdict, lines, problems, chains }: AuditVerification): void {
     for (const { kid, protectionLevel } of signers) console.log(`  signed by ${kid} (${protectionLevel})`);
   }
   for (const { kind, message } of problems) console.log(`  ${kind}: ${message}`);
-}
-
-async function verifyFile(path: string, keysPath: string, anchor: string | undefined): Promise<void> {
-  const [, writer = '', sequence, sha256 = ''] = /^(.+):([0-9]+):([0-9a-f]{64})$/.exec(anchor ?? '') ?? [];
-  const verified = await verifyAuditTrail(createReadStream(path), {
-    auditKeys: JSON.parse(readFileSync(keysPath, 'utf8')),
-    expectedLast: sequence === undefined ? [] : { writer, sequence: Number(sequence), sha256 },
-  });
-  show(verified);
-  process.exitCode = verified.verdict === 'valid' ? 0 : 1;
 }
 
 async function demonstrate(): Promise<void> {
@@ -74,6 +63,9 @@ async function demonstrate(): Promise<void> {
   }
 }
 
-const [path, keysPath, anchor] = process.argv.slice(2);
-if (path !== undefined && keysPath !== undefined) await verifyFile(path, keysPath, anchor);
-else await demonstrate();
+if (process.argv.length > 2) {
+  console.error(
+    'The example takes no arguments. To verify a file of yours: npx a2a-kms-verify-audit TRAIL KEYS',
+  );
+  process.exitCode = 2;
+} else await demonstrate();

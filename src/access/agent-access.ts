@@ -1,13 +1,16 @@
 /** Who may use an agent's keys, by agent id. What is granted here is granted on that agent's key and nowhere else. */
 
+import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
-import { type AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
-import type { AccessBinding, AccessChange, GrantOptions } from '../keys/access.js';
+import { type AgentKeys, requireAgentId } from '../hierarchy/agent-keys.js';
+import { agentKeyRole } from '../hierarchy/role-options.js';
+import { type AccessBinding, type AccessChange, type GrantOptions, parseRole } from '../keys/access.js';
 import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider } from '../keys/key-provider.js';
 import { requireAccessManager } from '../provider/access-manager.js';
+import { callShape, grantOptions, parseOptions } from '../provider/call-input.js';
 import { AGENT_ROLE_NAMES, type AgentRoleName, isAgentRoleName } from './agent-roles.js';
 
 /** Options of the calls about who may use an agent's keys. */
@@ -24,6 +27,9 @@ export interface AgentAccessBinding extends AccessBinding {
   /** Which of the four roles it is, if it is one. */
   readonly agentRole?: AgentRoleName;
 }
+
+const accessOptions = z.strictObject({ ...callShape, key: agentKeyRole });
+const grantAccessOptions = z.strictObject({ ...grantOptions.shape, key: agentKeyRole });
 
 export class AgentAccess {
   readonly #provider: KeyProvider;
@@ -43,8 +49,8 @@ export class AgentAccess {
     role: string,
     options: GrantAgentAccessOptions = {},
   ): Promise<AccessChange> {
-    const { key = 'signing', publicMembers, ...rest } = options;
     const context = agentContext('grantAgentAccess', agentId);
+    const { key, publicMembers, ...rest } = parseOptions(context, grantAccessOptions, options);
     const fullRole = this.#roleOf(context, role, key);
     const manager = requireAccessManager(context, this.#provider);
     const keyName = await this.#keyName(context, agentId, key, rest);
@@ -57,17 +63,16 @@ export class AgentAccess {
     role: string,
     options: AgentAccessOptions = {},
   ): Promise<AccessChange> {
-    const { key = 'signing', ...rest } = options;
     const context = agentContext('revokeAgentAccess', agentId);
+    const { key, ...rest } = parseOptions(context, accessOptions, options);
     const fullRole = this.#roleOf(context, role, key);
     const manager = requireAccessManager(context, this.#provider);
     return manager.revokeAccess(await this.#keyName(context, agentId, key, rest), member, fullRole, rest);
   }
 
   async list(agentId: string, options: AgentAccessOptions = {}): Promise<readonly AgentAccessBinding[]> {
-    const { key = 'signing', ...rest } = options;
     const context = agentContext('listAgentAccess', agentId);
-    requireRole(context, key, 'key');
+    const { key, ...rest } = parseOptions(context, accessOptions, options);
     const manager = requireAccessManager(context, this.#provider);
     const bindings = await manager.listAccess(await this.#keyName(context, agentId, key, rest), rest);
     return bindings.map((binding) => {
@@ -77,8 +82,14 @@ export class AgentAccess {
   }
 
   #roleOf(context: ErrorContext, role: string, key: AgentKeyRole): string {
-    requireRole(context, key, 'key');
-    if (!isAgentRoleName(role)) return role;
+    if (!isAgentRoleName(role)) {
+      const parsed = parseRole(role);
+      if (parsed.ok) return parsed.value;
+      throw new InvalidArgumentError(
+        context,
+        `${parsed.problem} The short names are ${AGENT_ROLE_NAMES.join(', ')}.`,
+      );
+    }
     if (role === 'signer' && key === 'encryption') {
       throw new InvalidArgumentError(
         context,

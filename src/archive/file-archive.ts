@@ -6,10 +6,12 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { syncDirectory, writeDurably } from '../durable-files.js';
 import { InvalidConfigError } from '../errors/input.js';
 import { ArchiveError } from '../errors/storage.js';
 import type { ArchivedPublicKey, PublicKeyArchive } from '../keys/public-key-archive.js';
+import { schemaProblems } from '../schema-problems.js';
 import { type ArchivedJwk, fromArchivedJwk, toArchivedJwk } from './jwk-set.js';
 
 const SUFFIX = '.jwk.json';
@@ -26,6 +28,9 @@ export interface FilePublicKeyArchiveOptions {
   readonly directory: string;
 }
 
+const path = 'is the path of a folder';
+const optionsSchema = z.strictObject({ directory: z.string(path).min(1, path) });
+
 /**
  * Public keys in files.
  *
@@ -39,11 +44,11 @@ export interface FilePublicKeyArchiveOptions {
 export class FilePublicKeyArchive implements PublicKeyArchive {
   readonly #directory: string;
 
-  /** @throws InvalidConfigError without a folder. */
+  /** @throws InvalidConfigError without a folder, and for other options. */
   constructor(options: FilePublicKeyArchiveOptions) {
-    if (typeof options?.directory !== 'string' || options.directory === '')
-      throw new InvalidConfigError([{ field: 'directory', problem: 'is the path of a folder' }]);
-    this.#directory = options.directory;
+    const parsed = optionsSchema.safeParse(options ?? {});
+    if (!parsed.success) throw new InvalidConfigError(schemaProblems(parsed.error));
+    this.#directory = parsed.data.directory;
   }
 
   async put(key: ArchivedPublicKey): Promise<void> {

@@ -1,7 +1,8 @@
 /** What is known of a key version when its statement was fetched and checked. */
 
+import type { AttestationCertificateChains } from './attestation-input.js';
 import type { RootFingerprints } from './roots.js';
-import type { AttestationCertificateChains, AttestationVerdict } from './verify-attestation.js';
+import type { AttestationVerdict } from './verify-attestation.js';
 
 /** The verdict about one version, and the evidence that it rests on. It is JSON: file it as it is. */
 export interface KeyAttestation extends AttestationVerdict {

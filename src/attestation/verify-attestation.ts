@@ -6,38 +6,12 @@
 
 import { createPublicKey, createVerify, X509Certificate } from 'node:crypto';
 import { InvalidArgumentError } from '../errors/input.js';
+import { type AttestationInput, parseAttestationInput } from './attestation-input.js';
 import { buildChain, type CertificateChain, hasSameKey, isValidAt } from './certificates.js';
 import { decodeContent } from './content.js';
 import { type AttestedKey, checkAttributes } from './key-attributes.js';
 import { type AttestationRoots, CLOUD_HSM_ROOTS } from './roots.js';
 import { ATTESTATION_FORMATS, type AttestationFormat, parseStatement } from './statement.js';
-
-/** The chains as `KeyOperationAttestation.CertificateChains` has them, each certificate in PEM. */
-export interface AttestationCertificateChains {
-  readonly caviumCerts: readonly string[];
-  readonly googleCardCerts: readonly string[];
-  readonly googlePartitionCerts: readonly string[];
-}
-
-/**
- * A statement of Cloud HSM as `GetCryptoKeyVersion` returns it (`KeyOperationAttestation`), and the key it is meant to
- * be about.
- */
-export interface AttestationInput {
-  /** `KeyOperationAttestation.format`. */
-  readonly format: string;
-  /** `KeyOperationAttestation.content`: gzip, as it came. */
-  readonly content: Uint8Array;
-  readonly certChains: AttestationCertificateChains;
-  /** The key that the statement is to be about. */
-  readonly key: AttestedKey;
-  /** Full name of the version, for the check `version-name`. Default: that check is left out. */
-  readonly keyVersion?: string | undefined;
-  /** Default: those of Cloud HSM. */
-  readonly roots?: AttestationRoots | undefined;
-  /** When the validity of the certificates is judged. */
-  readonly at: Date;
-}
 
 /** The checks that a statement goes through, in this order. docs/attestation.md says what each one compares. */
 export type AttestationCheckName =
@@ -97,9 +71,11 @@ const GOOGLE_PATH_LENGTH = 1;
 /**
  * Checks a statement of Cloud HSM offline, check by check, up to the pinned roots. Whatever is wrong with the statement is in
  * the verdict; nothing in it makes this throw.
- * @throws InvalidArgumentError when a root given by the caller is no certificate.
+ * @throws InvalidArgumentError for what is no statement, no key or no date, and when a root given by the caller is no
+ *   certificate.
  */
-export function verifyAttestation(input: AttestationInput): AttestationVerdict {
+export function verifyAttestation(given: AttestationInput): AttestationVerdict {
+  const input = parseAttestationInput(given);
   const manufacturer = parseRoots('manufacturer', input.roots ?? CLOUD_HSM_ROOTS);
   const google = parseRoots('google', input.roots ?? CLOUD_HSM_ROOTS);
   const checks: AttestationCheck[] = [];

@@ -105,15 +105,16 @@ export interface AuditCheckpoint extends ChainedLine {
 /** A line of an audit trail; `type` says which of the three it is. */
 export type AuditLine = AuditEvent | AuditNotice | AuditCheckpoint;
 
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256: 64 digits of lower-case hex');
 const counter = z.int().min(0);
-const position = z.int().min(1);
+export const position = z.int('must be a whole number').min(1, 'must be at least 1');
+export const writerId = z.string().regex(WRITER_ID, 'must be the writer of a chain');
 const text = z.string().max(1_024);
 const facts = z.record(z.string().max(64), z.union([text, z.number(), z.boolean()]));
 
 const chained = {
   v: z.literal(1),
-  writer: z.string().regex(WRITER_ID),
+  writer: writerId,
   sequence: position,
   prev: sha256,
 };

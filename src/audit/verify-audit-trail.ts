@@ -3,9 +3,7 @@
  * the public keys of the audit key and nothing else: no call, and no more memory for a long trail than for a short one.
  */
 
-import type { ErrorContext } from '../errors/base.js';
-import { InvalidArgumentError } from '../errors/input.js';
-import { type JosePublicKey, type PublicKeyInput, parsePublicKey } from '../identity/jwk.js';
+import type { JosePublicKey } from '../identity/jwk.js';
 import type { AuditAnchor } from './audit-trail.js';
 import {
   type AuditProblem,
@@ -18,25 +16,12 @@ import { ChainCheck, type Link } from './chain-check.js';
 import { type AuditLine, decodeLine, parseLine, sha256Hex } from './line.js';
 import { readLines } from './line-reader.js';
 import { SectionCheck } from './section-check.js';
+import {
+  parseVerification,
+  type ResolvedVerification,
+  type VerifyAuditTrailOptions,
+} from './verification-input.js';
 
-/** Keys that sign checkpoints: one, several, or a JWK Set. All versions that ever signed belong in it. */
-export type AuditKeys =
-  | PublicKeyInput
-  | readonly PublicKeyInput[]
-  | { readonly keys: readonly PublicKeyInput[] };
-
-/** Options of `verifyAuditTrail`. */
-export interface VerifyAuditTrailOptions {
-  readonly auditKeys: AuditKeys;
-  /** Where chains stood, kept elsewhere: they must be there, unchanged. Without one, lines cut off at the end do not show. */
-  readonly expectedLast?: AuditAnchor | readonly AuditAnchor[] | undefined;
-  /** `pino`: lines of a log, of which those with a member `audit` count. Default `lines`, as a file sink writes them. */
-  readonly format?: 'lines' | 'pino' | undefined;
-  /** Problems that are listed; the rest is counted. Default 1,000. */
-  readonly maxProblems?: number | undefined;
-}
-
-const DEFAULT_MAX_PROBLEMS = 1_000;
 /** Chains in one stream: far more than a service has processes; each costs memory. */
 const MAX_CHAINS = 10_000;
 /** Unreadable lines that a later line may still explain. */
@@ -44,7 +29,8 @@ const MAX_UNEXPLAINED = 1_000;
 
 /**
  * Verifies an audit trail.
- * @throws InvalidJwkError when a key is not usable, InvalidArgumentError for other options that are not.
+ * @throws InvalidJwkError when a key is not usable; InvalidArgumentError for what else is wrong with the stream or an option,
+ *   such as an anchor that is none. What the stream fails with.
  *
  * @example
  * ```ts
@@ -58,8 +44,9 @@ export async function verifyAuditTrail(
   stream: AsyncIterable<Uint8Array | string>,
   options: VerifyAuditTrailOptions,
 ): Promise<AuditVerification> {
-  const verification = new Verification(options, await loadCanonicalize());
-  for await (const raw of readLines(stream)) await verification.take(raw);
+  const { chunks, ...input } = parseVerification(stream, options);
+  const verification = new Verification(input, await loadCanonicalize());
+  for await (const raw of readLines(chunks)) await verification.take(raw);
   return verification.result();
 }
 
@@ -69,8 +56,8 @@ interface ChainState {
   events: number;
   lostEvents: number;
   tornLines: number;
-  /** Sequence → the hash that was expected there. */
-  readonly anchors: Map<number, string>;
+  /** Sequence → the hashes that were expected there: more than one if anchors contradict each other. */
+  readonly anchors: ReadonlyMap<number, readonly string[]>;
 }
 
 class Verification {
@@ -86,13 +73,11 @@ class Verification {
   #moreProblems = 0;
   #line = 0;
 
-  constructor(options: VerifyAuditTrailOptions, canonicalize: Canonicalize) {
-    const context = { operation: 'verifyAuditTrail', resource: 'audit trail' };
-    const { auditKeys, expectedLast = [], format = 'lines', maxProblems = DEFAULT_MAX_PROBLEMS } = options;
-    this.#keys = parseKeys(context, auditKeys);
-    this.#anchors = isAnchorList(expectedLast) ? expectedLast : [expectedLast];
-    this.#format = format;
-    this.#maxProblems = maxProblems;
+  constructor(input: ResolvedVerification, canonicalize: Canonicalize) {
+    this.#keys = input.keys;
+    this.#anchors = input.anchors;
+    this.#format = input.format;
+    this.#maxProblems = input.maxProblems;
     this.#canonicalize = canonicalize;
   }
 
@@ -167,8 +152,7 @@ class Verification {
       this.#report(problem.kind, problem.message, { ...problem, writer });
     }
     if (line.type === 'notice' && line.notice === 'start') state.sections.restart();
-    const anchor = state.anchors.get(sequence);
-    if (anchor !== undefined && anchor !== sha256) {
+    if (state.anchors.get(sequence)?.some((expected) => expected !== sha256)) {
       this.#report('changed', `sequence ${sequence} is not the line that was there once`, at);
     }
     const found =
@@ -189,14 +173,13 @@ class Verification {
   #stateOf(writer: string): ChainState | undefined {
     const known = this.#chains.get(writer);
     if (known !== undefined || this.#chains.size >= MAX_CHAINS) return known;
-    const anchors = this.#anchors.filter((anchor) => anchor.writer === writer);
     const state: ChainState = {
       chain: new ChainCheck(),
       sections: new SectionCheck(this.#keys, this.#canonicalize),
       events: 0,
       lostEvents: 0,
       tornLines: 0,
-      anchors: new Map(anchors.map(({ sequence, sha256 }) => [sequence, sha256])),
+      anchors: bySequence(this.#anchors.filter((anchor) => anchor.writer === writer)),
     };
     this.#chains.set(writer, state);
     return state;
@@ -239,20 +222,12 @@ function toVerifiedChain(writer: string, state: ChainState): VerifiedChain {
   };
 }
 
-function parseKeys(context: ErrorContext, keys: AuditKeys): ReadonlyMap<string, JosePublicKey> {
-  const parsed = toList(keys).map((key) => parsePublicKey(context, key, { use: 'sig' }));
-  if (parsed.length === 0) throw new InvalidArgumentError(context, 'auditKeys must have at least one key.');
-  return new Map(parsed.map((key) => [key.thumbprint, key]));
+function bySequence(anchors: readonly AuditAnchor[]): ReadonlyMap<number, readonly string[]> {
+  const expected = new Map<number, string[]>();
+  for (const { sequence, sha256 } of anchors) {
+    const hashes = expected.get(sequence);
+    if (hashes === undefined) expected.set(sequence, [sha256]);
+    else hashes.push(sha256);
+  }
+  return expected;
 }
-
-function toList(keys: AuditKeys): readonly PublicKeyInput[] {
-  if (isKeyList(keys)) return keys;
-  if (isKeySet(keys)) return keys.keys;
-  return [keys];
-}
-
-const isKeyList = (keys: AuditKeys): keys is readonly PublicKeyInput[] => Array.isArray(keys);
-const isKeySet = (keys: AuditKeys): keys is { readonly keys: readonly PublicKeyInput[] } =>
-  typeof keys === 'object' && 'keys' in keys && Array.isArray(keys.keys);
-const isAnchorList = (anchors: AuditAnchor | readonly AuditAnchor[]): anchors is readonly AuditAnchor[] =>
-  Array.isArray(anchors);

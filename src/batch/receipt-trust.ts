@@ -4,6 +4,7 @@
  */
 
 import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidJwkError } from '../errors/identity.js';
 import { InvalidConfigError } from '../errors/input.js';
@@ -12,6 +13,7 @@ import { type JosePublicKey, type JwkLike, type PublicKeyInput, parsePublicKey }
 import { isJwkSet, unlessForeign } from '../identity/jwk-set.js';
 import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { verifySignature } from '../provider/signature-check.js';
+import { schemaProblems } from '../schema-problems.js';
 import type { Cbor } from './cbor.js';
 import { type ReceiptContent, sigStructure } from './receipt-format.js';
 
@@ -40,6 +42,11 @@ export interface TrustedKey {
 const SHARED_ROOTS = 1_000;
 const MAX_CACHED_ROOTS = 1_000_000;
 
+const rootCount = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;
+const optionsSchema = z.strictObject({
+  maxCachedRoots: z.int(rootCount).min(1, rootCount).max(MAX_CACHED_ROOTS, rootCount).optional(),
+});
+
 /** The keys and roots behind a `ReceiptTrust`, or those of keys that are given as they are. */
 export let rootsOf: (trust: ReceiptTrust | TrustedKeys) => TrustedRoots;
 
@@ -67,9 +74,9 @@ const sharedRoots = newRoots(SHARED_ROOTS);
 export class ReceiptTrust {
   readonly #roots: TrustedRoots;
 
-  /** @throws InvalidJwkError when a key is not usable, or there is none; InvalidConfigError for `maxCachedRoots`. */
+  /** @throws InvalidJwkError when a key is not usable, or there is none; InvalidConfigError for options. */
   constructor(keys: TrustedKeys, options: ReceiptTrustOptions = {}) {
-    this.#roots = new TrustedRoots(keys, options);
+    this.#roots = new TrustedRoots(keys, parseOptions(options));
   }
 
   static {
@@ -85,7 +92,7 @@ export class TrustedRoots {
   constructor(keys: TrustedKeys, options: ReceiptTrustOptions) {
     const context = { operation: 'ReceiptTrust', resource: 'trusted keys' };
     const { maxCachedRoots } = options;
-    this.#roots = maxCachedRoots === undefined ? sharedRoots : newRoots(requireCount(maxCachedRoots));
+    this.#roots = maxCachedRoots === undefined ? sharedRoots : newRoots(maxCachedRoots);
     this.#keys = readKeys(context, keys);
   }
 
@@ -139,10 +146,10 @@ export function keysToRead(trust: ReceiptTrust | TrustedKeys): number {
   return isList(trust) ? trust.length : 1;
 }
 
-function requireCount(count: number): number {
-  if (Number.isInteger(count) && count >= 1 && count <= MAX_CACHED_ROOTS) return count;
-  const problem = `must be a whole number from 1 to ${MAX_CACHED_ROOTS}`;
-  throw new InvalidConfigError([{ field: 'receiptTrust.maxCachedRoots', problem }]);
+function parseOptions(options: unknown): ReceiptTrustOptions {
+  const parsed = optionsSchema.safeParse(options ?? {});
+  if (parsed.success) return parsed.data;
+  throw new InvalidConfigError(schemaProblems(parsed.error, 'receiptTrust'));
 }
 
 /** By thumbprint, which does not cover the algorithm of an RSA key (RFC 7638 section 3.2). */

@@ -14,7 +14,10 @@ function isCertificate(pem: string): boolean {
 }
 
 const roots = z
-  .array(z.string().refine(isCertificate, 'is not a certificate in PEM'))
+  .array(
+    z.string().refine(isCertificate, 'is not a certificate in PEM'),
+    'must be a list of certificates in PEM',
+  )
   .min(1, 'a root is required');
 
 export const attestationShape = {

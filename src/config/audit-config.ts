@@ -70,21 +70,17 @@ const writesInfo = (value: unknown): value is Logger =>
     value.isLevelEnabled('info') === false
   );
 
-const namedSink = z.discriminatedUnion(
-  'type',
-  [
-    z.strictObject({
-      type: z.literal('file'),
-      path: z.string('the path of the file is required').min(1, 'must not be empty'),
-      fsync: z.enum(['commit', 'never'], 'must be commit or never').default('commit'),
-    }),
-    z.strictObject({
-      type: z.literal('logger'),
-      logger: z.custom<Logger>(writesInfo, 'must be a logger that writes level info').optional(),
-    }),
-  ],
-  "must be { type: 'file', path }, { type: 'logger' } or have the method write",
-);
+const namedSink = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('file'),
+    path: z.string('the path of the file is required').min(1, 'must not be empty'),
+    fsync: z.enum(['commit', 'never'], 'must be commit or never').default('commit'),
+  }),
+  z.strictObject({
+    type: z.literal('logger'),
+    logger: z.custom<Logger>(writesInfo, 'must be a logger that writes level info').optional(),
+  }),
+]);
 
 const whole = (defaultValue: number, max: number) =>
   z
@@ -94,7 +90,10 @@ const whole = (defaultValue: number, max: number) =>
     .default(defaultValue);
 
 export const auditSchema = z.strictObject({
-  sink: z.custom<AuditSink>(isSink).or(namedSink),
+  sink: z.union(
+    [z.custom<AuditSink>(isSink), namedSink],
+    "must be { type: 'file', path }, { type: 'logger' } or have the method write",
+  ),
   writerId: z
     .string('must be a string')
     .regex(/^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,79}$/, 'has 1 to 80 letters, digits or ._:@/-')

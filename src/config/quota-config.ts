@@ -63,9 +63,7 @@ export const quotaSchema = z
         'must be published, none, or tokens a minute for read, write, hsm, software or external',
       )
       .optional(),
-    hsmTokens: z
-      .record(z.string().refine(isKeyAlgorithm, 'is not a Cloud KMS algorithm'), tokens, 'must be an object')
-      .optional(),
+    hsmTokens: z.record(z.string().refine(isKeyAlgorithm, 'is not a Cloud KMS algorithm'), tokens).optional(),
   })
   .refine(
     ({ mode, limits, hsmTokens }) => mode === 'adaptive' || (limits === undefined && hsmTokens === undefined),

@@ -28,6 +28,12 @@ export type SoftwareKeyStoreConfig =
       readonly path: string;
       /** At least 8 characters. Default: the environment's `A2A_SOFTWARE_KEY_STORE_PASSPHRASE`. */
       readonly passphrase?: string | undefined;
+      readonly key?: undefined;
+    }
+  | {
+      readonly type: 'file';
+      readonly path: string;
+      readonly passphrase?: undefined;
       /** 32 bytes, in place of a passphrase. Default: the environment's `A2A_SOFTWARE_KEY_STORE_KEY`, base64. */
       readonly key?: Uint8Array | undefined;
     }
@@ -46,16 +52,23 @@ const key = z
   .instanceof(Uint8Array, { error: 'must be bytes (Buffer or Uint8Array)' })
   .refine((bytes) => bytes.length === STORE_KEY_BYTES, 'must have 32 bytes');
 
-/** The schema of `softwareKeyStore`. That exactly one secret is given is checked by `resolveStoreConfig`. */
+/** The schema of `softwareKeyStore`. A secret that is not given is found by `resolveStoreConfig`. */
 export const softwareKeyStoreSchema = z.discriminatedUnion(
   'type',
   [
-    z.strictObject({
-      type: z.literal('file'),
-      path: z.string('the directory of the store is required').min(1, 'must not be empty'),
-      passphrase: passphrase.optional(),
-      key: key.optional(),
-    }),
+    z
+      .strictObject({
+        type: z.literal('file'),
+        path: z.string('the directory of the store is required').min(1, 'must not be empty'),
+        passphrase: passphrase.optional(),
+        key: key.optional(),
+      })
+      .transform(({ passphrase, key, ...store }, check): SoftwareKeyStoreConfig => {
+        if (key === undefined) return { ...store, passphrase };
+        if (passphrase === undefined) return { ...store, key };
+        check.addIssue({ code: 'custom', message: 'has a passphrase and a key; give one of them' });
+        return z.NEVER;
+      }),
     z.strictObject({ type: z.literal('memory') }),
   ],
   "must be { type: 'file', path, passphrase | key } or { type: 'memory' }",
@@ -87,9 +100,6 @@ export function resolveStoreConfig(
   const { path } = config;
   const fail = (field: string, problem: string) => ({ ok: false, problem: { field, problem } }) as const;
   const found = (secret: StoreSecret) => ({ ok: true, value: { type: 'file', path, secret } }) as const;
-  if (config.passphrase !== undefined && config.key !== undefined) {
-    return fail('softwareKeyStore', 'has a passphrase and a key; give one of them');
-  }
   if (config.passphrase !== undefined) return found({ passphrase: config.passphrase });
   // A copy: the caller may wipe its own.
   if (config.key !== undefined) return found({ key: Uint8Array.from(config.key) });

@@ -1,55 +1,8 @@
 /** Faults on purpose: an RPC that fails, hangs, is slow, answers with damaged bytes, or loses its connection. */
 
+import { type Corruption, type FaultRule, parseFaultRule } from './fault-rule.js';
 import { isMessage } from './request-fields.js';
-import type { RpcMessage, StatusDetail, StatusName } from './rpc.js';
-
-/** What of a call is damaged. */
-export type Corruption =
-  /** A byte of the request's payload, on the way in: its checksum no longer matches. */
-  | 'request'
-  /** A byte of the answer's payload (signature, ciphertext, plaintext, PEM, …): its checksum no longer matches. */
-  | 'response-data'
-  /** The checksum of the answer's payload. */
-  | 'response-crc'
-  /** The checksum of the answer's payload is missing. */
-  | 'missing-crc'
-  /** The payload of the answer is missing. */
-  | 'missing-data'
-  /** `verified_*` of the answer says that no checksum was seen. */
-  | 'verified'
-  /** The resource name in the answer is another one. */
-  | 'name'
-  /** The answer names another protection level. */
-  | 'protection-level';
-
-/** Which calls of the emulator go wrong, and how (docs/emulator.md). */
-export interface FaultRule {
-  /** Short RPC name, or `*` for every RPC. */
-  readonly rpc: string;
-  /** Answers with a status in place of a result. */
-  readonly status?: {
-    readonly code: StatusName;
-    readonly message?: string;
-    readonly details?: readonly StatusDetail[];
-  };
-  /** Waits before anything else, in real milliseconds. */
-  readonly delayMs?: number;
-  /** Never answers. */
-  readonly hang?: boolean;
-  readonly corrupt?: Corruption;
-  /** Destroys the TCP connection. */
-  readonly dropConnection?: boolean;
-  /** The call takes effect, and only then does the fault happen: the answer is lost. */
-  readonly applyAfterExecution?: boolean;
-  /** Only calls for which it returns true. */
-  readonly when?: (request: RpcMessage) => boolean;
-  /** Spares the first n calls. */
-  readonly after?: number;
-  /** Only every nth call. */
-  readonly every?: number;
-  /** Stops after n faults. */
-  readonly times?: number;
-}
+import type { RpcMessage } from './rpc.js';
 
 /** A rule in force. */
 export interface ActiveFault extends Disposable {
@@ -97,9 +50,12 @@ class Fault implements ActiveFault {
 export class FaultInjector {
   readonly #faults = new Set<Fault>();
 
-  /** Puts a rule in force until it is removed. */
+  /**
+   * Puts a rule in force until it is removed.
+   * @throws InvalidArgumentError for a rule that could not strike: an RPC, a status or a field that there is not.
+   */
   add(rule: FaultRule): ActiveFault {
-    const fault = new Fault(rule, this.#faults);
+    const fault = new Fault(parseFaultRule(rule), this.#faults);
     this.#faults.add(fault);
     return fault;
   }

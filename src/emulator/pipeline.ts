@@ -2,7 +2,8 @@
 
 import type { Socket } from 'node:net';
 import { Metadata, type ServerUnaryCall, type ServiceDefinition, type sendUnaryData } from '@grpc/grpc-js';
-import { corruptRequest, corruptResponse, FaultInjector, type FaultRule } from './faults.js';
+import type { FaultRule } from './fault-rule.js';
+import { corruptRequest, corruptResponse, FaultInjector } from './faults.js';
 import type { AccessControl } from './iam/access-control.js';
 import type { EmulatorLogger, ResolvedEmulatorOptions } from './options.js';
 import { Quota } from './quota.js';

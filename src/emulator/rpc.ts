@@ -27,14 +27,17 @@ export const StatusCode = {
 /** Name of a gRPC status code other than OK (google.rpc.Code), e.g. `UNAVAILABLE`. */
 export type StatusName = keyof typeof StatusCode;
 
+export const STATUS_DETAIL_TYPES = [
+  'google.rpc.PreconditionFailure',
+  'google.rpc.ErrorInfo',
+  'google.rpc.RetryInfo',
+  'google.rpc.QuotaFailure',
+  'google.rpc.BadRequest',
+] as const;
+
 /** A message for `google.rpc.Status.details`, by its full name, with its fields in lowerCamelCase. */
 export interface StatusDetail {
-  readonly type:
-    | 'google.rpc.PreconditionFailure'
-    | 'google.rpc.ErrorInfo'
-    | 'google.rpc.RetryInfo'
-    | 'google.rpc.QuotaFailure'
-    | 'google.rpc.BadRequest';
+  readonly type: (typeof STATUS_DETAIL_TYPES)[number];
   readonly value: Readonly<Record<string, unknown>>;
 }
 

@@ -8,7 +8,7 @@ import type { FaultInjector } from './faults.js';
 import { enforceIam } from './iam/access-control.js';
 import { credentialsHandlers } from './iam/credentials-service.js';
 import { IamPolicies } from './iam/policies.js';
-import { AccessTokens } from './iam/tokens.js';
+import { AccessTokens, type IssueTokenOptions, parseTokenRequest } from './iam/tokens.js';
 import { KmsService } from './kms-service.js';
 import { locationHandlers } from './locations.js';
 import { OperationStore } from './operations.js';
@@ -21,8 +21,11 @@ import { loadWireDefinitions } from './wire.js';
 
 /** Access tokens of the emulator. They count where IAM is enforced, and are not looked at otherwise. */
 export interface EmulatorIam {
-  /** A token of a member, for an hour of the emulator's clock or as long as said. */
-  issueToken(member: string, options?: { readonly lifetimeSeconds?: number }): string;
+  /**
+   * A token of a member, for an hour of the emulator's clock or as long as said.
+   * @throws InvalidArgumentError for what is no member of a policy, or no option.
+   */
+  issueToken(member: string, options?: IssueTokenOptions): string;
   /** Ends all tokens of a member. */
   revokeTokens(member: string): void;
 }
@@ -115,7 +118,10 @@ export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promis
     requests: pipeline.requests,
     faults: pipeline.faults,
     iam: {
-      issueToken: (member, options) => tokens.issue(member, options).token,
+      issueToken: (member, options) => {
+        const request = parseTokenRequest(member, options);
+        return tokens.issue(request.member, request.options).token;
+      },
       revokeTokens: (member) => tokens.revoke(member),
     },
     failGeneration: (reason) => service.failGeneration(reason),

@@ -136,6 +136,12 @@ const ERROR_DETAILS = {
                 metadata: { keyType: 'string', type: 'string', id: 3 },
               },
             },
+            BadRequest: {
+              fields: { fieldViolations: field('FieldViolation', 1, 'repeated') },
+              nested: {
+                FieldViolation: { fields: { field: field('string', 1), description: field('string', 2) } },
+              },
+            },
             QuotaFailure: {
               fields: { violations: field('Violation', 1, 'repeated') },
               nested: {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError, UnsupportedAlgorithmError } from '../errors/input.js';
 import type { AgentKeyRole } from '../keys/agent-key-name.js';
-import { type AgentAlgorithmAlias, resolveAlgorithmAlias } from '../keys/algorithm-alias.js';
+import { type AgentAlgorithmAlias, resolveAlgorithmAlias, SIGNING_ALIASES } from '../keys/algorithm-alias.js';
 import type {
   DecryptionAlgorithm,
   ProtectionLevel,
@@ -31,6 +31,18 @@ const ENCRYPTION_ALGORITHM_ALIASES = {
  */
 export type EncryptionAlgorithmAlias = keyof typeof ENCRYPTION_ALGORITHM_ALIASES;
 type EncryptionAlgorithm = (typeof ENCRYPTION_ALGORITHM_ALIASES)[EncryptionAlgorithmAlias];
+
+/** The short names of all algorithms of agents' keys. */
+export const AGENT_ALGORITHM_NAMES: readonly string[] = [
+  ...SIGNING_ALIASES,
+  ...Object.keys(ENCRYPTION_ALGORITHM_ALIASES),
+];
+
+const ENCRYPTION_ALIASES: ReadonlyMap<string, string> = new Map(Object.entries(ENCRYPTION_ALGORITHM_ALIASES));
+
+/** The Cloud KMS name behind a short name of either kind of key; any other name as it is. */
+export const resolveAgentAlgorithm = (name: string): string =>
+  ENCRYPTION_ALIASES.get(name) ?? resolveAlgorithmAlias(name);
 
 const DEFAULT_ENCRYPTION_ALGORITHM: EncryptionAlgorithm = 'RSA_DECRYPT_OAEP_3072_SHA256';
 

@@ -1,9 +1,11 @@
 /** The tree of keys in a key ring as it stands: masters, agents, versions, states and what is due when. */
 
+import { z } from 'zod';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyMetadata, KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
 import { MASTER_KEY_IDS, type MasterRole } from '../keys/master-key-name.js';
 import { POLICY_LABEL, parsePolicy, type RotationPolicy, rotationDueTime } from '../keys/rotation-policy.js';
+import { callShape, parseOptions } from '../provider/call-input.js';
 import { ownerOf } from './agent-keys.js';
 
 /** Keys that are read at once. */
@@ -53,6 +55,11 @@ export interface DescribeHierarchyOptions extends CallOptions {
   readonly agentIds?: readonly string[] | undefined;
 }
 
+const describeOptions = z.strictObject({
+  ...callShape,
+  agentIds: z.array(z.string('must be an agent id'), 'must be a list of agent ids').optional(),
+});
+
 type Owned =
   | { readonly role: MasterRole; readonly key: KeyMetadata }
   | { readonly role: 'signing' | 'encryption'; readonly agentId: string; readonly key: KeyMetadata };
@@ -61,7 +68,8 @@ export async function describeKeys(
   provider: KeyProvider,
   options: DescribeHierarchyOptions = {},
 ): Promise<HierarchyDescription> {
-  const { agentIds, ...callOptions } = options;
+  const context = { operation: 'describeHierarchy', resource: 'key hierarchy' };
+  const { agentIds, ...callOptions } = parseOptions(context, describeOptions, options);
   const owned = (await provider.listKeys(callOptions))
     .flatMap(toOwned)
     .filter((entry) => !('agentId' in entry) || agentIds === undefined || agentIds.includes(entry.agentId));

@@ -3,6 +3,7 @@
  * key-encryption key wraps. It works on any `KeyProvider` and holds nothing but caches.
  */
 
+import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.js';
 import { issueEndorsement, requireValidity } from '../identity/endorsement.js';
 import type { PublicJwk } from '../identity/jwk.js';
@@ -10,7 +11,7 @@ import { type AgentKeyRole, agentContext } from '../keys/agent-key-name.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyMetadata, KeyProvider } from '../keys/key-provider.js';
 import { MASTER_KEY_IDS } from '../keys/master-key-name.js';
-import { callOptionsOf } from '../provider/call-input.js';
+import { callOptionsOf, parseOptions } from '../provider/call-input.js';
 import {
   type AgentEncryptionContext,
   decryptAs,
@@ -19,7 +20,7 @@ import {
   type Recipient,
 } from './agent-encryption.js';
 import { type AgentKeyOptions, agentKeySpecs, type RoleKeySpec, signingAlgorithm } from './agent-key-spec.js';
-import { AgentKeys, requireAgentId, requireRole } from './agent-keys.js';
+import { AgentKeys, requireAgentId } from './agent-keys.js';
 import { type DescribeHierarchyOptions, describeKeys, type HierarchyDescription } from './describe.js';
 import {
   type KeyHierarchyOptions,
@@ -27,6 +28,7 @@ import {
   parseHierarchyOptions,
 } from './hierarchy-options.js';
 import { ensureMasterKeys, type MasterKeys } from './master-keys.js';
+import { roleOptions } from './role-options.js';
 import { VersionKeys } from './version-keys.js';
 
 /** The keys that were made for an agent, or found. */
@@ -44,6 +46,11 @@ export interface EndorseOptions extends CallOptions {
   /** In place of the configured one, in seconds. */
   readonly validitySeconds?: number | undefined;
 }
+
+const endorseOptions = z.strictObject({
+  ...roleOptions.shape,
+  validitySeconds: z.number('must be a number of seconds').optional(),
+});
 
 /** What a hierarchy knows of keys, for the parts of this library that work with the same ones. */
 export interface HierarchyKeys {
@@ -153,9 +160,8 @@ export class KeyHierarchy {
     agentId: string,
     options: CallOptions & { readonly role?: AgentKeyRole | undefined } = {},
   ): Promise<PublicJwk> {
-    const { role: named, ...callOptions } = options;
     const context = agentContext('getAgentJwk', agentId);
-    const role = requireRole(context, named);
+    const { role, ...callOptions } = parseOptions(context, roleOptions, options);
     const name = await this.#agentKeys.nameOf(context, requireAgentId(context, agentId), role, callOptions);
     return (await this.#versionKeys.current(context, name, callOptions)).key.jwk;
   }
@@ -182,13 +188,12 @@ export class KeyHierarchy {
    * endorsement with the key, and make a new one before it expires and after each rotation.
    */
   async endorseAgentKey(agentId: string, options: EndorseOptions = {}): Promise<string> {
+    const context = agentContext('endorseAgentKey', agentId);
     const {
-      role: named,
+      role,
       validitySeconds = this.#options.endorsementValiditySeconds,
       ...callOptions
-    } = options;
-    const context = agentContext('endorseAgentKey', agentId);
-    const role = requireRole(context, named);
+    } = parseOptions(context, endorseOptions, options);
     requireValidity(context, validitySeconds);
     const agent = requireAgentId(context, agentId);
     const name = await this.#agentKeys.nameOf(context, agent, role, callOptions);

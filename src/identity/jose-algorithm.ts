@@ -3,6 +3,7 @@
  * whoever holds one never has to ask a message what to do.
  */
 
+import { z } from 'zod';
 import type {
   AsymmetricKeyType,
   DecryptionAlgorithmEntry,
@@ -17,6 +18,8 @@ export type JoseAlgorithm = (SigningAlgorithmEntry | DecryptionAlgorithmEntry) &
 
 /** How Ed25519 is called: `EdDSA` (RFC 8037), or fully specified `Ed25519` (RFC 9864). Both mean the same here. */
 export type Ed25519Name = 'EdDSA' | 'Ed25519';
+
+export const ed25519Name = z.enum(['EdDSA', 'Ed25519'], 'must be EdDSA or Ed25519').optional();
 
 const hasJoseName = (entry: { readonly purpose: string }): entry is JoseAlgorithm => 'joseName' in entry;
 

@@ -11,10 +11,12 @@ import {
   publicEncrypt,
   randomBytes,
 } from 'node:crypto';
+import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidJweError, InvalidJwkError } from '../errors/identity.js';
 import { DataTooLargeError, InvalidArgumentError } from '../errors/input.js';
 import { DecryptionFailedError } from '../errors/service.js';
+import { parseOptions } from '../provider/call-input.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
 import { type JoseHeader, memberOf, parseJoseHeader } from './jose-header.js';
 import { type PublicKeyInput, parsePublicKey } from './jwk.js';
@@ -41,6 +43,9 @@ export interface JweOptions {
   readonly cty?: string | undefined;
 }
 
+const mediaType = z.string('must be a string').optional();
+const jweOptions = z.strictObject({ typ: mediaType, cty: mediaType });
+
 /** A JWE whose header is acceptable. Nothing of it is authentic before it is opened. */
 export interface ParsedJwe {
   readonly header: JoseHeader;
@@ -56,7 +61,7 @@ export interface ParsedJwe {
 
 /**
  * Encrypts to a public RSA key, in this process and without any call.
- * @throws InvalidJwkError when the key is not an RSA key for RSA-OAEP-256; DataTooLargeError.
+ * @throws InvalidJwkError when the key is not an RSA key for RSA-OAEP-256; DataTooLargeError; InvalidArgumentError.
  */
 export function encryptCompactJwe(
   publicKey: PublicKeyInput,
@@ -64,10 +69,10 @@ export function encryptCompactJwe(
   options: JweOptions = {},
 ): string {
   const context = { operation: 'encryptCompactJwe', resource: 'JWE' };
+  const { typ, cty } = parseOptions(context, jweOptions, options);
   const { material, jwk } = parsePublicKey(context, publicKey, { algorithm: JWE_KEY_ALGORITHM, use: 'enc' });
   if (material.kind !== 'key-object') throw new InvalidJwkError(context, 'it is not an RSA key.');
   requireJwePlaintext(context, plaintext);
-  const { typ, cty } = options;
   const header = { alg: JWE_KEY_ALGORITHM, enc: JWE_CONTENT_ALGORITHM, kid: jwk.kid, typ, cty };
   const encodedHeader = encodeBase64url(Buffer.from(JSON.stringify(header), 'utf8'));
   return [encodedHeader, ...seal(material.keyObject, plaintext, encodedHeader)].join('.');

@@ -5,13 +5,16 @@
  */
 
 import { createHash, KeyObject } from 'node:crypto';
+import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidJwkError } from '../errors/identity.js';
 import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import type { ParseResult } from '../keys/parse-result.js';
+import { parseOptions } from '../provider/call-input.js';
 import {
   algorithmsForKey,
   type Ed25519Name,
+  ed25519Name,
   findJoseAlgorithm,
   isCalled,
   type JoseAlgorithm,
@@ -74,20 +77,24 @@ interface ExpectedKey {
 const parsedKeys = new WeakSet<object>();
 const isParsed = (input: object): input is JosePublicKey => parsedKeys.has(input);
 
+const jwkOptions = z.strictObject({ ed25519Name });
+
 /**
  * The JWK of a public key of this library, with `kid`, `alg` and `use`.
  * @throws InvalidJwkError when it is not a public key, not one of the algorithm, or JOSE has no name for the algorithm.
+ * @throws InvalidArgumentError for other options.
  */
 export function toPublicJwk(
   publicKey: KeyObject | string | Uint8Array,
   algorithm: KeyAlgorithm,
   options: { readonly ed25519Name?: Ed25519Name | undefined } = {},
 ): PublicJwk {
-  const context = { operation: 'toPublicJwk', resource: algorithm };
+  const context = { operation: 'toPublicJwk', resource: String(algorithm) };
+  const { ed25519Name } = parseOptions(context, jwkOptions, options);
   const entry = findJoseAlgorithm(algorithm);
   if (entry === undefined) throw new InvalidJwkError(context, `JOSE has no name for ${algorithm}.`);
   const { jwk } = parsePublicKey(context, publicKey, { keyAlgorithm: entry.name });
-  return entry.key.kind === 'okp' && options.ed25519Name ? { ...jwk, alg: options.ed25519Name } : jwk;
+  return entry.key.kind === 'okp' && ed25519Name ? { ...jwk, alg: ed25519Name } : jwk;
 }
 
 /**

@@ -3,6 +3,7 @@
  * from the caller when verifying; what a message says of its algorithm is only compared.
  */
 
+import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { JwsVerificationError } from '../errors/identity.js';
 import { InvalidArgumentError, UnsupportedAlgorithmError } from '../errors/input.js';
@@ -11,12 +12,18 @@ import type { SigningAlgorithmEntry } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider } from '../keys/key-provider.js';
-import { requireBytes } from '../provider/call-input.js';
+import { callShape, parseInput, parseOptions, requireBytes } from '../provider/call-input.js';
 import { signNamingVersion } from '../provider/sign-naming-version.js';
 import { verifySignature } from '../provider/signature-check.js';
 import { decodeBase64url, encodeBase64url } from './base64url.js';
 import { derToP1363, p1363ToDer } from './der.js';
-import { type Ed25519Name, findJoseAlgorithm, isCalled, type JoseAlgorithm } from './jose-algorithm.js';
+import {
+  type Ed25519Name,
+  ed25519Name,
+  findJoseAlgorithm,
+  isCalled,
+  type JoseAlgorithm,
+} from './jose-algorithm.js';
 import { isMediaType, type JoseHeader, memberOf, parseJoseHeader } from './jose-header.js';
 import { type JosePublicKey, type PublicKeyInput, parsePublicKey, toPublicJwk } from './jwk.js';
 
@@ -40,7 +47,7 @@ export interface SignJwsOptions extends CallOptions {
   readonly ed25519Name?: Ed25519Name | undefined;
 }
 
-/** What `verifyCompactJws` accepts. */
+/** What `verifyCompactJws` accepts. Unknown options are refused: a misspelt one would be a check that is not made. */
 export interface VerifyJwsOptions {
   /** JOSE name of the one algorithm that is accepted. `EdDSA` and `Ed25519` are the same. */
   readonly algorithm: string;
@@ -63,6 +70,22 @@ const DEFAULT_LIMIT_CHARACTERS = 1_048_576;
 /** Set by this library, or meaningless without it. */
 const OWN_MEMBERS = ['alg', 'crit', 'b64', 'enc', 'zip'];
 
+const text = z.string('must be a string').optional();
+const headerSchema = z.looseObject({ typ: text, cty: text, kid: text });
+const signOptions = z.strictObject({ ...callShape, ed25519Name });
+const peekOptions = z.strictObject({
+  limitCharacters: z
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .default(DEFAULT_LIMIT_CHARACTERS),
+});
+const verifyOptions = z.strictObject({
+  ...peekOptions.shape,
+  algorithm: z.string('is required: the JOSE name of the one that is expected'),
+  typ: text,
+  understoodCritical: z.array(z.string(), 'must be a list of names').default([]),
+});
+
 /**
  * Signs a payload as compact JWS.
  * @throws UnsupportedAlgorithmError when JOSE has no name for the key's algorithm.
@@ -75,20 +98,22 @@ export async function signCompactJws(
   options: SignJwsOptions = {},
 ): Promise<string> {
   const context = { operation: 'signCompactJws', resource: keyId };
-  const own = OWN_MEMBERS.find((name) => memberOf(header, name) !== undefined);
+  const { kid: ownKid } = parseInput(context, headerSchema, { name: 'header', value: header });
+  // The caller may change it while the key is looked up.
+  const members = { ...header };
+  const own = OWN_MEMBERS.find((name) => memberOf(members, name) !== undefined);
   if (own !== undefined) {
     throw new InvalidArgumentError(context, `${own} cannot be set in the header: it follows from the key.`);
   }
-  const { ed25519Name, ...callOptions } = options;
+  const { ed25519Name, ...callOptions } = parseOptions(context, signOptions, options);
   const encodedPayload = encodeBase64url(requireBytes(context, 'payload', payload));
   const { signingInput, entry, signed } = await signNamingVersion(context, keyId, {
     inUse: () => provider.resolveKeyVersion(keyId, callOptions),
     sign: async ({ keyVersion, algorithm }, signer) => {
       const entry = requireSigning(context, algorithm);
-      const kid =
-        header.kid ?? toPublicJwk(await provider.getPublicKey(keyVersion, callOptions), entry.name).kid;
+      const kid = ownKid ?? toPublicJwk(await provider.getPublicKey(keyVersion, callOptions), entry.name).kid;
       const alg = (entry.key.kind === 'okp' && ed25519Name) || entry.joseName;
-      const encodedHeader = encodeBase64url(Buffer.from(JSON.stringify({ ...header, alg, kid }), 'utf8'));
+      const encodedHeader = encodeHeader(context, { ...members, alg, kid });
       const signingInput = `${encodedHeader}.${encodedPayload}`;
       const data = Buffer.from(signingInput, 'ascii');
       return { signingInput, entry, signed: await provider.signDetailed(signer, data, callOptions) };
@@ -107,15 +132,15 @@ export async function verifyCompactJws(
   options: VerifyJwsOptions,
 ): Promise<VerifiedJws> {
   const context = { operation: 'verifyCompactJws', resource: 'JWS' };
-  requireAlgorithm(context, options);
-  const { header, payload, signingInput, signature } = parseCompactJws(context, jws, options);
-  const key = parsePublicKey(context, publicKey, { algorithm: options.algorithm, use: 'sig' });
+  const { algorithm, typ, ...limits } = parseOptions(context, verifyOptions, options);
+  const { header, payload, signingInput, signature } = parseCompactJws(context, jws, limits);
+  const key = parsePublicKey(context, publicKey, { algorithm, use: 'sig' });
   const named = memberOf(header, 'alg');
   if (!isCalled(key.algorithm, named)) {
-    throw refuse(context, 'algorithm', `expected ${options.algorithm}, it names ${shown(named)}.`);
+    throw refuse(context, 'algorithm', `expected ${algorithm}, it names ${shown(named)}.`);
   }
-  if (options.typ !== undefined && !isMediaType(memberOf(header, 'typ'), options.typ)) {
-    throw refuse(context, 'type', `expected typ ${options.typ}, it has ${shown(memberOf(header, 'typ'))}.`);
+  if (typ !== undefined && !isMediaType(memberOf(header, 'typ'), typ)) {
+    throw refuse(context, 'type', `expected typ ${typ}, it has ${shown(memberOf(header, 'typ'))}.`);
   }
   if (!(await isSignature(key, Buffer.from(signingInput, 'ascii'), signature))) {
     throw refuse(context, 'signature', 'the signature is not by the key.');
@@ -123,20 +148,17 @@ export async function verifyCompactJws(
   return { header, payload, key };
 }
 
-function requireAlgorithm(context: ErrorContext, options: VerifyJwsOptions | undefined): void {
-  if (typeof options?.algorithm === 'string') return;
-  throw new InvalidArgumentError(
-    context,
-    'options.algorithm, the JOSE name of the one that is expected, is required.',
-  );
-}
-
-/** The header of a compact JWS, before anything of it is believed: for choosing the key by `kid`. */
+/**
+ * The header of a compact JWS, before anything of it is believed: for choosing the key by `kid`.
+ * @throws JwsVerificationError saying which check failed.
+ */
 export function peekJwsHeader(
   jws: string,
   options: Pick<VerifyJwsOptions, 'limitCharacters'> = {},
 ): JoseHeader {
-  return parseCompactJws({ operation: 'peekJwsHeader', resource: 'JWS' }, jws, options).header;
+  const context = { operation: 'peekJwsHeader', resource: 'JWS' };
+  const { limitCharacters } = parseOptions(context, peekOptions, options);
+  return parseCompactJws(context, jws, { limitCharacters, understoodCritical: [] }).header;
 }
 
 interface ParsedJws {
@@ -149,9 +171,9 @@ interface ParsedJws {
 function parseCompactJws(
   context: ErrorContext,
   jws: string,
-  options: Pick<VerifyJwsOptions, 'limitCharacters' | 'understoodCritical'>,
+  limits: { readonly limitCharacters: number; readonly understoodCritical: readonly string[] },
 ): ParsedJws {
-  const { limitCharacters = DEFAULT_LIMIT_CHARACTERS, understoodCritical = [] } = options;
+  const { limitCharacters, understoodCritical } = limits;
   if (typeof jws !== 'string') throw refuse(context, 'format', 'a compact JWS is a string.');
   if (jws.length > limitCharacters) {
     throw refuse(context, 'size', `at most ${limitCharacters} characters are accepted, got ${jws.length}.`);
@@ -174,6 +196,15 @@ function parseCompactJws(
     throw refuse(context, 'format', 'payload or signature is not canonical base64url without padding.');
   }
   return { header: parsed.header, payload, signature, signingInput: `${encodedHeader}.${encodedPayload}` };
+}
+
+/** @throws InvalidArgumentError for members that JSON has no form for. */
+function encodeHeader(context: ErrorContext, header: JoseHeader): string {
+  try {
+    return encodeBase64url(Buffer.from(JSON.stringify(header), 'utf8'));
+  } catch (cause) {
+    throw new InvalidArgumentError({ ...context, cause }, 'the header has a member that is not JSON.');
+  }
 }
 
 /** The signature as JOSE has it (RFC 7518 section 3.4), from what Cloud KMS gives. */

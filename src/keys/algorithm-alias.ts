@@ -14,6 +14,8 @@ const AGENT_ALGORITHM_ALIASES = {
  */
 export type AgentAlgorithmAlias = keyof typeof AGENT_ALGORITHM_ALIASES;
 
+export const SIGNING_ALIASES: readonly string[] = Object.keys(AGENT_ALGORITHM_ALIASES);
+
 const isAlias = (name: string): name is AgentAlgorithmAlias => Object.hasOwn(AGENT_ALGORITHM_ALIASES, name);
 
 /** The Cloud KMS name behind a short name; any other name as it is. */

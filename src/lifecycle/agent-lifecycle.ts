@@ -8,15 +8,19 @@ import type { ErrorContext } from '../errors/base.js';
 import { AgentKeyNotFoundError, NoUsableVersionError } from '../errors/keys.js';
 import { ReplicationIncompleteError } from '../errors/replication.js';
 import { ClientClosedError } from '../errors/service.js';
+import type { EncryptionAlgorithmAlias } from '../hierarchy/agent-key-spec.js';
 import { AgentKeys, requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
 import type { HierarchyKeys } from '../hierarchy/key-hierarchy.js';
+import { roleOptions } from '../hierarchy/role-options.js';
 import { type AgentKeyRole, agentContext, agentKeyId } from '../keys/agent-key-name.js';
+import type { AgentAlgorithmAlias } from '../keys/algorithm-alias.js';
+import type { KeyAlgorithm } from '../keys/algorithm-types.js';
 import type { CallOptions, RestoreOptions, RotationOptions } from '../keys/call-options.js';
 import type { KeyMetadata, KeyProvider, KeyRingProvider, RotationResult } from '../keys/key-provider.js';
 import { isRestorable } from '../keys/restore-plan.js';
 import { formatPolicy, POLICY_LABEL, type RotationPolicy } from '../keys/rotation-policy.js';
 import type { Logger } from '../logger.js';
-import { callOptionsOf, parseOptions, restoreOptions, rotationOptions } from '../provider/call-input.js';
+import { callOptionsOf, parseOptions, restoreOptions } from '../provider/call-input.js';
 import { attestAgentKey, type LocatedAttestation } from './attest-agent.js';
 import { type AgentDescription, describeAgentKey, describeRings } from './describe-agent.js';
 import {
@@ -30,6 +34,7 @@ import {
   parseDestroyOptions,
   parsePruneOptions,
   parseRotateDueOptions,
+  parseRotationOptions,
   parseSchedulerOptions,
   requirePolicy,
 } from './lifecycle-input.js';
@@ -46,7 +51,10 @@ export interface RoleOptions extends CallOptions {
 }
 
 /** Options of a rotation of an agent's key; `role` says which key, default `signing`. */
-export type AgentRotationOptions = RotationOptions & RoleOptions;
+export interface AgentRotationOptions extends Omit<RotationOptions, 'algorithm'>, RoleOptions {
+  /** Of the new version, by its Cloud KMS name or a short one, as `generateAgentKey` takes them. Default: as before. */
+  readonly algorithm?: KeyAlgorithm | AgentAlgorithmAlias | EncryptionAlgorithmAlias | undefined;
+}
 
 interface AgentLifecycleOptions {
   /** The key ring of the agents, and those of its replicas. */
@@ -142,10 +150,9 @@ export class AgentLifecycle {
     agentId: string,
     options: AgentRotationOptions = {},
   ): Promise<RotationResult> {
-    const { role, ...rest } = options;
     const context = agentContext(operation, agentId);
-    parseOptions(context, rotationOptions, rest);
-    const name = await this.#keyName(context, agentId, options);
+    const { role, ...rest } = parseRotationOptions(context, options);
+    const name = await this.#keyName(context, agentId, { role, ...rest });
     if (operation === 'prepareAgentRotation') return this.#provider.prepareRotation(name, rest);
     if (operation === 'activateAgentRotation') return this.#provider.activateRotation(name, rest);
     return this.#provider.rotateKey(name, rest);
@@ -157,8 +164,9 @@ export class AgentLifecycle {
     version: number | string,
     options: RoleOptions = {},
   ): Promise<KeyMetadata> {
-    const { role, ...rest } = options;
-    const name = await this.#keyName(agentContext('setAgentPrimaryVersion', agentId), agentId, options);
+    const context = agentContext('setAgentPrimaryVersion', agentId);
+    const { role, ...rest } = parseOptions(context, roleOptions, options);
+    const name = await this.#keyName(context, agentId, { role, ...rest });
     return this.#provider.setPrimaryVersion(name, version, rest);
   }
 
@@ -168,10 +176,10 @@ export class AgentLifecycle {
     policy: RotationPolicy | null,
     options: RoleOptions = {},
   ): Promise<KeyMetadata> {
-    const { role, ...rest } = options;
     const context = agentContext('setRotationPolicy', agentId);
+    const { role, ...rest } = parseOptions(context, roleOptions, options);
     const label = policy === null ? null : formatPolicy(requirePolicy(context, policy));
-    const name = await this.#keyName(context, agentId, options);
+    const name = await this.#keyName(context, agentId, { role, ...rest });
     return this.#provider.updateLabels(name, { [POLICY_LABEL]: label }, rest);
   }
 

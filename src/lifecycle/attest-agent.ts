@@ -2,8 +2,10 @@
 
 import type { KeyAttestation } from '../attestation/key-attestation.js';
 import { ReplicationIncompleteError } from '../errors/replication.js';
-import { requireAgentId, requireRole } from '../hierarchy/agent-keys.js';
+import { requireAgentId } from '../hierarchy/agent-keys.js';
+import { roleOptions } from '../hierarchy/role-options.js';
 import { agentContext } from '../keys/agent-key-name.js';
+import { parseOptions } from '../provider/call-input.js';
 import { requireKeyAttester } from '../provider/key-attester.js';
 import type { AgentRing, RoleOptions } from './agent-lifecycle.js';
 import { readRings } from './read-rings.js';
@@ -19,9 +21,8 @@ export async function attestAgentKey(
   agentId: string,
   options: RoleOptions = {},
 ): Promise<readonly [LocatedAttestation, ...LocatedAttestation[]]> {
-  const { role: named, ...callOptions } = options;
   const context = agentContext('attestAgentKey', agentId);
-  const role = requireRole(context, named);
+  const { role, ...callOptions } = parseOptions(context, roleOptions, options);
   const agent = requireAgentId(context, agentId);
   const { found, failures } = await readRings(rings, async ({ keyRing, provider, agentKeys }) => {
     const attester = requireKeyAttester(context, provider);

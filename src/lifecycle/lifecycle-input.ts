@@ -3,8 +3,12 @@
 import { z } from 'zod';
 import type { ErrorContext } from '../errors/base.js';
 import { InvalidArgumentError } from '../errors/input.js';
+import { AGENT_ALGORITHM_NAMES, resolveAgentAlgorithm } from '../hierarchy/agent-key-spec.js';
+import { agentKeyRole } from '../hierarchy/role-options.js';
+import { isKeyAlgorithm } from '../keys/algorithms.js';
 import { checkPolicy, type RotationPolicy } from '../keys/rotation-policy.js';
-import { callback, callShape, parseOptions } from '../provider/call-input.js';
+import { callback, callShape, parseOptions, rotationOptions } from '../provider/call-input.js';
+import type { AgentRotationOptions } from './agent-lifecycle.js';
 import type { DestroyAgentOptions } from './destroy-agent.js';
 import type { RotateDueKeysOptions } from './rotate-due-keys.js';
 import { type RotationSchedulerOptions, SCHEDULER_INTERVAL_MAX_SECONDS } from './rotation-scheduler.js';
@@ -49,6 +53,25 @@ const prune = z.strictObject({
   confirmAfter: wholeSeconds(CONFIRM_AFTER_MIN_SECONDS).optional(),
   destroyAfter: wholeSeconds(0).optional(),
 });
+
+const rotation = z.strictObject({
+  ...rotationOptions.shape,
+  role: agentKeyRole,
+  algorithm: z
+    .string('must be an algorithm name')
+    .transform(resolveAgentAlgorithm)
+    .refine(
+      isKeyAlgorithm,
+      `is no algorithm: take a Cloud KMS name such as EC_SIGN_P384_SHA384, or one of ${AGENT_ALGORITHM_NAMES.join(', ')}`,
+    )
+    .optional(),
+});
+
+/** Of a rotation of an agent's key, with the Cloud KMS name in place of a short one. */
+export const parseRotationOptions = (
+  context: ErrorContext,
+  options: AgentRotationOptions,
+): z.output<typeof rotation> => parseOptions(context, rotation, options);
 
 export const parseRotateDueOptions = (options: RotateDueKeysOptions = {}): RotateDueKeysOptions =>
   parseOptions({ operation: 'rotateDueKeys', resource: 'options' }, rotateDue, options);

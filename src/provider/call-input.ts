@@ -66,8 +66,19 @@ export const restoreOptions = z.strictObject({
 
 export const rotationOptions = z.strictObject({
   ...callShape,
-  algorithm: z.custom<KeyAlgorithm>(isKeyAlgorithm, 'is not a Cloud KMS algorithm').optional(),
+  algorithm: z
+    .custom<KeyAlgorithm>(
+      isKeyAlgorithm,
+      'must be the Cloud KMS name of an algorithm, such as EC_SIGN_P384_SHA384',
+    )
+    .optional(),
   replacing: z.string('must be the full name of a version').optional(),
+});
+
+/** Of `verifyMessage`: whether the version is one of the agent's key is known when that is found. */
+export const verifyMessageOptions = z.strictObject({
+  ...callShape,
+  keyVersion: z.string('must be the full name of a version').optional(),
 });
 
 const seconds = z.int('must be whole seconds').min(0, 'must not be negative').optional();

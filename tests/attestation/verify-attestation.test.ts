@@ -3,9 +3,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import type { AttestationInput } from '../../src/attestation/attestation-input.js';
 import { CLOUD_HSM_ROOTS } from '../../src/attestation/roots.js';
 import {
-  type AttestationInput,
   type AttestationVerdict,
   attestedKeyOf,
   verifyAttestation,

@@ -248,6 +248,18 @@ describe('verifyAuditTrail', () => {
     expect((await verifyLines(odd, options)).problems.map(({ kind }) => kind)).toEqual(['format', 'format']);
   });
 
+  it('reports a line that one of two contradicting anchors has otherwise, in whatever order they come', async () => {
+    const forged = { ...trail.anchor, sha256: 'f'.repeat(64) };
+    for (const expectedLast of [
+      [trail.anchor, forged],
+      [forged, trail.anchor],
+    ]) {
+      const { verdict, problems } = await verifyLines(trail.lines, { auditKeys: trail.pem, expectedLast });
+      expect(verdict).toBe('invalid');
+      expect(problems).toMatchObject([{ kind: 'changed', sequence: trail.anchor.sequence }]);
+    }
+  });
+
   it('refuses keys that are none', async () => {
     await expect(verifyLines([], { auditKeys: [] })).rejects.toBeInstanceOf(InvalidArgumentError);
     await expect(verifyLines([], { auditKeys: 'no key' })).rejects.toBeInstanceOf(InvalidJwkError);

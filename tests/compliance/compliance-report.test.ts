@@ -114,7 +114,7 @@ describe('a report of an exchange', () => {
     ['ListCryptoKeyVersions', 'key', KEY],
     ['ListCryptoKeys', 'key-ring', RING],
     ['GetCryptoKeyVersion', 'attestation', `${KEY}/cryptoKeyVersions/1`],
-  ])('says not-checked when %s is not permitted: %s of %s', async (rpc, check, subject) => {
+  ] as const)('says not-checked when %s is not permitted: %s of %s', async (rpc, check, subject) => {
     const { emulator, exchange } = await open({ retry: { maxAttempts: 1 } });
     await exchange.generateAgentKey('alice');
     emulator.faults.add({ rpc, status: { code: 'PERMISSION_DENIED' } });

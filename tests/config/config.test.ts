@@ -40,6 +40,23 @@ describe('parseKMSConfig', () => {
     expect(fieldsOf({ hsmTokens: { ROT13: 1 } })).toEqual(['quota.hsmTokens.ROT13']);
   });
 
+  const sinks = "must be { type: 'file', path }, { type: 'logger' } or have the method write";
+  it.each([
+    [{ audit: {} }, 'audit.sink', sinks],
+    [{ audit: { sink: 'file' } }, 'audit.sink', sinks],
+    [{ audit: { sink: { type: 'files' } } }, 'audit.sink', sinks],
+    [{ audit: { sink: { type: 'file' } } }, 'audit.sink.path', 'the path of the file is required'],
+    [{ quota: { hsmTokens: { FOO: 1 } } }, 'quota.hsmTokens.FOO', 'is not a Cloud KMS algorithm'],
+    [{ quota: { limits: { hms: 1 } } }, 'quota.limits.hms', 'is not an option'],
+    [
+      { attestationRoots: { google: [], manufacturer: {} } },
+      'attestationRoots.manufacturer',
+      'must be a list of certificates in PEM',
+    ],
+  ])('says of %j what is wrong where', (wrong, field, problem) => {
+    expect(problemsOf(() => parseKMSConfig({ ...minimal, ...wrong }, {}))).toContainEqual({ field, problem });
+  });
+
   it('lists every problem with the name of its field', () => {
     const config = {
       locationId: 'Europe',
@@ -182,6 +199,13 @@ describe('parseAgentConfig', () => {
       ).toEqual(['defaultAlgorithm']);
     },
   );
+
+  it('names the agent whose service account is none', () => {
+    const config = { ...minimal, impersonateAgents: { bot: 'b', other: 'a@b.example' } };
+    expect(problemsOf(() => parseAgentConfig(config, {}))).toEqual([
+      { field: 'impersonateAgents.bot', problem: 'serviceAccount must be the email of a service account' },
+    ]);
+  });
 
   it('reports problems of the endpoint too', () => {
     const config = { ...minimal, emulatorHost: '127.0.0.1:1', defaultAlgorithm: 'nope' };

@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Corruption, type KmsEmulator, ManualClock, type StatusName } from '../../src/emulator/index.js';
+import {
+  type Corruption,
+  type KmsEmulator,
+  ManualClock,
+  type RpcName,
+  type StatusName,
+} from '../../src/emulator/index.js';
 import { A2AKmsError, type KeyMetadata, type KMSClient } from '../../src/index.js';
 import { newClient, silentLogger, startTestEmulator } from '../support/emulator.js';
 
@@ -83,7 +89,7 @@ describe('status codes', () => {
   );
 
   describe('that are got over leave a line at level debug', () => {
-    async function linesOf(rpc: string, call: (own: KMSClient) => Promise<unknown>): Promise<object[]> {
+    async function linesOf(rpc: RpcName, call: (own: KMSClient) => Promise<unknown>): Promise<object[]> {
       const lines: object[] = [];
       const logger = {
         ...silentLogger,
@@ -144,7 +150,7 @@ describe('status codes', () => {
 });
 
 describe('a permission that is missing', () => {
-  it.each<[string, string, () => Promise<unknown>, RegExp]>([
+  it.each<[string, RpcName, () => Promise<unknown>, RegExp]>([
     [
       'for which there is a small predefined role',
       'AsymmetricSign',
@@ -165,11 +171,11 @@ describe('a permission that is missing', () => {
 });
 
 describe('integrity', () => {
-  const operations: readonly (readonly [string, string, () => Promise<unknown>])[] = [
+  const operations: readonly (readonly [string, RpcName, () => Promise<unknown>])[] = [
     ['sign', 'AsymmetricSign', () => client.sign(signing.name, message)],
     ['encrypt', 'Encrypt', () => client.encrypt(symmetric.name, message)],
   ];
-  const decryptions: readonly (readonly [string, string, () => Promise<unknown>])[] = [
+  const decryptions: readonly (readonly [string, RpcName, () => Promise<unknown>])[] = [
     [
       'decrypt',
       'Decrypt',
@@ -181,7 +187,7 @@ describe('integrity', () => {
       async () => client.decrypt(decryption.name, await client.encrypt(decryption.name, message)),
     ],
   ];
-  const publicKey: readonly (readonly [string, string, () => Promise<unknown>])[] = [
+  const publicKey: readonly (readonly [string, RpcName, () => Promise<unknown>])[] = [
     [
       'getPublicKey',
       'GetPublicKey',
@@ -219,7 +225,7 @@ describe('integrity', () => {
     expect(emulator.requests.count(rpc)).toBe(2);
   });
 
-  it.each(['GetCryptoKey', 'GetCryptoKeyVersion'])(
+  it.each(['GetCryptoKey', 'GetCryptoKeyVersion'] as const)(
     'does not believe another name in the answer of %s',
     async (rpc) => {
       emulator.faults.add({ rpc, corrupt: 'name' });

@@ -298,7 +298,7 @@ describe('an import that goes wrong', () => {
   it.each([
     ['GetImportJob', 'get'],
     ['CreateImportJob', 'create'],
-  ])('names the role that importing needs when %s is refused', async (rpc, permission) => {
+  ] as const)('names the role that importing needs when %s is refused', async (rpc, permission) => {
     clock.advanceDays(1);
     using _fault = emulator.faults.add({ rpc, status: { code: 'PERMISSION_DENIED' } });
     await expect(client.importKey(spec(), newKey())).rejects.toMatchObject({

@@ -2,7 +2,7 @@
 
 import type { KeyManagementServiceClient } from '@google-cloud/kms';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { KmsEmulator } from '../../src/emulator/index.js';
+import type { KmsEmulator, RpcName } from '../../src/emulator/index.js';
 import type { KeyMetadata, KMSClient } from '../../src/index.js';
 import { newClient, officialClient, startTestEmulator } from '../support/emulator.js';
 import { CalendarClock, DAY_SECONDS } from '../support/lifecycle.js';
@@ -67,7 +67,7 @@ async function operatorDisables(key: KeyMetadata, number: number): Promise<void>
 }
 
 /** A restore that dies at the n-th call of an RPC, which has no effect any more. */
-async function restoreDyingAt(name: string, rpc: string, call: number): Promise<void> {
+async function restoreDyingAt(name: string, rpc: RpcName, call: number): Promise<void> {
   using _fault = emulator.faults.add({ rpc, after: call - 1, status: { code: 'PERMISSION_DENIED' } });
   await expect(client.restoreKey(name)).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
 }

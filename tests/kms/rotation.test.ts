@@ -717,7 +717,7 @@ describe('the way back of a key with many labels', () => {
 describe('setPrimaryVersion, when the key changes in the same moment', () => {
   /** Has the write lost once, so that something can be done before it is made again. */
   async function meanwhile(
-    which: { readonly rpc: string; readonly after?: number },
+    which: Pick<FaultRule, 'rpc' | 'after'>,
     key: KeyMetadata,
     change: () => Promise<unknown>,
   ): Promise<void> {

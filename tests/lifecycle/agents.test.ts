@@ -56,12 +56,23 @@ describe('an agent', () => {
     ]);
   });
 
+  it('goes over to an algorithm by the short names of encryption keys too', async () => {
+    await using world = await startWorld();
+    const exchange = await world.join();
+    const name = await exchange.generateAgentKey('bot', { purpose: 'encryption' });
+    await exchange.prepareAgentRotation('bot', { role: 'encryption', algorithm: 'rsa-oaep-3072' });
+    const versions = await exchange.keys.listKeyVersions(name);
+    expect(versions.map(({ algorithm }) => algorithm)).toEqual(
+      Array.from({ length: 2 }, () => 'RSA_DECRYPT_OAEP_3072_SHA256'),
+    );
+  });
+
   it('goes over to another algorithm, and signatures by both verify', async () => {
     await using world = await startWorld();
     const exchange = await world.join({ defaultAlgorithm: 'ecdsa-p384' });
     await exchange.generateAgentKey('bot');
     const old = await exchange.signMessage('bot', message);
-    await exchange.rotateAgentKey('bot', { algorithm: 'EC_SIGN_P256_SHA256' });
+    await exchange.rotateAgentKey('bot', { algorithm: 'ecdsa-p256' });
     const recent = await exchange.signMessageDetailed('bot', message);
     expect(recent.algorithm).toBe('EC_SIGN_P256_SHA256');
     const verifier = await world.join();

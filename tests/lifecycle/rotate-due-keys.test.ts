@@ -131,7 +131,7 @@ describe('rotateDueKeys', () => {
     const still = new CallClock(world.clock.now());
     const slow = await world.join({ clock: still, deadlines: UNHURRIED });
     // The second list is the one that the preparation begins with.
-    const which = { rpc: 'ListCryptoKeyVersions', after: 1, times: 1 };
+    const which = { rpc: 'ListCryptoKeyVersions', after: 1, times: 1 } as const;
     const fault = world.emulator.faults.add({ ...which, status: { code: 'UNAVAILABLE' } });
     const running = slow.rotateDueKeys();
     await expect.poll(() => [fault.hits, still.awaitedTimers > 1]).toEqual([1, true]);

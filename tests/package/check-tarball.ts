@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -64,6 +64,18 @@ function install(tarball: string): string {
   return consumer;
 }
 
+/** The auditor's command verifies a trail that it is given, and says so when it cannot. */
+function checkVerifyAudit(consumer: string): void {
+  console.log('\n== a2a-kms-verify-audit');
+  const vector = (file: string): string => join(root, 'tests/vectors/audit', file);
+  const verify = (...args: string[]) =>
+    spawnSync(join(consumer, 'node_modules/.bin/a2a-kms-verify-audit'), args, { encoding: 'utf8' });
+  const { status, stdout } = verify(vector('trail.jsonl'), vector('keys.json'));
+  console.log(stdout.trim());
+  assert.deepEqual([status, stdout.split(':')[0]], [0, 'valid']);
+  assert.equal(verify(vector('trail.jsonl')).status, 2);
+}
+
 /** The emulator's command serves, says where on its first line, and stops cleanly when told to. */
 async function checkCommand(consumer: string): Promise<void> {
   console.log('\n== a2a-kms-emulator');
@@ -97,6 +109,7 @@ try {
   const tsc = join(dirname(fileURLToPath(import.meta.resolve('typescript'))), '../bin/tsc');
   run('types, node16 resolution', consumer, process.execPath, [tsc, '-p', '.']);
   await checkCommand(consumer);
+  checkVerifyAudit(consumer);
   console.log('\npackage ok');
 } finally {
   rmSync(workspace, { recursive: true, force: true });

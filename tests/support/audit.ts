@@ -1,12 +1,15 @@
 /** Audit trails for tests: sinks in memory, trails with a key in software, and what verification says of lines. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { AuditAnchor } from '../../src/audit/audit-trail.js';
 import type { AuditVerification } from '../../src/audit/audit-verification.js';
-import { type VerifyAuditTrailOptions, verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
+import type { VerifyAuditTrailOptions } from '../../src/audit/verification-input.js';
+import { verifyAuditTrail } from '../../src/audit/verify-audit-trail.js';
 import type { AuditConfig, AuditSink } from '../../src/config/audit-config.js';
+import type { JwkLike } from '../../src/identity/jwk.js';
 import { MASTER_KEY_IDS } from '../../src/keys/master-key-name.js';
 import type { Logger } from '../../src/logger.js';
 import type { SoftwareKeyProviderConfig } from '../../src/software/provider-config.js';
@@ -91,4 +94,27 @@ export function keysWithAuditFile(
   });
   onTestFinished(() => keys.close());
   return keys;
+}
+
+const vectorFolder = join(import.meta.dirname, '../vectors/audit');
+/** Files of a trail that was written once, and of its keys with an anchor. */
+export const VECTOR_FILES = {
+  trail: join(vectorFolder, 'trail.jsonl'),
+  keys: join(vectorFolder, 'keys.json'),
+} as const;
+
+/** That trail: its lines, its keys and the anchor at its end. */
+export function auditVector(): {
+  readonly lines: readonly string[];
+  readonly auditKeys: { readonly keys: readonly JwkLike[] };
+  readonly anchor: AuditAnchor;
+} {
+  const { keys, expectedLast } = JSON.parse(readFileSync(VECTOR_FILES.keys, 'utf8'));
+  const lines = readFileSync(VECTOR_FILES.trail, 'utf8').trimEnd().split('\n');
+  return { lines, auditKeys: { keys }, anchor: expectedLast };
+}
+
+/** It up to its first checkpoint: whole as far as it goes. */
+export function cutAfterCheckpoint(lines: readonly string[]): readonly string[] {
+  return lines.slice(0, lines.findIndex((line) => parsed(line)['type'] === 'checkpoint') + 1);
 }

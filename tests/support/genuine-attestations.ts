@@ -3,7 +3,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import type { AttestationCertificateChains } from '../../src/attestation/verify-attestation.js';
+import type { AttestationCertificateChains } from '../../src/attestation/attestation-input.js';
 
 const folder = new URL('../vectors/attestation/', import.meta.url);
 

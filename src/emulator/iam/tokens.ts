@@ -1,11 +1,39 @@
 /** Access tokens: whose they are, and until when. They stand for OAuth 2.0 tokens of Google and are worth nothing elsewhere. */
 
 import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
 import type { Clock } from '../../clock.js';
+import { parseMember } from '../../keys/access.js';
+import { parseArgument } from '../argument.js';
 
 /** "the token's lifetime will be set to a default value of one hour" (common.proto, GenerateAccessTokenRequest). */
 export const DEFAULT_LIFETIME_SECONDS = 3_600;
 export const CLOUD_PLATFORM_SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
+
+/** Options of `iam.issueToken`. */
+export interface IssueTokenOptions {
+  /** Whole seconds. Default 3,600. */
+  readonly lifetimeSeconds?: number | undefined;
+}
+
+const tokenRequest = z.strictObject({
+  member: z
+    .string()
+    .refine((member) => parseMember(member).ok, 'is not written as in a policy, e.g. user:bot@example.com'),
+  options: z
+    .strictObject({
+      lifetimeSeconds: z.int('must be whole seconds').min(1, 'must be at least 1').optional(),
+    })
+    .default({}),
+});
+
+/** @throws InvalidArgumentError naming every field that is wrong. */
+export function parseTokenRequest(member: unknown, options: unknown): z.output<typeof tokenRequest> {
+  return parseArgument('iam.issueToken', tokenRequest, {
+    name: 'issueToken',
+    value: { member, options: options ?? {} },
+  });
+}
 
 interface AccessToken {
   /** A member as in a policy, e.g. `serviceAccount:bot@project.iam.gserviceaccount.com`. */
