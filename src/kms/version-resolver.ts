@@ -14,11 +14,17 @@ import type { CryptoKeyName, KeyReference, KeyRingName, KeyVersion } from '../ke
 import { PRIMARY_LABEL, primaryNumber } from '../keys/version-history.js';
 import type { ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
+import { KeyReadAllowances } from '../provider/read-allowance.js';
 import { RefreshingCache } from '../provider/refreshing-cache.js';
 import type { CacheStats } from '../provider/stats.js';
 import type { KeyReader } from './key-reader.js';
 import { parsePinned } from './pinned-versions.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
+
+/** Reads again of a key that had no usable version: somebody may have restored one a moment ago. */
+const READS_OF_ONE_KEY = { burst: 1, intervalMs: 1_000 };
+/** Of all keys together, so that agents who go on trying to sign with what was destroyed do not use up the quota. */
+const READS_OF_ALL_KEYS = { burst: 20, intervalMs: 3_000 };
 
 /** A version to work with. */
 export interface UsableVersion extends KeyVersion {
@@ -72,6 +78,7 @@ export class VersionResolver {
   readonly #facts: RefreshingCache<VersionFacts>;
   readonly #pinned: ReadonlyMap<CryptoKeyName, UsableVersion>;
   readonly #pinnedByName: ReadonlyMap<string, UsableVersion>;
+  readonly #readsOfUnusable: KeyReadAllowances;
   #reads = 0;
 
   constructor(reader: KeyReader, config: ResolvedKMSConfig, keyRing: KeyRingName) {
@@ -79,6 +86,11 @@ export class VersionResolver {
     const { clock, cache } = config;
     this.#snapshots = new RefreshingCache({ maxEntries: cache.maxKeys, ttlMs: cache.keyVersionTtlMs, clock });
     this.#facts = new RefreshingCache({ maxEntries: cache.maxKeys, clock });
+    this.#readsOfUnusable = new KeyReadAllowances(clock, {
+      each: READS_OF_ONE_KEY,
+      all: READS_OF_ALL_KEYS,
+      maxKeys: cache.maxKeys,
+    });
     const pinned = parsePinned(config, keyRing);
     this.#pinnedByName = new Map(pinned.map((version) => [version.name, version]));
     // Of several pinned versions of a key the newest is the one in use, like everywhere else.
@@ -160,10 +172,25 @@ export class VersionResolver {
   #resolveCold(operation: Operation, reference: KeyReference): UsableVersion | Promise<UsableVersion> {
     if (reference.kind === 'version') return this.#resolveVersion(operation, reference);
     const { key } = reference;
+    const reads = this.#reads;
     const found = this.snapshot(operation, key);
-    return found instanceof Promise
-      ? found.then((snapshot) => usableOf(operation, snapshot))
-      : usableOf(operation, found);
+    if (!(found instanceof Promise)) return found.usable ?? this.#resolveAgain(operation, found);
+    return found.then((snapshot) =>
+      // What was read now is not read again.
+      snapshot.usable === undefined && snapshot.read <= reads
+        ? this.#resolveAgain(operation, snapshot)
+        : usableOf(operation, snapshot),
+    );
+  }
+
+  /** Without a usable version there is nothing that a cached snapshot could be good for but to spare a read. */
+  async #resolveAgain(operation: Operation, snapshot: KeySnapshot): Promise<UsableVersion> {
+    const { name } = snapshot.key;
+    if (!this.#snapshots.isLoading(name)) {
+      if (!this.#readsOfUnusable.isLeft(name)) return usableOf(operation, snapshot);
+      this.#readsOfUnusable.spend(name);
+    }
+    return usableOf(operation, await operation.waitFor(this.reload(operation, name)));
   }
 
   async #resolveVersion(

@@ -75,6 +75,11 @@ export class RefreshingCache<V extends object> {
     return this.#load(key, load);
   }
 
+  /** Whether a load is under way. */
+  isLoading(key: string): boolean {
+    return this.#loads.has(key);
+  }
+
   /** Puts in a value that was learned elsewhere; a load under way does not overwrite it. */
   set(key: string, value: V): void {
     this.#forgetLoad(key);
