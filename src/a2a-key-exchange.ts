@@ -222,7 +222,8 @@ export class A2AKeyExchange {
 
   /**
    * Whether the signature over the message is by the agent: by the version in use, one before that is ENABLED, or one
-   * whose public key is archived. Up to 64 versions are tried; name the one for signatures older than that.
+   * whose public key is archived. Up to 64 versions are tried; name the one for signatures older than that. A version that
+   * another process made a moment ago is looked for before the answer is false, within a bound (docs/key-lifecycle.md).
    * @param signature ECDSA: ASN.1 DER. A signature that is malformed is false.
    * @throws InvalidArgumentError when `keyVersion` is not a version of the agent's key; AgentKeyNotFoundError;
    *   NoUsableVersionError when no version has a public key that can be read.
@@ -387,7 +388,8 @@ export class A2AKeyExchange {
   }
 
   /**
-   * Makes a new version of the agent's key and uses it from now on. Signatures made before keep verifying.
+   * Makes a new version of the agent's key and uses it from now on. Signatures made before keep verifying. Where others verify
+   * with published keys, use `prepareAgentRotation` and `activateAgentRotation` instead.
    * @throws AgentKeyNotFoundError; UnsupportedAlgorithmError when the key cannot go over to the algorithm asked for;
    *   FailedPreconditionError when a version of another algorithm was prepared, or the key has too many labels.
    * @throws KeyGenerationFailedError with the reason that Cloud KMS gives; ConcurrentChangeError when other processes keep

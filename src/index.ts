@@ -160,6 +160,7 @@ export type {
   RestoreOptions,
   RetireOptions,
   RotationOptions,
+  VerifyOptions,
 } from './keys/call-options.js';
 export type { Impersonation } from './keys/impersonation.js';
 export type {

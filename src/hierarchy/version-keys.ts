@@ -13,14 +13,14 @@ import { type JosePublicKey, parsePublicKey } from '../identity/jwk.js';
 import { isKeyAlgorithm } from '../keys/algorithms.js';
 import type { CallOptions } from '../keys/call-options.js';
 import type { KeyProvider, KeyVersionMetadata } from '../keys/key-provider.js';
+import { KeyReadAllowances } from '../provider/read-allowance.js';
 import { joseAlgorithm } from './public-jwks.js';
 
 /**
  * Reads of the list of versions for key ids that are not in it, for one key: so many at once, and one more each time the
  * interval has passed. A rotation by another process takes one; what a stranger can cause stays far below the quota.
  */
-const REFRESH_BURST = 5;
-const REFRESH_INTERVAL_MS = 10_000;
+const REFRESHES = { burst: 5, intervalMs: 10_000 };
 /** Public keys that are fetched at once, so that a key with many versions does not take all streams. */
 const FETCH_CONCURRENCY = 4;
 /** Versions of a key that can be named by thumbprint; the newest count. */
@@ -32,26 +32,22 @@ export interface VersionKey {
   readonly key: JosePublicKey;
 }
 
-interface Directory {
-  /** By thumbprint. */
-  readonly versions: ReadonlyMap<string, VersionKey>;
-  /** Reads that are left, at the time of the latest read. */
-  readonly allowance: number;
-  readonly loadedAt: number;
-}
+/** The versions of a key by thumbprint. */
+type Directory = ReadonlyMap<string, VersionKey>;
 
 export class VersionKeys {
   readonly #provider: KeyProvider;
-  readonly #clock: Clock;
   readonly #keys: LRUCache<string, JosePublicKey>;
   readonly #directories: LRUCache<string, Directory>;
   readonly #loading = new Map<string, Promise<Directory>>();
+  readonly #allowances: KeyReadAllowances;
 
   constructor(provider: KeyProvider, options: { readonly clock: Clock; readonly maxCachedKeys: number }) {
     this.#provider = provider;
-    this.#clock = options.clock;
-    this.#keys = new LRUCache({ max: options.maxCachedKeys });
-    this.#directories = new LRUCache({ max: options.maxCachedKeys });
+    const { clock, maxCachedKeys } = options;
+    this.#keys = new LRUCache({ max: maxCachedKeys });
+    this.#directories = new LRUCache({ max: maxCachedKeys });
+    this.#allowances = new KeyReadAllowances(clock, { each: REFRESHES, maxKeys: maxCachedKeys });
   }
 
   /** The public key of the version that a key id means now, and the version's full name. */
@@ -102,14 +98,12 @@ export class VersionKeys {
     options?: CallOptions,
   ): Promise<VersionKey> {
     const { keyName, kid } = named;
-    const known = (): VersionKey | undefined => this.#directories.get(keyName)?.versions.get(kid);
+    const known = (): VersionKey | undefined => this.#directories.get(keyName)?.get(kid);
     // The list may have been read again by another caller while this one waited.
     const version = known() ?? (await this.#currentIf(context, named, options)) ?? known();
     if (version !== undefined) return version;
-    const allowance = this.#allowanceOf(this.#directories.get(keyName));
-    if (allowance < 1) throw new UnknownKeyIdError(context, kid);
-    const loaded = await this.#load(context, { keyName, allowance: allowance - 1 }, options);
-    const found = loaded.versions.get(kid);
+    if (!this.#allowances.isLeft(keyName)) throw new UnknownKeyIdError(context, kid);
+    const found = (await this.#load(context, keyName, options)).get(kid);
     if (found === undefined) throw new UnknownKeyIdError(context, kid);
     return found;
   }
@@ -143,27 +137,15 @@ export class VersionKeys {
     }
   }
 
-  #allowanceOf(directory: Directory | undefined): number {
-    if (directory === undefined) return REFRESH_BURST;
-    const refilled = (this.#clock.now() - directory.loadedAt) / REFRESH_INTERVAL_MS;
-    return Math.min(REFRESH_BURST, directory.allowance + refilled);
-  }
-
   /** One load for any number of callers, with the provider's own deadlines: a caller who leaves takes nobody along. */
-  #load(
-    context: ErrorContext,
-    { keyName, allowance }: { readonly keyName: string; readonly allowance: number },
-    options: CallOptions | undefined,
-  ): Promise<Directory> {
+  #load(context: ErrorContext, keyName: string, options: CallOptions | undefined): Promise<Directory> {
     const running = this.#loading.get(keyName);
     if (running !== undefined) return running;
     const load = async (): Promise<Directory> => {
       const enabled = await this.enabled(context, keyName, options);
-      const directory = {
-        versions: new Map(enabled.map((version) => [version.key.thumbprint, version])),
-        allowance,
-        loadedAt: this.#clock.now(),
-      };
+      const directory = new Map(enabled.map((version) => [version.key.thumbprint, version]));
+      // One that failed is not counted: whoever asks next is told why, not that the key id is unknown.
+      this.#allowances.spend(keyName);
       this.#directories.set(keyName, directory);
       return directory;
     };

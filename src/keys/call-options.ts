@@ -27,6 +27,16 @@ export interface CallOptions {
   readonly correlationId?: string | undefined;
 }
 
+/** Options of `verify`. */
+export interface VerifyOptions extends CallOptions {
+  /**
+   * What becomes of a signature that is by none of the versions that are known. `look` (the default): the versions of the key
+   * are read again, within a bound, because another process may have made one a moment ago. `ignore`: it is false without
+   * that, which may be wrong for as long as `cache.keyVersionTtlMs` after a rotation.
+   */
+  readonly newVersions?: 'look' | 'ignore' | undefined;
+}
+
 /** Options of `encrypt` and `decrypt`. */
 export interface EncryptionOptions extends CallOptions {
   /** Authenticated with the ciphertext but not part of it; decryption needs the same bytes. Symmetric keys only. */

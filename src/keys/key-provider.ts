@@ -17,6 +17,7 @@ import type {
   RestoreOptions,
   RetireOptions,
   RotationOptions,
+  VerifyOptions,
 } from './call-options.js';
 
 /** The longest and the shortest time between two rotations, in seconds (`CryptoKey.rotation_period` in resources.proto). */
@@ -182,8 +183,11 @@ export interface KeyProvider {
   signDetailed(keyId: string, data: Uint8Array, options?: CallOptions): Promise<SignatureDetails>;
   /** Signs a digest that the caller computed with the hash of the key's algorithm; a digest of another length is refused. */
   signDigest(keyId: string, digest: Uint8Array, options?: CallOptions): Promise<SignatureDetails>;
-  /** True if the signature over the message is by the key. False for any other bytes. */
-  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean>;
+  /**
+   * True if the signature over the message is by the key. False for any other bytes, and for a signature by a version that was
+   * made a moment ago by another process where the provider could not look for it (docs/key-lifecycle.md).
+   */
+  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: VerifyOptions): Promise<boolean>;
   /**
    * Encrypts. ENCRYPT_DECRYPT keys: in Cloud KMS, with at most 64 KiB of plaintext (HSM keys: 8 KiB, additional authenticated
    * data included). ASYMMETRIC_DECRYPT keys: OAEP with the public key, in this process.

@@ -7,6 +7,7 @@ import type { Attestations } from './attestation.js';
 import type { KeyReader } from './key-reader.js';
 import type { KeyReferences } from './key-references.js';
 import type { LateChecks } from './late-checks.js';
+import type { NewerVersions } from './newer-versions.js';
 import type { PublicKeys } from './public-keys.js';
 import type { RpcCaller } from './rpc-caller.js';
 import type { VersionResolver } from './version-resolver.js';
@@ -19,6 +20,7 @@ export interface KmsCore {
   readonly reader: KeyReader;
   readonly references: KeyReferences;
   readonly resolver: VersionResolver;
+  readonly newerVersions: NewerVersions;
   readonly publicKeys: PublicKeys;
   readonly lateChecks: LateChecks;
   readonly counts: CallCounts;

@@ -3,16 +3,17 @@
 import type { KeyAttestation } from '../attestation/key-attestation.js';
 import { OperationAbortedError } from '../errors/service.js';
 import type { KeyPurpose } from '../keys/algorithm-types.js';
-import type { CallOptions, EncryptionOptions } from '../keys/call-options.js';
+import type { CallOptions, EncryptionOptions, VerifyOptions } from '../keys/call-options.js';
 import type { KeyVersionInUse, SignatureDetails } from '../keys/key-provider.js';
-import { callOptions, encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
+import { encryptionOptions, parseOptions, requireBytes, verifyOptions } from '../provider/call-input.js';
 import type { SigningPayload } from '../provider/signing-input.js';
 import { type ClientCalls, contextOf, nameOf } from './client-calls.js';
 import { decryptWith, encryptWith } from './encryption.js';
 import { signWith } from './signing.js';
-import { type SignedMessage, verifyCold, verifyWarm } from './verify.js';
+import { isSettled, type SignedMessage, verifyCold, verifyWarm } from './verify.js';
 
 const NO_DATA = new Uint8Array(0);
+const NO_OPTIONS: VerifyOptions = {};
 const ANY_PURPOSE = [
   'ENCRYPT_DECRYPT',
   'ASYMMETRIC_SIGN',
@@ -39,23 +40,27 @@ export function sign(
 export async function verify(
   calls: ClientCalls,
   message: SignedMessage & { readonly keyId: string },
-  options: CallOptions | undefined,
+  options: VerifyOptions | undefined,
 ): Promise<boolean> {
+  const { core, observation } = calls;
   const context = contextOf('verify', message.keyId);
   const reference = calls.reference('verify', message.keyId);
   const signed = {
     data: requireBytes(context, 'data', message.data),
     signature: requireBytes(context, 'signature', message.signature),
   };
-  if (options !== undefined) {
-    const { signal } = parseOptions(context, callOptions, options);
-    if (signal?.aborted) throw new OperationAbortedError({ ...context, cause: signal.reason });
-  }
-  const warm = verifyWarm(calls.core, calls.observation, reference, signed);
-  const verdict = warm instanceof Promise ? await warm : warm;
-  if (verdict !== undefined) return verdict;
-  const operation = calls.open('verify', nameOf(reference), options);
-  return operation.run(() => verifyCold(calls.core, operation, reference, signed));
+  // The usual case, at no cost.
+  const parsed = options === undefined ? NO_OPTIONS : parseOptions(context, verifyOptions, options);
+  if (parsed.signal?.aborted) throw new OperationAbortedError({ ...context, cause: parsed.signal.reason });
+  const { reads } = core.resolver;
+  const warm = verifyWarm(core, observation, reference, signed);
+  const known = warm instanceof Promise ? await warm : warm;
+  if (known === true) return true;
+  const { newVersions = 'look', ...rest } = parsed;
+  const doubtful = { reference, signed, known, reads, newVersions };
+  if (isSettled(core, doubtful)) return false;
+  const operation = calls.open('verify', nameOf(reference), rest);
+  return operation.run(() => verifyCold(core, operation, doubtful));
 }
 
 export async function encryption(

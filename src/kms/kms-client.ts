@@ -26,6 +26,7 @@ import type {
   RestoreOptions,
   RetireOptions,
   RotationOptions,
+  VerifyOptions,
 } from '../keys/call-options.js';
 import type {
   DestructionResult,
@@ -57,6 +58,7 @@ import { KeyReader } from './key-reader.js';
 import { KeyReferences } from './key-references.js';
 import * as keyUse from './key-use.js';
 import { LateChecks } from './late-checks.js';
+import { NewerVersions } from './newer-versions.js';
 import { openOwnTokens } from './own-tokens.js';
 import { PublicKeys } from './public-keys.js';
 import { QuotaGuard } from './quota-guard.js';
@@ -117,6 +119,7 @@ export class KMSClient implements KeyProvider, AccessManager, KeyAttester {
       reader,
       references: new KeyReferences(keyRing, { maxEntries: resolved.cache.maxKeys }),
       resolver,
+      newerVersions: new NewerVersions(resolver, resolved),
       publicKeys,
       lateChecks,
       counts: new CallCounts(),
@@ -231,10 +234,11 @@ export class KMSClient implements KeyProvider, AccessManager, KeyAttester {
 
   /**
    * Verifies in this process. Without a pinned version the version in use is tried first, then older ones, 64 in all:
-   * those that are ENABLED, and those whose public keys are in the archive. A wrong signature is `false`, makes no call, and leaves the
-   * caches as they are.
+   * those that are ENABLED, and those whose public keys are in the archive. A wrong signature is `false` and leaves the caches as
+   * they are. Before that the versions are read again, in case another process made one a moment ago: 5 times at once for a key and
+   * then once in 10 seconds, for at most 2 seconds. Where that cannot be done, `false` is by the versions that are known.
    */
-  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {
+  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: VerifyOptions): Promise<boolean> {
     return this.#calls.observed(
       { method: 'verify', keyId, subject: data, options },
       (calls) => keyUse.verify(calls, { keyId, data, signature }, options),
@@ -285,8 +289,8 @@ export class KMSClient implements KeyProvider, AccessManager, KeyAttester {
 
   /**
    * Makes a new version, waits until it can be used, and uses it from now on. Older versions keep verifying and
-   * decrypting. Processes that share the key learn of it within the time that they believe a version to be in use (60 s
-   * by default); where they verify each other, prepare first and activate later.
+   * decrypting. Processes that share the key go over to it within the time that they believe a version to be in use (60 s
+   * by default), and verify what it signs at once. Where others verify with published keys, prepare first and activate later.
    * @throws UnsupportedAlgorithmError when the key cannot go over to the algorithm asked for.
    */
   rotateKey(keyId: string, options?: RotationOptions): Promise<RotationResult> {

@@ -24,26 +24,36 @@ export interface SignedMessage {
   readonly signature: Uint8Array;
 }
 
+/** What is known of a signature without a call: that it is valid, or what did not make it. */
+type Known =
+  | true
+  | {
+      /** Full names of the versions that it is not by. */
+      readonly notBy: ReadonlySet<string>;
+      /** Whether these are all that may have made it, by what is in the caches. */
+      readonly isAll: boolean;
+    };
+
+const NOTHING: Known = { notBy: new Set(), isAll: false };
+
 /**
- * The verdict if it needs no call: every public key that has to be tried is in the cache. It comes at once when the
- * signature is by the version in use, as it mostly is.
+ * What is known without a call. It comes at once when the signature is by the version in use, as it mostly is, and its
+ * public key is in the cache.
  */
 export function verifyWarm(
   core: KmsCore,
   observation: Observation | undefined,
   reference: KeyReference,
   signed: SignedMessage,
-): Verdict | Promise<Verdict> {
+): Known | Promise<Known> {
   const name = inUse(core, reference);
   if (name === undefined) return verifyOn(core, observation, { reference, signed });
   const key = core.publicKeys.peek(name);
-  if (key === undefined) return undefined;
+  if (key === undefined) return NOTHING;
   const valid = verifySignature(key, signed.data, signed.signature);
   if (valid === true) observation?.uses(verifierOf(name, key));
   return valid === true || verifyOn(core, observation, { reference, signed, tried: { name, key, valid } });
 }
-
-type Verdict = boolean | undefined;
 
 /** What is left when the signature is not known at once to be by the version in use. */
 async function verifyOn(
@@ -58,52 +68,119 @@ async function verifyOn(
       readonly valid: false | Promise<boolean>;
     };
   },
-): Promise<Verdict> {
+): Promise<Known> {
   const { reference, signed, tried } = left;
-  let verdict = await tried?.valid;
-  if (tried !== undefined && verdict) {
-    observation?.uses(verifierOf(tried.name, tried.key));
-    return true;
+  const notBy = new Set<string>();
+  if (tried !== undefined) {
+    if (await tried.valid) {
+      observation?.uses(verifierOf(tried.name, tried.key));
+      return true;
+    }
+    notBy.add(tried.name);
   }
   for (const name of others(core, reference)) {
     const key = core.publicKeys.peek(name);
-    if (key === undefined) return undefined;
-    verdict = await verifySignature(key, signed.data, signed.signature);
-    if (verdict) {
+    if (key === undefined) return { notBy, isAll: false };
+    if (await verifySignature(key, signed.data, signed.signature)) {
       observation?.uses(verifierOf(name, key));
       return true;
     }
+    notBy.add(name);
   }
-  return verdict;
+  return { notBy, isAll: notBy.size > 0 };
 }
 
-/** The verdict, with public keys fetched where need be. */
-export async function verifyCold(
-  core: KmsCore,
-  operation: Operation,
-  reference: KeyReference,
-  signed: SignedMessage,
-): Promise<boolean> {
-  let tried = 0;
-  let unreadable: unknown;
-  for (const { usable, fetchable } of await coldCandidates(core, operation, reference)) {
-    const found = await publicKeyOf(core, operation, { reference, usable, fetchable });
-    if (!found.ok) {
-      unreadable ??= found.reason;
-      continue;
-    }
-    tried += 1;
-    if (await verifySignature(found.key, signed.data, signed.signature)) {
-      operation.observation?.uses(verifierOf(usable.name, found.key));
-      return true;
-    }
-    if (tried === MAX_VERIFICATION_CANDIDATES) break;
+/** A signature that is not known to be valid, and how much of an effort it is worth. */
+export interface Doubtful {
+  readonly reference: KeyReference;
+  readonly signed: SignedMessage;
+  readonly known: Exclude<Known, true>;
+  /** Reads that had begun when it came. What begins later knows the version that made it. */
+  readonly reads: number;
+  readonly newVersions: 'look' | 'ignore';
+}
+
+/** Whether it is false without any further call. */
+export function isSettled(core: KmsCore, { reference, known, reads, newVersions }: Doubtful): boolean {
+  if (!known.isAll) return false;
+  if (newVersions === 'ignore' || isFixed(core, reference)) return true;
+  return !core.newerVersions.mayHave(reference.key, reads);
+}
+
+/** The verdict, with public keys fetched where need be, and versions looked for that were made a moment ago. */
+export async function verifyCold(core: KmsCore, operation: Operation, doubtful: Doubtful): Promise<boolean> {
+  const { reference, signed, known, reads, newVersions } = doubtful;
+  const search = new Search(core, operation, { reference, signed, notBy: new Set(known.notBy) });
+  if (isFixed(core, reference)) {
+    const usable = await core.resolver.resolve(operation, reference, ['ASYMMETRIC_SIGN']);
+    return (await search.finds([{ usable, fetchable: true }])) || search.givesUp();
   }
-  if (tried === 0) {
-    const context = operation.context(unreadable);
+  const { key } = reference;
+  const snapshot = known.isAll ? undefined : await core.resolver.snapshot(operation, key);
+  if (snapshot !== undefined && (await search.finds(candidatesOf(core, snapshot)))) return true;
+  const wasReadNow = snapshot !== undefined && snapshot.read > reads;
+  if (newVersions === 'ignore' || wasReadNow) return search.givesUp();
+  const newer = await core.newerVersions.since(operation, key, reads);
+  return (newer !== undefined && (await search.finds(candidatesOf(core, newer)))) || search.givesUp();
+}
+
+/** The search for the version that made a signature. */
+class Search {
+  readonly #core: KmsCore;
+  readonly #operation: Operation;
+  readonly #reference: KeyReference;
+  readonly #signed: SignedMessage;
+  readonly #notBy: Set<string>;
+  #unreadable: unknown;
+
+  constructor(
+    core: KmsCore,
+    operation: Operation,
+    wanted: Pick<Doubtful, 'reference' | 'signed'> & { readonly notBy: Set<string> },
+  ) {
+    this.#core = core;
+    this.#operation = operation;
+    this.#reference = wanted.reference;
+    this.#signed = wanted.signed;
+    this.#notBy = wanted.notBy;
+  }
+
+  /** Whether one of them made it; those that are known not to have are not tried again. */
+  async finds(candidates: readonly Candidate[]): Promise<boolean> {
+    const { data, signature } = this.#signed;
+    let tried = 0;
+    for (const candidate of candidates) {
+      if (tried === MAX_VERIFICATION_CANDIDATES) break;
+      const { name } = candidate.usable;
+      if (!this.#notBy.has(name)) {
+        const found = await publicKeyOf(this.#core, this.#operation, this.#reference, candidate);
+        if (!found.ok) {
+          this.#unreadable ??= found.reason;
+          continue;
+        }
+        if (await verifySignature(found.key, data, signature)) {
+          this.#operation.observation?.uses(verifierOf(name, found.key));
+          return true;
+        }
+        this.#notBy.add(name);
+      }
+      tried += 1;
+    }
+    return false;
+  }
+
+  /** @throws NoUsableVersionError when there was nothing to try. */
+  givesUp(): false {
+    if (this.#notBy.size > 0) return false;
+    const context = this.#operation.context(this.#unreadable);
     throw new NoUsableVersionError(context, 'no version has a public key that can be read.');
   }
-  return false;
+}
+
+/** A version that may have made a signature. */
+interface Candidate {
+  readonly usable: UsableVersion;
+  readonly fetchable: boolean;
 }
 
 type FoundKey =
@@ -114,13 +191,9 @@ type FoundKey =
 async function publicKeyOf(
   core: KmsCore,
   operation: Operation,
-  version: {
-    readonly reference: KeyReference;
-    readonly usable: UsableVersion;
-    readonly fetchable: boolean;
-  },
+  reference: KeyReference,
+  { usable, fetchable }: Candidate,
 ): Promise<FoundKey> {
-  const { reference, usable, fetchable } = version;
   try {
     const key = fetchable
       ? await core.publicKeys.get(operation, usable)
@@ -151,7 +224,7 @@ function inUse(core: KmsCore, reference: KeyReference): string | undefined {
 
 /** What may have signed besides the version in use. */
 function others(core: KmsCore, reference: KeyReference): readonly string[] {
-  if (reference.kind === 'version' || core.resolver.isPinned(reference.key)) return [];
+  if (isFixed(core, reference)) return [];
   const snapshot = core.resolver.peek(reference.key);
   if (snapshot === undefined) return [];
   // Each of these is in the cache, or the rest is left to `verifyCold`, which counts the keys that there are.
@@ -161,17 +234,11 @@ function others(core: KmsCore, reference: KeyReference): readonly string[] {
     .map((version) => version.name);
 }
 
-async function coldCandidates(
-  core: KmsCore,
-  operation: Operation,
-  reference: KeyReference,
-): Promise<readonly { readonly usable: UsableVersion; readonly fetchable: boolean }[]> {
-  if (reference.kind === 'version' || core.resolver.isPinned(reference.key)) {
-    return [
-      { usable: await core.resolver.resolve(operation, reference, ['ASYMMETRIC_SIGN']), fetchable: true },
-    ];
-  }
-  const snapshot = await core.resolver.snapshot(operation, reference.key);
+/** Whether it can be by one version only, which does not change. */
+const isFixed = (core: KmsCore, reference: KeyReference): boolean =>
+  reference.kind === 'version' || core.resolver.isPinned(reference.key);
+
+function candidatesOf(core: KmsCore, snapshot: KeySnapshot): readonly Candidate[] {
   const { name: key, protectionLevel } = snapshot.key;
   return inOrder(core, snapshot).flatMap((version) => {
     const algorithm = findAlgorithm(version.metadata.algorithm);

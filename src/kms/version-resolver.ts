@@ -5,26 +5,26 @@
 
 import type { ResolvedKMSConfig } from '../config/kms-config.js';
 import type { ErrorContext } from '../errors/base.js';
-import { InvalidConfigError, UnsupportedAlgorithmError } from '../errors/input.js';
+import { UnsupportedAlgorithmError } from '../errors/input.js';
 import { NoUsableVersionError } from '../errors/keys.js';
 import { IntegrityError } from '../errors/service.js';
 import type { AlgorithmEntry, KeyPurpose } from '../keys/algorithm-types.js';
 import { algorithmsOf, findAlgorithm } from '../keys/algorithms.js';
-import {
-  type CryptoKeyName,
-  type KeyReference,
-  type KeyRingName,
-  type KeyVersion,
-  keyVersion,
-  parseKeyReference,
-} from '../keys/resource-name.js';
+import type { CryptoKeyName, KeyReference, KeyRingName, KeyVersion } from '../keys/resource-name.js';
 import { PRIMARY_LABEL, primaryNumber } from '../keys/version-history.js';
 import type { ObservedVersion } from '../provider/observer.js';
 import type { Operation } from '../provider/operation.js';
+import { KeyReadAllowances } from '../provider/read-allowance.js';
 import { RefreshingCache } from '../provider/refreshing-cache.js';
 import type { CacheStats } from '../provider/stats.js';
 import type { KeyReader } from './key-reader.js';
+import { parsePinned } from './pinned-versions.js';
 import type { KeyRecord, VersionRecord } from './resources.js';
+
+/** Reads again of a key that had no usable version: somebody may have restored one a moment ago. */
+const READS_OF_ONE_KEY = { burst: 1, intervalMs: 1_000 };
+/** Of all keys together, so that agents who go on trying to sign with what was destroyed do not use up the quota. */
+const READS_OF_ALL_KEYS = { burst: 20, intervalMs: 3_000 };
 
 /** A version to work with. */
 export interface UsableVersion extends KeyVersion {
@@ -49,6 +49,8 @@ export interface KeySnapshot {
   readonly current: VersionRecord | undefined;
   /** `current` as it is worked with, if this library knows its algorithm. */
   readonly usable: UsableVersion | undefined;
+  /** Which read of the resolver it is of, counted from 1 in the order in which they began; 0 for what was read elsewhere. */
+  readonly read: number;
 }
 
 /** Immutable facts of a version that was asked for by its name. */
@@ -76,12 +78,19 @@ export class VersionResolver {
   readonly #facts: RefreshingCache<VersionFacts>;
   readonly #pinned: ReadonlyMap<CryptoKeyName, UsableVersion>;
   readonly #pinnedByName: ReadonlyMap<string, UsableVersion>;
+  readonly #readsOfUnusable: KeyReadAllowances;
+  #reads = 0;
 
   constructor(reader: KeyReader, config: ResolvedKMSConfig, keyRing: KeyRingName) {
     this.#reader = reader;
     const { clock, cache } = config;
     this.#snapshots = new RefreshingCache({ maxEntries: cache.maxKeys, ttlMs: cache.keyVersionTtlMs, clock });
     this.#facts = new RefreshingCache({ maxEntries: cache.maxKeys, clock });
+    this.#readsOfUnusable = new KeyReadAllowances(clock, {
+      each: READS_OF_ONE_KEY,
+      all: READS_OF_ALL_KEYS,
+      maxKeys: cache.maxKeys,
+    });
     const pinned = parsePinned(config, keyRing);
     this.#pinnedByName = new Map(pinned.map((version) => [version.name, version]));
     // Of several pinned versions of a key the newest is the one in use, like everywhere else.
@@ -113,6 +122,11 @@ export class VersionResolver {
     return this.#snapshots.stats;
   }
 
+  /** How many reads of keys have begun. What was made before now is in all that come. */
+  get reads(): number {
+    return this.#reads;
+  }
+
   /** Whether the version in use is fixed by the configuration. */
   isPinned(key: CryptoKeyName): boolean {
     return this.#pinned.has(key);
@@ -120,10 +134,13 @@ export class VersionResolver {
 
   /** The key and its versions, from the cache or from Cloud KMS; one lookup for any number of callers. */
   snapshot(operation: Operation, key: CryptoKeyName): KeySnapshot | Promise<KeySnapshot> {
-    const found = this.#snapshots.get(key, () =>
-      this.#reader.detached(operation, (own) => this.#load(own, key)),
-    );
+    const found = this.#snapshots.get(key, () => this.#loadShared(operation, key));
     return found instanceof Promise ? operation.waitFor(found) : found;
+  }
+
+  /** As `snapshot`, but read again: what is in the cache serves others until then, and for good if the read fails. */
+  reload(operation: Operation, key: CryptoKeyName): Promise<KeySnapshot> {
+    return this.#snapshots.reload(key, () => this.#loadShared(operation, key));
   }
 
   /** The key and its versions if they are in the cache. */
@@ -141,7 +158,8 @@ export class VersionResolver {
 
   /** Puts into the cache what was just read. */
   learn(operation: Operation, key: KeyRecord, versions: readonly VersionRecord[]): KeySnapshot {
-    const snapshot = toSnapshot(operation, key, key.purpose === 'ENCRYPT_DECRYPT' ? [] : versions);
+    const own = key.purpose === 'ENCRYPT_DECRYPT' ? [] : versions;
+    const snapshot = toSnapshot(operation, { key, versions: own, read: 0 });
     this.#snapshots.set(key.name, snapshot);
     return snapshot;
   }
@@ -154,10 +172,25 @@ export class VersionResolver {
   #resolveCold(operation: Operation, reference: KeyReference): UsableVersion | Promise<UsableVersion> {
     if (reference.kind === 'version') return this.#resolveVersion(operation, reference);
     const { key } = reference;
+    const reads = this.#reads;
     const found = this.snapshot(operation, key);
-    return found instanceof Promise
-      ? found.then((snapshot) => usableOf(operation, snapshot))
-      : usableOf(operation, found);
+    if (!(found instanceof Promise)) return found.usable ?? this.#resolveAgain(operation, found);
+    return found.then((snapshot) =>
+      // What was read now is not read again.
+      snapshot.usable === undefined && snapshot.read <= reads
+        ? this.#resolveAgain(operation, snapshot)
+        : usableOf(operation, snapshot),
+    );
+  }
+
+  /** Without a usable version there is nothing that a cached snapshot could be good for but to spare a read. */
+  async #resolveAgain(operation: Operation, snapshot: KeySnapshot): Promise<UsableVersion> {
+    const { name } = snapshot.key;
+    if (!this.#snapshots.isLoading(name)) {
+      if (!this.#readsOfUnusable.isLeft(name)) return usableOf(operation, snapshot);
+      this.#readsOfUnusable.spend(name);
+    }
+    return usableOf(operation, await operation.waitFor(this.reload(operation, name)));
   }
 
   async #resolveVersion(
@@ -184,14 +217,21 @@ export class VersionResolver {
     };
   }
 
+  #loadShared(operation: Operation, key: CryptoKeyName): Promise<KeySnapshot> {
+    return this.#reader.detached(operation, (own) => this.#load(own, key));
+  }
+
   async #load(operation: Operation, name: CryptoKeyName): Promise<KeySnapshot> {
+    this.#reads += 1;
+    const read = this.#reads;
     const key = await this.#reader.getKey(operation, name);
-    if (key.purpose === 'ENCRYPT_DECRYPT') return toSnapshot(operation, key, []);
+    if (key.purpose === 'ENCRYPT_DECRYPT') return toSnapshot(operation, { key, versions: [], read });
     const versions = await this.#reader.listVersions(operation, name);
     // Others may have begun a rotation between the two reads: the version in use was written down before the new one
     // was made, so without another look the new one would be used before its time.
     const isGuessed = !isNamedUsable(key, versions) && versions.filter(isEnabled).length > 1;
-    return toSnapshot(operation, isGuessed ? await this.#reader.getKey(operation, name) : key, versions);
+    const latest = isGuessed ? await this.#reader.getKey(operation, name) : key;
+    return toSnapshot(operation, { key: latest, versions, read });
   }
 }
 
@@ -217,7 +257,10 @@ const isEnabled = ({ metadata }: VersionRecord): boolean => metadata.state === '
 const isNamedUsable = (key: KeyRecord, versions: readonly VersionRecord[]): boolean =>
   versions.some((version) => String(version.number) === key.labels[PRIMARY_LABEL] && isEnabled(version));
 
-function toSnapshot(operation: Operation, key: KeyRecord, versions: readonly VersionRecord[]): KeySnapshot {
+function toSnapshot(
+  operation: Operation,
+  { key, versions, read }: Pick<KeySnapshot, 'key' | 'versions' | 'read'>,
+): KeySnapshot {
   const current = currentVersion(key, versions);
   if (current !== undefined && current.metadata.protectionLevel !== key.protectionLevel) {
     throw new IntegrityError(
@@ -233,7 +276,7 @@ function toSnapshot(operation: Operation, key: KeyRecord, versions: readonly Ver
     algorithm,
     protectionLevel: key.protectionLevel,
   };
-  return { key, versions, current, usable };
+  return { key, versions, current, usable, read };
 }
 
 function usableOf(operation: Operation, { current, usable }: KeySnapshot): UsableVersion {
@@ -254,16 +297,3 @@ const unknownAlgorithm = (context: ErrorContext, algorithm: string): Unsupported
     `${algorithm} is not known to this library.`,
     algorithmsOf('ASYMMETRIC_SIGN'),
   );
-
-function parsePinned(config: ResolvedKMSConfig, keyRing: KeyRingName): UsableVersion[] {
-  return config.pinnedVersions.map((pinned, index) => {
-    const parsed = parseKeyReference(pinned.name, keyRing);
-    const algorithm = findAlgorithm(pinned.algorithm);
-    if (!parsed.ok || parsed.value.kind !== 'version' || algorithm === undefined) {
-      const problem = parsed.ok ? 'is not the full name of a key version' : parsed.problem;
-      throw new InvalidConfigError([{ field: `pinnedVersions.${index}.name`, problem }]);
-    }
-    const { key, version } = parsed.value;
-    return { ...keyVersion(key, version.number), key, algorithm, protectionLevel: pinned.protectionLevel };
-  });
-}

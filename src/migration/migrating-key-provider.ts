@@ -20,6 +20,7 @@ import type {
   RestoreOptions,
   RetireOptions,
   RotationOptions,
+  VerifyOptions,
 } from '../keys/call-options.js';
 import type {
   DestructionResult,
@@ -108,7 +109,7 @@ export class MigratingKeyProvider implements KeyProvider, AccessManager, KeyAtte
    * True if the signature is by the key, of either kind: by the one that signs now, by the other one as long as it is
    * there, or by one whose public key is archived.
    */
-  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {
+  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: VerifyOptions): Promise<boolean> {
     return this.#verification.verify(keyId, { data, signature }, options);
   }
 

@@ -11,6 +11,7 @@ import type {
   RestoreOptions,
   RetireOptions,
   RotationOptions,
+  VerifyOptions,
 } from '../keys/call-options.js';
 import type {
   DestructionResult,
@@ -70,7 +71,7 @@ export class SoftwareKeys implements KeyProvider {
     return markedUse(await this.#provider.signDigest(plain(keyId), digest, options));
   }
 
-  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {
+  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: VerifyOptions): Promise<boolean> {
     return this.#provider.verify(plain(keyId), data, signature, options);
   }
 

@@ -5,7 +5,7 @@
 
 import type { ErrorContext } from '../errors/base.js';
 import { NotFoundError, NoUsableVersionError } from '../errors/keys.js';
-import type { CallOptions } from '../keys/call-options.js';
+import type { VerifyOptions } from '../keys/call-options.js';
 import { type KeyRingName, parseKeyReference } from '../keys/resource-name.js';
 import {
   fromSoftwareVersionName,
@@ -41,7 +41,7 @@ export class EitherKindVerification {
   }
 
   /** @throws what the provider that serves the key throws when neither knows a public key of it. */
-  async verify(keyId: string, signed: SignedData, options?: CallOptions): Promise<boolean> {
+  async verify(keyId: string, signed: SignedData, options?: VerifyOptions): Promise<boolean> {
     let missing: unknown;
     let answered = false;
     for (const verdict of await this.#verdicts(keyId, signed, options)) {
@@ -61,12 +61,16 @@ export class EitherKindVerification {
   async #verdicts(
     keyId: string,
     signed: SignedData,
-    options: CallOptions | undefined,
+    { newVersions = 'look', ...options }: VerifyOptions = {},
   ): Promise<readonly (() => Promise<Verdict>)[]> {
     const { data, signature } = signed;
     const { hsm, software } = this.#router.providers;
     const archived = (kind: KeyKind) => () => this.#byArchive(keyId, kind, signed);
-    const byHsm = hsm ? () => hsm.verify(keyId, data, signature, options) : archived('hsm');
+    const byHsm = hsm
+      ? () => hsm.verify(keyId, data, signature, { ...options, newVersions })
+      : archived('hsm');
+    const byKnownHsm =
+      hsm && (() => hsm.verify(keyId, data, signature, { ...options, newVersions: 'ignore' }));
     const bySoftware = software
       ? () => software.verify(keyId, data, signature, options)
       : archived('software');
@@ -75,7 +79,9 @@ export class EitherKindVerification {
     if (kind === 'software') return hsm === undefined ? [bySoftware, byHsm] : [bySoftware];
     // Of an agent whose software key is in another store, or in none any more, the archive has the public key.
     const isInStore = (await this.#router.softwareKey(keyId, options)) !== undefined;
-    return [byHsm, isInStore ? bySoftware : archived('software')];
+    const byOther = isInStore ? bySoftware : archived('software');
+    // What the other kind signed must not wait until the HSM was asked for new versions, nor use up the looks for them.
+    return byKnownHsm && newVersions === 'look' ? [byKnownHsm, byOther, byHsm] : [byHsm, byOther];
   }
 
   async #byArchive(keyId: string, kind: KeyKind, { data, signature }: SignedData): Promise<Verdict> {

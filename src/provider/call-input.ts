@@ -42,6 +42,11 @@ export const callback = <Callback extends (value: never) => void>() =>
 
 export const callOptions = z.strictObject(callShape);
 
+export const verifyOptions = z.strictObject({
+  ...callShape,
+  newVersions: z.enum(['look', 'ignore'], 'must be look or ignore').optional(),
+});
+
 export const encryptionOptions = z.strictObject({
   ...callShape,
   additionalAuthenticatedData: z

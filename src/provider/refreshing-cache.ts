@@ -70,6 +70,16 @@ export class RefreshingCache<V extends object> {
     return this.#load(key, load);
   }
 
+  /** Loads the value whatever is there, or waits for the load under way. The old value serves until the new one is there. */
+  reload(key: string, load: () => Promise<V>): Promise<V> {
+    return this.#load(key, load);
+  }
+
+  /** Whether a load is under way. */
+  isLoading(key: string): boolean {
+    return this.#loads.has(key);
+  }
+
   /** Puts in a value that was learned elsewhere; a load under way does not overwrite it. */
   set(key: string, value: V): void {
     this.#forgetLoad(key);

@@ -20,6 +20,7 @@ import type {
   RestoreOptions,
   RetireOptions,
   RotationOptions,
+  VerifyOptions,
 } from '../keys/call-options.js';
 import type {
   DestructionResult,
@@ -119,14 +120,14 @@ export class ReplicatedKeyProvider implements KeyProvider, AccessManager {
 
   /**
    * True if the signature is by the key in any of the rings. Rings that can be reached are tried first, all within one
-   * deadline.
+   * deadline. None is asked for versions that were made a moment ago before all have said what they know.
    * @throws the failure of a location that could not say, when no other ring knows the signature.
    */
   async verify(
     keyId: string,
     data: Uint8Array,
     signature: Uint8Array,
-    options?: CallOptions,
+    options?: VerifyOptions,
   ): Promise<boolean> {
     const target = this.#rings.targetOf('verify', keyId);
     if (target.kind === 'single') return target.location.provider.verify(keyId, data, signature, options);

@@ -2,10 +2,10 @@
 
 import { InvalidArgumentError } from '../errors/input.js';
 import { NoUsableVersionError } from '../errors/keys.js';
-import type { CallOptions, EncryptionOptions } from '../keys/call-options.js';
+import type { CallOptions, EncryptionOptions, VerifyOptions } from '../keys/call-options.js';
 import type { KeyVersionInUse, SignatureDetails } from '../keys/key-provider.js';
 import type { KeyReference } from '../keys/resource-name.js';
-import { encryptionOptions, parseOptions, requireBytes } from '../provider/call-input.js';
+import { encryptionOptions, parseOptions, requireBytes, verifyOptions } from '../provider/call-input.js';
 import type { Operation } from '../provider/operation.js';
 import { MAX_VERIFICATION_CANDIDATES, verifySignature } from '../provider/signature-check.js';
 import type { SigningPayload } from '../provider/signing-input.js';
@@ -56,14 +56,16 @@ export async function sign(
 export async function verify(
   calls: SoftwareCalls,
   message: { readonly keyId: string; readonly data: Uint8Array; readonly signature: Uint8Array },
-  options: CallOptions | undefined,
+  options: VerifyOptions | undefined,
 ): Promise<boolean> {
   const { core } = calls;
   const context = contextOf('verify', message.keyId);
   const reference = calls.reference('verify', message.keyId);
   const data = requireBytes(context, 'data', message.data);
   const signature = requireBytes(context, 'signature', message.signature);
-  return calls.run({ name: 'verify', resource: nameOf(reference), options }, async (operation) => {
+  // The store is read each time, so that it has no versions to look for.
+  const { newVersions: _, ...rest } = parseOptions(context, verifyOptions, options);
+  return calls.run({ name: 'verify', resource: nameOf(reference), options: rest }, async (operation) => {
     for (const { algorithm, name, version } of await verifiersOf(core, operation, reference)) {
       const keyObject = core.keyObjects.publicKey(name, version.publicKeyPem);
       const key = { algorithm, material: { kind: 'key-object', keyObject } } as const;

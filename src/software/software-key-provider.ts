@@ -15,6 +15,7 @@ import type {
   RestoreOptions,
   RetireOptions,
   RotationOptions,
+  VerifyOptions,
 } from '../keys/call-options.js';
 import type {
   DestructionResult,
@@ -179,7 +180,7 @@ export class SoftwareKeyProvider implements KeyProvider {
    * Verifies. Without a pinned version the version in use is tried first, then older ones, whatever their state: the store
    * keeps the public keys of destroyed versions too.
    */
-  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: CallOptions): Promise<boolean> {
+  verify(keyId: string, data: Uint8Array, signature: Uint8Array, options?: VerifyOptions): Promise<boolean> {
     return this.#calls.observed(
       { method: 'verify', keyId, subject: data, options },
       (calls) => keyUse.verify(calls, { keyId, data, signature }, options),

@@ -199,6 +199,23 @@ describe('an agent with keys of both kinds', () => {
     expect(await elsewhere.verifyMessage(agentId, digest, signature)).toBe(false);
   });
 
+  it('verifies what the software key signed without asking the HSM for new versions, and what those sign at once', async () => {
+    const agentId = await softwareAgent();
+    const signature = await exchange.signMessage(agentId, message);
+    await exchange.migrateAgent(agentId, { strategy: 'regenerate' });
+    const verifier = await start(2);
+    expect(await verifier.verifyMessage(agentId, message, signature)).toBe(true);
+    world.emulator.requests.clear();
+    for (let n = 0; n < 10; n++) expect(await verifier.verifyMessage(agentId, message, signature)).toBe(true);
+    expect(world.emulator.requests.count('ListCryptoKeyVersions')).toBe(0);
+    await exchange.rotateAgentKey(agentId);
+    const latest = await exchange.signMessage(agentId, message);
+    const keyName = await keyOf(agentId);
+    const ignored = { newVersions: 'ignore' } as const;
+    expect(await verifier.keys.verify(keyName, message, latest, ignored)).toBe(false);
+    expect(await verifier.verifyMessage(agentId, message, latest)).toBe(true);
+  });
+
   it('has its HSM versions’ public keys in a rollback, from the archive', async () => {
     const agentId = await migratedAgent();
     const { keyVersion } = await exchange.signMessageDetailed(agentId, message);

@@ -75,6 +75,34 @@ describe('an agent with a standby key ring', () => {
     ).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 
+  it('verifies what a replica signed before any key ring is asked for new versions', async () => {
+    await exchange.generateAgentKey('bot');
+    const signed = await exchange.keys.sign(`${STANDBY}/${KEY}`, message);
+    const verifier = locations.newExchange();
+    expect(await verifier.verifyMessage('bot', message, signed)).toBe(true);
+    const rings = [locations.first, locations.standby];
+    for (const { requests } of rings) requests.clear();
+    for (let n = 0; n < 10; n++) expect(await verifier.verifyMessage('bot', message, signed)).toBe(true);
+    expect(rings.map(({ requests }) => requests.count())).toEqual([0, 0]);
+  });
+
+  it('verifies at once what a version signed that another process made, in either key ring', async () => {
+    await exchange.generateAgentKey('bot');
+    const verifier = locations.newExchange();
+    await verifier.verifyMessage('bot', message, await exchange.signMessage('bot', message));
+    await verifier.verifyMessage('bot', message, Buffer.alloc(70, 1));
+    await exchange.rotateAgentKey('bot');
+    for (const keyRing of [STANDBY, FIRST]) {
+      const signature = await exchange.keys.sign(`${keyRing}/${KEY}`, message);
+      expect(await verifier.verifyMessage('bot', message, signature)).toBe(true);
+    }
+    const ignored = { newVersions: 'ignore' } as const;
+    await exchange.rotateAgentKey('bot');
+    const latest = await exchange.keys.sign(`${STANDBY}/${KEY}`, message);
+    expect(await verifier.keys.verify(`${FIRST}/${KEY}`, message, latest, ignored)).toBe(false);
+    expect(await verifier.keys.verify(`${FIRST}/${KEY}`, message, latest)).toBe(true);
+  });
+
   it('encrypts and decrypts in the first key ring, or in the one that is named', async () => {
     const spec = { purpose: 'ENCRYPT_DECRYPT', algorithm: 'GOOGLE_SYMMETRIC_ENCRYPTION' } as const;
     await exchange.keys.generateKey({ name: 'kek', ...spec });
