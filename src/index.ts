@@ -68,9 +68,10 @@ export { EnvelopeCipher, type EnvelopeStats } from './envelope/envelope-cipher.j
 export type { KeyWrappingProvider } from './envelope/key-wrapper.js';
 export type { EnvelopeCallOptions, EnvelopeCipherOptions } from './envelope/options.js';
 export * from './errors/access.js';
+export * from './errors/any-error.js';
 export { A2AKmsError, type ErrorContext } from './errors/base.js';
 export * from './errors/envelope.js';
-export * from './errors/error-code.js';
+export type { ErrorCode } from './errors/error-code.js';
 export * from './errors/identity.js';
 export * from './errors/input.js';
 export * from './errors/keys.js';

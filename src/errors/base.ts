@@ -1,6 +1,6 @@
 /**
  * What all errors of this library have in common: one base class, and in the files beside it one subclass per thing a caller
- * can act on. `code` is stable and narrows the type; the message says what was attempted on which resource and what to do
+ * can act on. `code` is stable and, by `isA2AKmsError`, narrows the type; the message says what was attempted on which resource and what to do
  * next. No error holds key material, plaintext, a digest or a credential.
  */
 
@@ -20,7 +20,10 @@ export interface ErrorContext {
   readonly cause?: unknown;
 }
 
-/** The base of all errors of this library. */
+/**
+ * The base of all errors of this library. Go by `code` (`isA2AKmsError`) where the package may be there twice, by `import` and
+ * by `require`: `instanceof` knows only the classes of its own copy.
+ */
 export abstract class A2AKmsError extends Error {
   /** Stable, machine-readable. See docs/troubleshooting.md for one entry per code. */
   abstract readonly code: ErrorCode;
