@@ -347,7 +347,7 @@ describe('the configuration', () => {
     expect(problemsOf({ iamCredentialsEndpoint: 'iam.example' })).toEqual(['iamCredentialsEndpoint']);
     expect(
       problemsOf({ impersonate: 'nobody', impersonateAgents: { a: 'b' }, accessRoles: { signer: 'x' } }),
-    ).toEqual(['impersonate', 'accessRoles.signer', 'impersonateAgents']);
+    ).toEqual(['impersonate', 'accessRoles.signer', 'impersonateAgents.a']);
     expect(() => new KMSClient({ ...KEY_RING, emulatorAccessToken: 'x' })).toThrow(/emulatorAccessToken/);
   });
 });
