@@ -4,8 +4,6 @@
  */
 
 import { createRequire } from 'node:module';
-// Imported, not required: the only way in which every bundler takes it along.
-import { crc32c as inJavaScript } from '@aws-crypto/crc32c';
 
 type Crc32c = (bytes: Uint8Array) => number;
 
@@ -36,6 +34,22 @@ export function chooseCrc32c(load: (specifier: string) => unknown): Crc32c {
     // Both give the same values: nobody needs to know which one it is.
   }
   return inJavaScript;
+}
+
+/** The Castagnoli polynomial, lowest bit first. */
+const POLYNOMIAL = 0x82f63b78;
+/** The checksum of each byte by itself. Made when it is needed: there is a native implementation for most platforms. */
+let table: Uint32Array | undefined;
+
+function inJavaScript(bytes: Uint8Array): number {
+  table ??= Uint32Array.from({ length: 256 }, (_, byte) => {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 1) === 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
+    return crc;
+  });
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = (crc >>> 8) ^ (table[(crc ^ byte) & 0xff] ?? 0);
+  return (crc ^ 0xffffffff) >>> 0;
 }
 
 function hasCrc32c(loaded: unknown): loaded is { crc32c: Crc32c } {
