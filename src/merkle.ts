@@ -53,20 +53,8 @@ export function hashLeaf(head: Uint8Array, tail: Uint8Array): Buffer {
 const PAIRS_PER_STEP = 4_096;
 
 /**
- * The tree over leaf hashes.
+ * The tree over leaf hashes, built in steps of a few milliseconds. The leaf hashes are copied with the first one.
  * @throws RangeError without a leaf, with more than `TREE_SIZE_MAX`, or with a hash of another size.
- */
-export function buildMerkleTree(leafHashes: readonly Uint8Array[]): MerkleTree {
-  const steps = merkleTreeInSteps(leafHashes);
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-  }
-}
-
-/**
- * As `buildMerkleTree`, in steps of a few milliseconds for large trees. The leaf hashes are copied with the first one.
- * @throws what `buildMerkleTree` throws.
  */
 export function* merkleTreeInSteps(
   leafHashes: readonly Uint8Array[],
@@ -167,7 +155,7 @@ export class GrowingMerkleTree {
     this.#size += 1;
   }
 
-  /** The root over the leaves so far, as `buildMerkleTree` has it. @throws RangeError without a leaf. */
+  /** The root over the leaves so far, as `merkleTreeInSteps` has it. @throws RangeError without a leaf. */
   root(): Buffer {
     const [last, ...larger] = this.#peaks.toReversed();
     if (last === undefined) throw new RangeError('a tree has at least one leaf');

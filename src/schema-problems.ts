@@ -12,6 +12,13 @@ export function schemaProblems(error: z.ZodError, name?: string): SchemaProblem[
   return problemsIn(error.issues, name === undefined ? [] : [name]);
 }
 
+/** All that is wrong, as one sentence for an error about an argument. @param name what the value is called. */
+export function schemaSentence(error: z.ZodError, name: string): string {
+  return `${schemaProblems(error, name)
+    .map(({ field, problem }) => `${field} ${problem}`)
+    .join('; ')}.`;
+}
+
 function problemsIn(issues: readonly z.core.$ZodIssue[], above: readonly string[]): SchemaProblem[] {
   return issues.flatMap((issue) => {
     const path = [...above, ...issue.path.map(String)];

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  buildMerkleTree,
   GrowingMerkleTree,
   hashLeaf,
+  type MerkleTree,
   merkleTreeInSteps,
   rootOfInclusion,
   TREE_SIZE_MAX,
@@ -41,6 +41,13 @@ const splitOf = (n: number): number => 2 ** (Math.ceil(Math.log2(n)) - 1);
 
 const entriesOf = (size: number): Buffer[] =>
   Array.from({ length: size }, (_, index) => Buffer.from(`entry ${index}`));
+function buildMerkleTree(leafHashes: readonly Uint8Array[]): MerkleTree {
+  const steps = merkleTreeInSteps(leafHashes);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
 const treeOf = (entries: readonly Uint8Array[]) =>
   buildMerkleTree(entries.map((entry) => hashLeaf(entry, NONE)));
 

@@ -3,7 +3,7 @@
 import { KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { InvalidArgumentError } from '../errors/input.js';
-import { schemaProblems } from '../schema-problems.js';
+import { schemaSentence } from '../schema-problems.js';
 import type { AttestedKey } from './key-attributes.js';
 import type { AttestationRoots } from './roots.js';
 
@@ -65,7 +65,6 @@ const schema = z.strictObject({
 export function parseAttestationInput(input: unknown): AttestationInput {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const problems = schemaProblems(parsed.error, 'input').map(({ field, problem }) => `${field} ${problem}`);
   const context = { operation: 'verifyAttestation', resource: 'statement' };
-  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+  throw new InvalidArgumentError(context, schemaSentence(parsed.error, 'input'));
 }

@@ -24,15 +24,7 @@ export interface ChainHead {
 }
 
 /** What one checkpoint covers. */
-export interface Section {
-  readonly number: number;
-  readonly first: number;
-  readonly last: number;
-  readonly count: number;
-  readonly root: string;
-  /** SHA-256 of line `last`. */
-  readonly head: string;
-}
+export type Section = Pick<CheckpointStatement, 'number' | 'first' | 'last' | 'count' | 'root' | 'head'>;
 
 /** A line that has its place in the chain, and is not written yet. */
 export interface DraftLine {

@@ -2,7 +2,7 @@
 
 import type { z } from 'zod';
 import { InvalidArgumentError } from '../errors/input.js';
-import { schemaProblems } from '../schema-problems.js';
+import { schemaSentence } from '../schema-problems.js';
 
 /**
  * Parses an argument.
@@ -15,8 +15,6 @@ export function parseArgument<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(argument.value);
   if (parsed.success) return parsed.data;
-  const problems = schemaProblems(parsed.error, argument.name).map(
-    ({ field, problem }) => `${field} ${problem}`,
-  );
-  throw new InvalidArgumentError({ operation, resource: 'emulator' }, `${problems.join('; ')}.`);
+  const context = { operation, resource: 'emulator' };
+  throw new InvalidArgumentError(context, schemaSentence(parsed.error, argument.name));
 }

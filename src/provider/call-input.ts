@@ -13,7 +13,7 @@ import {
   MAX_LABELS,
   MAX_OTHER_LABELS,
 } from '../keys/version-history.js';
-import { schemaProblems } from '../schema-problems.js';
+import { schemaSentence } from '../schema-problems.js';
 
 /** What travels in a gRPC header as it is: printable ASCII (PROTOCOL-HTTP2 of gRPC, "Custom-Metadata"). */
 function callerText(maxCharacters: number) {
@@ -151,10 +151,7 @@ export function parseInput<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(input.value);
   if (parsed.success) return parsed.data;
-  const problems = schemaProblems(parsed.error, input.name).map(
-    ({ field, problem }) => `${field} ${problem}`,
-  );
-  throw new InvalidArgumentError(context, `${problems.join('; ')}.`);
+  throw new InvalidArgumentError(context, schemaSentence(parsed.error, input.name));
 }
 
 /** Parses options; none are the same as empty ones. */
